@@ -1,0 +1,88 @@
+// Package repourl compares repository addresses.
+//
+// Two spellings of one repository (a trailing slash, ".git", an upper-case
+// host, a default port) must meet the same credential, the same mirror and the
+// same Freight, so every comparison goes through Normalize.
+package repourl
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// ErrUserInfo is returned for an address that carries a user name or password:
+// such an address would be stored and shown with its secret.
+var ErrUserInfo = errors.New("user information is not allowed in a repository URL; put it into a credential Secret")
+
+// Normalize returns the canonical form of a Git or chart URL or of an image
+// repository name: host in lower case, no default port, no trailing slash, no
+// ".git". It is idempotent. It returns ErrUserInfo for http and https URLs
+// with user information and an error for text that is no address at all.
+func Normalize(raw string) (string, error) {
+	s := strings.TrimSpace(raw)
+	if s == "" {
+		return "", errors.New("repository URL is empty")
+	}
+	if strings.ContainsAny(s, " \t\r\n\x00") {
+		return "", fmt.Errorf("repository URL %q contains white space", raw)
+	}
+	if !strings.Contains(s, "://") {
+		bare := normalizeBare(s)
+		if strings.Trim(bare, "/") == "" {
+			return "", fmt.Errorf("repository URL %q names nothing", raw)
+		}
+		return bare, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", errors.New("repository URL cannot be parsed")
+	}
+	if u.Host == "" {
+		return "", fmt.Errorf("repository URL %q has no host", u.Redacted())
+	}
+	if u.User != nil && u.Scheme != "ssh" {
+		return "", ErrUserInfo
+	}
+	if _, hasPassword := u.User.Password(); hasPassword {
+		return "", ErrUserInfo
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	u.Host = trimDefaultPort(u.Scheme, strings.ToLower(u.Host))
+	u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
+	u.Path = trimSuffixes(u.Path)
+	u.RawPath = ""
+	return u.String(), nil
+}
+
+// normalizeBare handles names without a scheme: image repositories
+// (host:port/path) and scp-like SSH addresses (git@host:path).
+func normalizeBare(s string) string {
+	s = trimSuffixes(s)
+	host, path, found := strings.Cut(s, "/")
+	if !found {
+		return trimSuffixes(strings.ToLower(host))
+	}
+	return trimSuffixes(strings.ToLower(host) + "/" + path)
+}
+
+// trimSuffixes removes trailing slashes and ".git", in any order and number,
+// so that Normalize is idempotent.
+func trimSuffixes(p string) string {
+	for {
+		t := strings.TrimSuffix(strings.TrimRight(p, "/"), ".git")
+		if t == p {
+			return p
+		}
+		p = t
+	}
+}
+
+func trimDefaultPort(scheme, host string) string {
+	port := map[string]string{"http": ":80", "https": ":443", "ssh": ":22", "oci": ":443"}[scheme]
+	if port == "" {
+		return host
+	}
+	return strings.TrimSuffix(host, port)
+}
