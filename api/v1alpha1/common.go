@@ -1,0 +1,118 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Labels and annotations. Their keys never change meaning.
+const (
+	// LabelProject marks the Namespace of a Project: "true".
+	LabelProject = "waybill.dev/project"
+	// LabelStage names the Stage an Application or Promotion belongs to.
+	LabelStage = "waybill.dev/stage"
+	// LabelWarehouse names the Warehouse a Freight comes from.
+	LabelWarehouse = "waybill.dev/warehouse"
+	// LabelAlias carries the alias of a Freight.
+	LabelAlias = "waybill.dev/alias"
+	// LabelCredentialType marks a Secret as a credential: git, image or chart.
+	LabelCredentialType = "waybill.dev/cred-type"
+	// LabelManagedBy marks every object the reconciler applied; its value is
+	// the first 8 hex digits of the SHA-256 of the Application's UID.
+	LabelManagedBy = "waybill.dev/managed-by"
+	// AnnotationOwner names the owner of an applied object:
+	// <cluster>/<namespace>/<application>.
+	AnnotationOwner = "waybill.dev/owner"
+	// AnnotationSharedWith lists the Projects (comma-separated) that may use a
+	// credential Secret in Waybill's own namespace.
+	AnnotationSharedWith = "waybill.dev/shared-with"
+	// AnnotationRequestedAt asks for a poll or sync; any new value is a new
+	// request and is echoed in status.lastHandledRequest.
+	AnnotationRequestedAt = "waybill.dev/requested-at"
+	// AnnotationKeepNamespace on a Project keeps its Namespace when the
+	// Project is deleted.
+	AnnotationKeepNamespace = "waybill.dev/keep-namespace"
+)
+
+// PolicyUser is the author of what Waybill does by itself.
+const PolicyUser = "waybill:policy"
+
+// Condition types. Ready is on every kind; Stalled is true while only a person
+// can help (no retry before the spec changes).
+const (
+	ConditionReady   = "Ready"
+	ConditionStalled = "Stalled"
+)
+
+// HealthStatus is what is known about running software. Unknown is never
+// shown as anything else.
+// +kubebuilder:validation:Enum=Healthy;Progressing;Degraded;Suspended;Missing;Unknown
+type HealthStatus string
+
+// The six words of health.
+const (
+	HealthHealthy     HealthStatus = "Healthy"
+	HealthProgressing HealthStatus = "Progressing"
+	HealthDegraded    HealthStatus = "Degraded"
+	HealthSuspended   HealthStatus = "Suspended"
+	HealthMissing     HealthStatus = "Missing"
+	HealthUnknown     HealthStatus = "Unknown"
+)
+
+// Health is a health status with its cause in one sentence.
+type Health struct {
+	// status is one of the six words.
+	// +required
+	Status HealthStatus `json:"status"`
+	// reason is a CamelCase word for programs: CrashLoopBackOff, RolledOut.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+	// message names the object at fault and what is wrong with it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// since is when the status last changed.
+	// +optional
+	Since *metav1.MicroTime `json:"since,omitempty"`
+}
+
+// Origin names where Freight comes from.
+type Origin struct {
+	// kind of the origin; Warehouse is the only one.
+	// +kubebuilder:validation:Enum=Warehouse
+	// +kubebuilder:default=Warehouse
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// name of the Warehouse in the same Project.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Image is one container image, pinned by digest.
+type Image struct {
+	// repoURL is the repository without tag or digest, as the subscription
+	// spells it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	RepoURL string `json:"repoURL"`
+	// tag as found in the registry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Tag string `json:"tag,omitempty"`
+	// digest of what the tag pointed at, algorithm first: sha256:...
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[a-f0-9]{64}$`
+	Digest string `json:"digest"`
+}
+
+// DriftPolicy says what happens to a change made in the cluster by hand.
+// +kubebuilder:validation:Enum=heal;report;off
+type DriftPolicy string
+
+// The drift policies.
+const (
+	DriftHeal   DriftPolicy = "heal"
+	DriftReport DriftPolicy = "report"
+	DriftOff    DriftPolicy = "off"
+)

@@ -1,0 +1,95 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Freight is one immutable, named set of versions. Its name is the digest of
+// its content, so the same artifacts are always the same object.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=freights,singular=freight,scope=Namespaced,shortName=wbfr,categories=waybill
+// +kubebuilder:printcolumn:name="Alias",type=string,JSONPath=`.alias`
+// +kubebuilder:printcolumn:name="Origin",type=string,JSONPath=`.origin.name`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.images[0].tag`
+// +kubebuilder:printcolumn:name="Order",type=integer,JSONPath=`.order`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.origin == oldSelf.origin && self.order == oldSelf.order && self.images == oldSelf.images",message="Freight is immutable; only its alias may change"
+type Freight struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// alias is a name for people: amber-heron.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Alias string `json:"alias,omitempty"`
+	// origin is the Warehouse that made it.
+	// +required
+	Origin Origin `json:"origin"`
+	// order within the origin: the newest Freight has the highest. Set at
+	// creation, never a clock, not part of the name.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Order int64 `json:"order"`
+	// images in the Freight, at most one per repository.
+	// +required
+	// +listType=map
+	// +listMapKey=repoURL
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Images []Image `json:"images"`
+	// +optional
+	Status FreightStatus `json:"status,omitempty"`
+}
+
+// FreightStatus says where the Freight has been.
+type FreightStatus struct {
+	// stages by name. Each key is written only by the controller of that
+	// Stage, with a merge patch of its own key.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1024
+	Stages map[string]FreightInStage `json:"stages,omitempty"`
+}
+
+// FreightInStage is the record of one Freight in one Stage.
+type FreightInStage struct {
+	// enteredAt is when the Freight was last written to the Stage's branch.
+	// +optional
+	EnteredAt *metav1.Time `json:"enteredAt,omitempty"`
+	// leftAt is when other Freight replaced it; absent while it is current.
+	// +optional
+	LeftAt *metav1.Time `json:"leftAt,omitempty"`
+	// verifiedAt is when the Stage last verified it.
+	// +optional
+	VerifiedAt *metav1.Time `json:"verifiedAt,omitempty"`
+	// soak: how long it ran healthy since it was verified.
+	// +optional
+	Soak Soak `json:"soak,omitempty"`
+}
+
+// Soak is time spent current and Healthy since verification. Progressing and
+// Unknown pause it, Degraded starts it anew. The longest uninterrupted stretch
+// counts, so leaving the Stage does not take earned soak away.
+type Soak struct {
+	// accumulated before runningSince.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	Accumulated metav1.Duration `json:"accumulated,omitempty"`
+	// longest completed stretch.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	Longest metav1.Duration `json:"longest,omitempty"`
+	// runningSince is set while the clock runs.
+	// +optional
+	RunningSince *metav1.Time `json:"runningSince,omitempty"`
+}
+
+// FreightList is a list of Freight.
+// +kubebuilder:object:root=true
+type FreightList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Freight `json:"items"`
+}

@@ -1,0 +1,363 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Promotion carries one Freight into one Stage, or takes a Stage back.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,shortName=wbpromo,categories=waybill
+// +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.stage`
+// +kubebuilder:printcolumn:name="Freight",type=string,JSONPath=`.spec.freight`
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Promotion struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self.stage == oldSelf.stage && self.kind == oldSelf.kind && has(self.freight) == has(oldSelf.freight) && (!has(self.freight) || self.freight == oldSelf.freight) && has(self.to) == has(oldSelf.to) && (!has(self.to) || self.to == oldSelf.to) && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.bypass) == has(oldSelf.bypass) && (!has(self.bypass) || self.bypass == oldSelf.bypass) && has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Promotion's spec is immutable; create a new Promotion"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.abort) || (has(self.abort) && self.abort == oldSelf.abort)",message="abort is set once"
+	Spec PromotionSpec `json:"spec"`
+	// +optional
+	Status PromotionStatus `json:"status,omitempty"`
+}
+
+// PromotionKind tells a promotion from a rollback.
+// +kubebuilder:validation:Enum=Promote;Rollback
+type PromotionKind string
+
+// The kinds.
+const (
+	KindPromote  PromotionKind = "Promote"
+	KindRollback PromotionKind = "Rollback"
+)
+
+// Gate is the name of a rule that can keep Freight out of a Stage.
+type Gate string
+
+// The gates, in the order they are shown. Origin, upstream, soak, rejected and
+// hold are entry gates (may a Promotion exist), freeze, busy and health are
+// start gates (may it leave Pending).
+const (
+	GateOrigin   Gate = "origin"
+	GateUpstream Gate = "upstream"
+	GateSoak     Gate = "soak"
+	GateRejected Gate = "rejected"
+	GateHold     Gate = "hold"
+	GateFreeze   Gate = "freeze"
+	GateBusy     Gate = "busy"
+	GateHealth   Gate = "health"
+)
+
+// PromotionSpec is only what a person may say; steps and plan are the
+// controller's and live in status.
+// +kubebuilder:validation:XValidation:rule="self.kind == 'Rollback' || has(self.freight)",message="set freight: the name of the Freight to promote"
+// +kubebuilder:validation:XValidation:rule="self.kind == 'Rollback' || !has(self.to)",message="to is for kind Rollback; a promotion names freight"
+// +kubebuilder:validation:XValidation:rule="!has(self.bypass) || (has(self.reason) && self.reason != ”)",message="bypass needs a reason"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'Rollback' || !has(self.bypass)",message="a rollback passes every gate it may pass by itself; leave bypass out"
+type PromotionSpec struct {
+	// stage to promote into.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Stage string `json:"stage"`
+	// kind: Promote or Rollback.
+	// +optional
+	// +kubebuilder:default=Promote
+	Kind PromotionKind `json:"kind,omitempty"`
+	// freight to promote. For a Rollback: the Freight that is taken back;
+	// empty means what is current.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Freight string `json:"freight,omitempty"`
+	// to names the Freight a Rollback returns to; empty means the last good
+	// one before the current.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	To string `json:"to,omitempty"`
+	// reason for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// bypass opens these gates; it needs the verb bypass on the Stage.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Enum=upstream;soak;rejected;freeze
+	Bypass []Gate `json:"bypass,omitempty"`
+	// requestedBy is the user who created the Promotion; admission refuses
+	// anybody else's name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	RequestedBy string `json:"requestedBy,omitempty"`
+	// automatic marks a Promotion made by the automatic flow or by policy;
+	// only waybill itself may set it.
+	// +optional
+	Automatic bool `json:"automatic,omitempty"`
+	// abort stops the Promotion; set once.
+	// +optional
+	Abort *Abort `json:"abort,omitempty"`
+}
+
+// Abort stops a Promotion.
+type Abort struct {
+	// by is the user who aborts.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	By string `json:"by"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+}
+
+// PromotionPhase is derived from the facts in the status by one function.
+// +kubebuilder:validation:Enum=Pending;Running;Syncing;Succeeded;Failed;Aborted;Superseded;RolledBack
+type PromotionPhase string
+
+// The phases. Pending means that a start gate is closed; Running that steps
+// run; Syncing that the commit is pushed and the Stage is not yet Healthy on
+// it. The rest are ends; RolledBack is an end that follows Succeeded or Failed.
+const (
+	PhasePending    PromotionPhase = "Pending"
+	PhaseRunning    PromotionPhase = "Running"
+	PhaseSyncing    PromotionPhase = "Syncing"
+	PhaseSucceeded  PromotionPhase = "Succeeded"
+	PhaseFailed     PromotionPhase = "Failed"
+	PhaseAborted    PromotionPhase = "Aborted"
+	PhaseSuperseded PromotionPhase = "Superseded"
+	PhaseRolledBack PromotionPhase = "RolledBack"
+)
+
+// IsFinished reports whether the phase is an end.
+func (p PromotionPhase) IsFinished() bool {
+	switch p {
+	case PhaseSucceeded, PhaseFailed, PhaseAborted, PhaseSuperseded, PhaseRolledBack:
+		return true
+	default:
+		return false
+	}
+}
+
+// PromotionStatus is written by the Promotion controller.
+type PromotionStatus struct {
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// +optional
+	Phase PromotionPhase `json:"phase,omitempty"`
+	// reason is a CamelCase word for the phase: GateClosed, PushRejected.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// message in one sentence: what, which input, what next.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Message string `json:"message,omitempty"`
+	// gates: the closed ones while Pending or after GateClosed.
+	// +optional
+	// +listType=atomic
+	Gates []GateVerdict `json:"gates,omitempty"`
+	// plan is frozen when the Promotion is taken up.
+	// +optional
+	Plan *PromotionPlan `json:"plan,omitempty"`
+	// steps and their progress.
+	// +optional
+	// +listType=atomic
+	Steps []StepStatus `json:"steps,omitempty"`
+	// commit that the promotion made (or found made) on the Stage's branch.
+	// +optional
+	Commit *PromotionCommit `json:"commit,omitempty"`
+	// startedAt is when it left Pending.
+	// +optional
+	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
+	// pushedAt is when the last step ended.
+	// +optional
+	PushedAt *metav1.MicroTime `json:"pushedAt,omitempty"`
+	// finishedAt is when it ended.
+	// +optional
+	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
+	// unhealthySince is the start of the present unbroken Degraded.
+	// +optional
+	UnhealthySince *metav1.MicroTime `json:"unhealthySince,omitempty"`
+	// rolledBackBy names the Rollback that took this Promotion back.
+	// +optional
+	RolledBackBy string `json:"rolledBackBy,omitempty"`
+	// supersededBy names the newer automatic Promotion.
+	// +optional
+	SupersededBy string `json:"supersededBy,omitempty"`
+}
+
+// GateVerdict is one gate's answer for one Freight and one Stage.
+type GateVerdict struct {
+	Gate Gate `json:"gate"`
+	// group: Entry or Start.
+	// +kubebuilder:validation:Enum=Entry;Start
+	Group string `json:"group"`
+	Open  bool   `json:"open"`
+	// bypassed says that the gate is closed and the Promotion passes it.
+	// +optional
+	Bypassed bool `json:"bypassed,omitempty"`
+	// reason in one sentence; equal while the facts are equal.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// opensAt is the instant it opens by itself.
+	// +optional
+	OpensAt *metav1.Time `json:"opensAt,omitempty"`
+	// opensBy says what opens it: an instant, a person or a CLI line.
+	// +optional
+	OpensBy string `json:"opensBy,omitempty"`
+}
+
+// PromotionPlan is what the Promotion is going to do, frozen.
+type PromotionPlan struct {
+	// stageGeneration the plan was made from.
+	StageGeneration int64 `json:"stageGeneration"`
+	// collection: the promoted Freight and what is current for other origins.
+	// +listType=map
+	// +listMapKey=origin
+	Collection []StageFreight `json:"collection"`
+	// bases: the commit read of each repository, by URL.
+	// +optional
+	// +listType=map
+	// +listMapKey=repoURL
+	Bases []PlanBase `json:"bases,omitempty"`
+	// steps with resolved config.
+	// +listType=atomic
+	Steps []PlanStep `json:"steps"`
+	// before is the state the Stage was in.
+	// +optional
+	Before *StageBefore `json:"before,omitempty"`
+	// overwrites lists commits by others on the branch that are replaced.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Overwrites []ForeignCommit `json:"overwrites,omitempty"`
+}
+
+// PlanBase is a commit that was read.
+type PlanBase struct {
+	RepoURL string `json:"repoURL"`
+	Branch  string `json:"branch"`
+	Commit  string `json:"commit"`
+}
+
+// PlanStep is one step with its resolved configuration.
+type PlanStep struct {
+	// uses names the built-in step.
+	Uses string `json:"uses"`
+	// as names the step within the promotion.
+	As string `json:"as"`
+	// config as the step decodes it.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Config *runtime.RawExtension `json:"config,omitempty"`
+}
+
+// StageBefore is what a rollback by policy compares with.
+type StageBefore struct {
+	// +optional
+	// +listType=map
+	// +listMapKey=origin
+	Current []StageFreight `json:"current,omitempty"`
+	// healthy says whether the Stage was Synced and Healthy.
+	Healthy bool `json:"healthy"`
+}
+
+// ForeignCommit is a commit on the Stage's branch without a Waybill trailer.
+type ForeignCommit struct {
+	Commit  string `json:"commit"`
+	Author  string `json:"author"`
+	Subject string `json:"subject"`
+}
+
+// StepState is where a step is.
+// +kubebuilder:validation:Enum=Pending;Running;Waiting;Succeeded;Failed;Skipped;Aborted
+type StepState string
+
+// The states of a step.
+const (
+	StepPending   StepState = "Pending"
+	StepRunning   StepState = "Running"
+	StepWaiting   StepState = "Waiting"
+	StepSucceeded StepState = "Succeeded"
+	StepFailed    StepState = "Failed"
+	StepSkipped   StepState = "Skipped"
+	StepAborted   StepState = "Aborted"
+)
+
+// StepStatus is the progress of one step.
+type StepStatus struct {
+	As    string    `json:"as"`
+	Uses  string    `json:"uses"`
+	State StepState `json:"state"`
+	// +optional
+	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
+	// +optional
+	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
+	// attempts so far.
+	// +optional
+	Attempts int32 `json:"attempts,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Message string `json:"message,omitempty"`
+	// intent is written before an effect outside the cluster.
+	// +optional
+	Intent *CommitIntent `json:"intent,omitempty"`
+	// output for later steps.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Output *runtime.RawExtension `json:"output,omitempty"`
+}
+
+// CommitIntent is a push that is about to happen. The same intent always makes
+// the same commit.
+type CommitIntent struct {
+	RepoURL string `json:"repoURL"`
+	Branch  string `json:"branch"`
+	// parent is the head the push expects; empty when the branch is absent.
+	// +optional
+	Parent string `json:"parent,omitempty"`
+	// tree and commit that are pushed.
+	Tree   string `json:"tree"`
+	Commit string `json:"commit"`
+	// date of the commit.
+	Date metav1.Time `json:"date"`
+	// message with its trailers.
+	Message string `json:"message"`
+}
+
+// PromotionCommit is where the promotion's commit stands.
+type PromotionCommit struct {
+	RepoURL string `json:"repoURL"`
+	Branch  string `json:"branch"`
+	Commit  string `json:"commit"`
+	// +optional
+	Tree string `json:"tree,omitempty"`
+	// parent of the commit; empty for the first of a branch.
+	// +optional
+	Parent string `json:"parent,omitempty"`
+	// unchanged says that the branch already held this content, so that no
+	// commit was needed.
+	// +optional
+	Unchanged bool `json:"unchanged,omitempty"`
+}
+
+// PromotionList is a list of Promotions.
+// +kubebuilder:object:root=true
+type PromotionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Promotion `json:"items"`
+}

@@ -1,0 +1,360 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Stage is one station of the pipeline: what Freight it asks for, how a
+// promotion writes it to the Stage's branch, and where it is deployed. A Stage
+// with no promotionMechanisms is a control-flow Stage: Freight passes through.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,shortName=wbst,categories=waybill
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.current[0].images[0].tag`
+// +kubebuilder:printcolumn:name="Health",type=string,JSONPath=`.status.health.status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a Stage's name goes into labels and commit trailers: use at most 63 lower-case letters, digits and dashes"
+type Stage struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec StageSpec `json:"spec"`
+	// +optional
+	Status StageStatus `json:"status,omitempty"`
+}
+
+// StageSpec is the definition of a Stage.
+// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) < 2 || self.deploy.all(d, has(d.name) && d.name != ”)",message="several deploy entries need a name each"
+// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) == 0 || has(self.promotionMechanisms) || self.deploy.all(d, has(d.source.repoURL))",message="deploy without promotionMechanisms needs source.repoURL"
+type StageSpec struct {
+	// requestedFreight: one entry per Warehouse this Stage takes Freight of.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.origin.name == a.origin.name))",message="each origin may be requested once"
+	RequestedFreight []FreightRequest `json:"requestedFreight"`
+	// autoPromotion lets Freight move in by itself when every gate is open.
+	// +optional
+	AutoPromotion AutoPromotion `json:"autoPromotion,omitempty"`
+	// promotionMechanisms is what a promotion writes.
+	// +optional
+	PromotionMechanisms *PromotionMechanisms `json:"promotionMechanisms,omitempty"`
+	// deploy: the reconciler keeps each destination equal to the branch.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Deploy []Deployment `json:"deploy,omitempty"`
+	// rollback says what happens when a promotion turns out bad.
+	// +optional
+	Rollback RollbackPolicy `json:"rollback,omitempty"`
+}
+
+// FreightRequest asks for Freight of one origin.
+type FreightRequest struct {
+	// +required
+	Origin Origin `json:"origin"`
+	// +required
+	Sources FreightSources `json:"sources"`
+}
+
+// AvailabilityStrategy says how many upstream Stages must have verified Freight.
+// +kubebuilder:validation:Enum=OneOf;All
+type AvailabilityStrategy string
+
+// The strategies.
+const (
+	AvailableFromOne AvailabilityStrategy = "OneOf"
+	AvailableFromAll AvailabilityStrategy = "All"
+)
+
+// FreightSources says where Freight may come from.
+// +kubebuilder:validation:XValidation:rule="(has(self.direct) && self.direct) || (has(self.stages) && size(self.stages) > 0)",message="set direct: true or name at least one upstream Stage in stages"
+type FreightSources struct {
+	// direct takes Freight straight from the Warehouse.
+	// +optional
+	Direct bool `json:"direct,omitempty"`
+	// stages are the upstream Stages that must have verified it.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	Stages []string `json:"stages,omitempty"`
+	// requiredSoakTime is how long it must have run healthy upstream since it
+	// was verified there.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	RequiredSoakTime *metav1.Duration `json:"requiredSoakTime,omitempty"`
+	// availabilityStrategy: OneOf the upstream Stages, or All of them.
+	// +optional
+	// +kubebuilder:default=OneOf
+	AvailabilityStrategy AvailabilityStrategy `json:"availabilityStrategy,omitempty"`
+}
+
+// AutoPromotion is the automatic flow into a Stage.
+type AutoPromotion struct {
+	// enabled starts promotions without a person.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+}
+
+// PromotionMechanisms is the short form: updates of Git repositories. It
+// compiles to steps of the one promotion engine.
+type PromotionMechanisms struct {
+	// gitRepoUpdates, done in order.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	GitRepoUpdates []GitRepoUpdate `json:"gitRepoUpdates"`
+}
+
+// GitRepoUpdate writes one commit to one branch.
+type GitRepoUpdate struct {
+	// repoURL of the repository, https (or http where the server allows it).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	RepoURL string `json:"repoURL"`
+	// readBranch holds what is written; the repository's default branch when
+	// empty. Its head is read once, when the Promotion is created.
+	// +optional
+	// +kubebuilder:validation:MaxLength=244
+	ReadBranch string `json:"readBranch,omitempty"`
+	// writeBranch is the Stage's own branch; it is created when missing.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=244
+	WriteBranch string `json:"writeBranch"`
+	// foreignCommits says what an automatic promotion does about commits that
+	// others made on a writeBranch it would replace: Wait for a person, or
+	// Overwrite them.
+	// +optional
+	// +kubebuilder:validation:Enum=Wait;Overwrite
+	// +kubebuilder:default=Wait
+	ForeignCommits string `json:"foreignCommits,omitempty"`
+	// kustomize sets images in kustomization files.
+	// +required
+	Kustomize KustomizeUpdate `json:"kustomize"`
+}
+
+// KustomizeUpdate sets images in kustomization files.
+type KustomizeUpdate struct {
+	// images to set.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Images []KustomizeImage `json:"images"`
+}
+
+// PinMode says how an image is written.
+// +kubebuilder:validation:Enum=TagAndDigest;Tag;Digest
+type PinMode string
+
+// The pin modes. With a tag alone a re-pushed tag changes what was approved.
+const (
+	PinTagAndDigest PinMode = "TagAndDigest"
+	PinTag          PinMode = "Tag"
+	PinDigest       PinMode = "Digest"
+)
+
+// KustomizeImage names one image in one kustomization.
+// +kubebuilder:validation:XValidation:rule="!(has(self.pin) && has(self.useDigest))",message="set pin or useDigest, not both (useDigest: true is pin: Digest, false is pin: Tag)"
+type KustomizeImage struct {
+	// image repository, as in the Warehouse's subscription.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image"`
+	// path of the folder with the kustomization file, from the root of the
+	// repository.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the root of the repository and may not leave it"
+	Path string `json:"path"`
+	// pin: TagAndDigest (default), Tag or Digest.
+	// +optional
+	Pin PinMode `json:"pin,omitempty"`
+	// useDigest is Kargo's name: true is pin: Digest, false is pin: Tag.
+	// +optional
+	UseDigest *bool `json:"useDigest,omitempty"`
+}
+
+// PinMode returns how the image is written, with both spellings resolved.
+func (k KustomizeImage) PinMode() PinMode {
+	switch {
+	case k.Pin != "":
+		return k.Pin
+	case k.UseDigest != nil && *k.UseDigest:
+		return PinDigest
+	case k.UseDigest != nil:
+		return PinTag
+	default:
+		return PinTagAndDigest
+	}
+}
+
+// Deployment is one destination of a Stage; it becomes an Application.
+type Deployment struct {
+	// name, required when there are several.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+	// destination cluster and namespace.
+	// +required
+	Destination Destination `json:"destination"`
+	// source; repoURL and targetRevision default to the first mechanism's
+	// repoURL and writeBranch.
+	// +required
+	Source DeploymentSource `json:"source"`
+	// +optional
+	SyncPolicy SyncPolicy `json:"syncPolicy,omitempty"`
+	// driftPolicy: heal, report or off.
+	// +optional
+	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+	// deletionPolicy says what happens to the objects when the entry or the
+	// Stage is removed: Orphan keeps them, Delete removes them.
+	// +optional
+	// +kubebuilder:validation:Enum=Orphan;Delete
+	// +kubebuilder:default=Orphan
+	DeletionPolicy string `json:"deletionPolicy,omitempty"`
+}
+
+// DeploymentSource is an ApplicationSource whose repository has a default.
+type DeploymentSource struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	RepoURL string `json:"repoURL,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=244
+	TargetRevision string `json:"targetRevision,omitempty"`
+	// path of the folder to render; . is the root.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Path string `json:"path"`
+	// +optional
+	Directory *DirectoryOptions `json:"directory,omitempty"`
+}
+
+// RollbackPolicy says when and how a bad version is taken back.
+type RollbackPolicy struct {
+	// onUnhealthy: Revert writes a commit that restores the tree before the
+	// promotion; None leaves it to a person.
+	// +optional
+	// +kubebuilder:validation:Enum=Revert;None
+	// +kubebuilder:default=None
+	OnUnhealthy string `json:"onUnhealthy,omitempty"`
+	// after this much unbroken Degraded the revert is written.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	After *metav1.Duration `json:"after,omitempty"`
+	// watchFor this long after success the version may still be reverted.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	WatchFor *metav1.Duration `json:"watchFor,omitempty"`
+	// healthTimeout: a promotion that is not Healthy this long after its
+	// commit has failed.
+	// +optional
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	HealthTimeout *metav1.Duration `json:"healthTimeout,omitempty"`
+	// hold stops the automatic flow into the Stage after a revert by policy.
+	// A rollback by a person always holds.
+	// +optional
+	Hold bool `json:"hold,omitempty"`
+}
+
+// StageStatus is written by the Stage controller.
+type StageStatus struct {
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// lastHandledRequest echoes the annotation waybill.dev/requested-at.
+	// +optional
+	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
+	// lastSeq is the number of the last Promotion; never lowered.
+	// +optional
+	LastSeq int64 `json:"lastSeq,omitempty"`
+	// current Freight, one per origin.
+	// +optional
+	// +listType=map
+	// +listMapKey=origin
+	Current []StageFreight `json:"current,omitempty"`
+	// good is what last ran Synced and Healthy, one per origin; a rollback
+	// without a target goes to what was good before the current Freight.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Good []StageFreight `json:"good,omitempty"`
+	// health of all deploy entries together.
+	// +optional
+	Health *Health `json:"health,omitempty"`
+	// synced says whether every deploy entry runs what the branch head says.
+	// +optional
+	Synced bool `json:"synced,omitempty"`
+	// activePromotion is the one that is not finished and not Pending.
+	// +optional
+	ActivePromotion string `json:"activePromotion,omitempty"`
+	// lastPromotion that finished.
+	// +optional
+	LastPromotion *PromotionReference `json:"lastPromotion,omitempty"`
+}
+
+// StageFreight is Freight in a Stage.
+type StageFreight struct {
+	// origin Warehouse.
+	Origin string `json:"origin"`
+	// freight name.
+	Freight string `json:"freight"`
+	// promotion that brought it; empty when adopted from the branch.
+	// +optional
+	Promotion string `json:"promotion,omitempty"`
+	// commit on the Stage's branch.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// since when.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// images of the Freight, kept so that the Stage can be read without it.
+	// +optional
+	// +listType=atomic
+	Images []Image `json:"images,omitempty"`
+}
+
+// PromotionReference is the end of a Promotion.
+type PromotionReference struct {
+	Name    string         `json:"name"`
+	Freight string         `json:"freight"`
+	Phase   PromotionPhase `json:"phase"`
+	// +optional
+	Message string `json:"message,omitempty"`
+	// +optional
+	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
+}
+
+// StageList is a list of Stages.
+// +kubebuilder:object:root=true
+type StageList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Stage `json:"items"`
+}
