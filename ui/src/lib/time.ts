@@ -1,0 +1,47 @@
+const minute = 60;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** The distance between two instants in one short unit: "now", "40s", "6m", "3h", "2d". Never negative. */
+export function ago(then: Date, now: Date): string {
+  const seconds = Math.max(0, Math.floor((now.getTime() - then.getTime()) / 1000));
+  if (seconds < 5) return 'now';
+  if (seconds < minute) return `${seconds}s`;
+  if (seconds < hour) return `${Math.floor(seconds / minute)}m`;
+  if (seconds < 2 * day) return `${Math.floor(seconds / hour)}h`;
+  return `${Math.floor(seconds / day)}d`;
+}
+
+/** A length of time in at most two units: "3s", "4m 05s", "2h 10m", "3d 4h". */
+export function span(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < minute) return `${s}s`;
+  if (s < hour) return `${Math.floor(s / minute)}m ${String(s % minute).padStart(2, '0')}s`;
+  if (s < day) return `${Math.floor(s / hour)}h ${String(Math.floor((s % hour) / minute)).padStart(2, '0')}m`;
+  return `${Math.floor(s / day)}d ${Math.floor((s % day) / hour)}h`;
+}
+
+/** Date and time in the reader's zone, for titles: "20 Nov 2026, 12:04:41". */
+export function absolute(instant: Date): string {
+  return new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' }).format(instant);
+}
+
+/**
+ * An instant as people say it, seen from `now`, in the reader's zone: "14:30" today, "Tue 14:30" within six
+ * days, "20 Nov 14:30" otherwise.
+ */
+export function clock(instant: Date, now: Date): string {
+  const time = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' }).format(instant);
+  if (instant.toDateString() === now.toDateString()) return time;
+  const distance = Math.abs(instant.getTime() - now.getTime()) / 1000;
+  const format: Intl.DateTimeFormatOptions =
+    distance < 6 * day ? { weekday: 'short' } : { day: 'numeric', month: 'short' };
+  return `${new Intl.DateTimeFormat('en-GB', format).format(instant)} ${time}`;
+}
+
+/** Parses an RFC 3339 instant; undefined for absent or unreadable text. */
+export function instant(text: string | undefined | null): Date | undefined {
+  if (!text) return undefined;
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
