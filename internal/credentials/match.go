@@ -1,0 +1,144 @@
+package credentials
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/waybill-dev/waybill/internal/repourl"
+)
+
+// Request asks for the credential of one repository on behalf of one Project.
+type Request struct {
+	Type    Type
+	RepoURL string
+	// Project is the name of the Project and of its namespace.
+	Project string
+	// SystemNamespace is Waybill's own, where shared Secrets live. Empty: none.
+	SystemNamespace string
+}
+
+// Match returns the credential for r, and false when anonymous access is all
+// there is. The answer does not depend on the order of all.
+func Match(r Request, all []Credential) (Credential, bool) {
+	target, err := normalize(r.Type, r.RepoURL)
+	if err != nil || r.Project == "" || hasDotSegments(target) {
+		return Credential{}, false
+	}
+	if r.Type == Image {
+		target = official(target)
+	}
+	best, bestRank, found := Credential{}, rank{}, false
+	for _, c := range all {
+		if c.Type != r.Type || !c.serves(r) {
+			continue
+		}
+		k, ok := c.rank(target)
+		if !ok {
+			continue
+		}
+		k.isShared = c.Namespace != r.Project
+		if !found || k.compare(bestRank) < 0 {
+			best, bestRank, found = c, k, true
+		}
+	}
+	return best, found
+}
+
+// serves reports whether the Project of r may use c at all.
+func (c Credential) serves(r Request) bool {
+	if c.Namespace == r.Project {
+		return true
+	}
+	return r.SystemNamespace != "" && c.Namespace == r.SystemNamespace &&
+		(slices.Contains(c.SharedWith, r.Project) || slices.Contains(c.SharedWith, "*"))
+}
+
+// rank orders the credentials that fit; the smallest is used.
+type rank struct {
+	isShared bool
+	kind     int // 0 exact, 1 prefix, 2 regular expression
+	length   int // of the prefix
+	name     string
+}
+
+func (a rank) compare(b rank) int {
+	if a.isShared != b.isShared {
+		if a.isShared {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(b.length, a.length), cmp.Compare(a.name, b.name))
+}
+
+func (c Credential) rank(target string) (rank, bool) {
+	switch {
+	case c.IsRegex:
+		return rank{kind: 2, name: c.Name}, c.pattern != nil && c.pattern.MatchString(target)
+	case c.normalized == "":
+		return rank{}, false // not made by Parse
+	case c.normalized == target, c.Type == Image && official(c.normalized) == target:
+		return rank{name: c.Name}, true
+	default:
+		return rank{kind: 1, length: len(c.normalized), name: c.Name}, strings.HasPrefix(target, c.normalized+"/")
+	}
+}
+
+// hasDotSegments reports whether a server might read target as another path
+// than the one that is compared here.
+func hasDotSegments(target string) bool {
+	lower := strings.ReplaceAll(strings.ToLower(target), "%2e", ".")
+	lower = strings.ReplaceAll(lower, "%2f", "/")
+	for _, s := range strings.Split(lower, "/") {
+		if s == "." || s == ".." {
+			return true
+		}
+	}
+	return strings.Contains(lower, `\`)
+}
+
+// normalize returns the form in which addresses of type t are compared. Image
+// repositories have no scheme; short names mean Docker Hub, as everywhere.
+func normalize(t Type, raw string) (string, error) {
+	if t == Image {
+		raw = strings.TrimSpace(raw)
+		for _, scheme := range []string{"https://", "http://", "oci://"} {
+			raw = strings.TrimPrefix(raw, scheme)
+		}
+	}
+	n, err := repourl.Normalize(raw)
+	if err != nil || t != Image {
+		return n, err
+	}
+	host, path, hasPath := strings.Cut(n, "/")
+	if !hasPath && isHost(host) {
+		return hubAlias(host), nil
+	}
+	if !isHost(host) {
+		return "docker.io/" + n, nil
+	}
+	return hubAlias(host) + "/" + path, nil
+}
+
+// official returns the full name of a Docker Hub repository without a namespace.
+// A credential is compared in both forms, because docker.io/team may also be
+// meant as the prefix of a team.
+func official(n string) string {
+	if path, isHub := strings.CutPrefix(n, "docker.io/"); isHub && !strings.Contains(path, "/") {
+		return "docker.io/library/" + path
+	}
+	return n
+}
+
+// isHost tells a registry host from the first part of a Docker Hub name, by the
+// rule that all image references follow.
+func isHost(s string) bool { return s == "localhost" || strings.ContainsAny(s, ".:") }
+
+func hubAlias(host string) string {
+	switch host = strings.TrimSuffix(host, ":443"); host {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return "docker.io"
+	}
+	return host
+}
