@@ -312,6 +312,9 @@ type StepStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Message string `json:"message,omitempty"`
+	// retryAt is when the step is tried again after an error.
+	// +optional
+	RetryAt *metav1.MicroTime `json:"retryAt,omitempty"`
 	// intent is written before an effect outside the cluster.
 	// +optional
 	Intent *CommitIntent `json:"intent,omitempty"`

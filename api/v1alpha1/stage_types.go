@@ -311,6 +311,13 @@ type StageStatus struct {
 	// synced says whether every deploy entry runs what the branch head says.
 	// +optional
 	Synced bool `json:"synced,omitempty"`
+	// drifting says that live differs from Git and is not being healed.
+	// +optional
+	Drifting bool `json:"drifting,omitempty"`
+	// syncMessage names the first error of a deploy entry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	SyncMessage string `json:"syncMessage,omitempty"`
 	// activePromotion is the one that is not finished and not Pending.
 	// +optional
 	ActivePromotion string `json:"activePromotion,omitempty"`

@@ -1433,6 +1433,10 @@ func (in *StepStatus) DeepCopyInto(out *StepStatus) {
 		in, out := &in.FinishedAt, &out.FinishedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.RetryAt != nil {
+		in, out := &in.RetryAt, &out.RetryAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Intent != nil {
 		in, out := &in.Intent, &out.Intent
 		*out = new(CommitIntent)

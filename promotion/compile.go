@@ -1,0 +1,231 @@
+package promotion
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// ErrNothingToRestore is returned when a Stage has no earlier good version.
+var ErrNothingToRestore = errors.New("nothing to restore")
+
+// ImageMissingError says that a mechanism sets an image that the Freight does
+// not carry.
+type ImageMissingError struct {
+	// Image named by the mechanism; Have are the images of the collection.
+	Image string
+	Have  []string
+}
+
+// Error names the image and what there is instead.
+func (e *ImageMissingError) Error() string {
+	return fmt.Sprintf("no Freight of this Stage carries image %q; it has %s", e.Image, quoteList(e.Have))
+}
+
+// Sources are the commits a plan reads and writes, resolved once.
+type Sources struct {
+	// Base of each gitRepoUpdates entry, in order.
+	Base []v1alpha1.PlanBase
+	// Shared says of each entry that only this Stage's paths may change:
+	// readBranch is writeBranch, or another Stage writes the same branch.
+	Shared []bool
+}
+
+// Compile turns the short form into the steps of the one engine
+// (02, What a Promotion writes): base tree, images of the whole collection set,
+// one commit on the head of writeBranch, pushed with the expected parent.
+func Compile(stage *v1alpha1.Stage, collection []v1alpha1.StageFreight, src Sources) ([]v1alpha1.PlanStep, error) {
+	if stage.Spec.PromotionMechanisms == nil {
+		return nil, nil
+	}
+	var steps []v1alpha1.PlanStep
+	for i, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		s, err := compileUpdate(stage.Name, i, u, collection, src)
+		if err != nil {
+			return nil, fmt.Errorf("promotionMechanisms.gitRepoUpdates[%d]: %w", i, err)
+		}
+		steps = append(steps, s...)
+	}
+	return steps, nil
+}
+
+func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight, src Sources) ([]v1alpha1.PlanStep, error) {
+	base := src.Base[i]
+	in, out := fmt.Sprintf("src-%d", i), fmt.Sprintf("out-%d", i)
+	var steps []v1alpha1.PlanStep
+	add := func(uses string, config map[string]any) error {
+		raw, err := json.Marshal(config)
+		if err != nil {
+			return fmt.Errorf("encode config of step %q: %w", uses, err)
+		}
+		steps = append(steps, v1alpha1.PlanStep{
+			Uses: uses, As: fmt.Sprintf("%s-%d", uses, len(steps)+1+i*100), Config: &runtime.RawExtension{Raw: raw},
+		})
+		return nil
+	}
+	errs := []error{
+		add("git-clone", map[string]any{"repoURL": u.RepoURL, "checkout": []any{
+			map[string]any{"commit": base.Commit, "path": in},
+			map[string]any{"branch": u.WriteBranch, "create": true, "path": out},
+		}}),
+	}
+	if src.Shared[i] {
+		if base.Branch != u.WriteBranch {
+			for _, p := range imagePaths(u) {
+				errs = append(errs,
+					add("git-clear", map[string]any{"path": path.Join(out, p)}),
+					add("copy", map[string]any{"inPath": path.Join(in, p), "outPath": path.Join(out, p)}))
+			}
+		}
+	} else {
+		errs = append(errs,
+			add("git-clear", map[string]any{"path": out}),
+			add("copy", map[string]any{"inPath": in, "outPath": out}))
+	}
+	for _, p := range imagePaths(u) {
+		images, err := imagesAt(u, p, collection)
+		if err != nil {
+			return nil, err
+		}
+		errs = append(errs, add("kustomize-set-image", map[string]any{"path": path.Join(out, p), "images": images}))
+	}
+	errs = append(errs,
+		add("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}),
+		add("git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch}))
+	return steps, errors.Join(errs...)
+}
+
+// imagePaths returns the folders an update edits, each once, in byte order.
+func imagePaths(u v1alpha1.GitRepoUpdate) []string {
+	seen := map[string]struct{}{}
+	for _, img := range u.Kustomize.Images {
+		seen[path.Clean(img.Path)] = struct{}{}
+	}
+	return sortedKeys(seen)
+}
+
+// StagePaths returns the folders that belong to the Stage in a repository and
+// branch it writes: what a revert on a shared branch may touch.
+func StagePaths(stage *v1alpha1.Stage, repoURL, branch string) []string {
+	seen := map[string]struct{}{}
+	if stage.Spec.PromotionMechanisms != nil {
+		for _, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
+			if u.RepoURL == repoURL && u.WriteBranch == branch {
+				for _, p := range imagePaths(u) {
+					seen[p] = struct{}{}
+				}
+			}
+		}
+	}
+	return sortedKeys(seen)
+}
+
+func imagesAt(u v1alpha1.GitRepoUpdate, p string, collection []v1alpha1.StageFreight) ([]any, error) {
+	var out []any
+	for _, img := range u.Kustomize.Images {
+		if path.Clean(img.Path) != p {
+			continue
+		}
+		found, ok := findImage(collection, img.Image)
+		if !ok {
+			return nil, &ImageMissingError{Image: img.Image, Have: imageNames(collection)}
+		}
+		out = append(out, map[string]any{"image": img.Image, "tag": found.Tag, "digest": found.Digest, "pin": string(img.PinMode())})
+	}
+	return out, nil
+}
+
+func findImage(collection []v1alpha1.StageFreight, repoURL string) (v1alpha1.Image, bool) {
+	for _, f := range collection {
+		for _, img := range f.Images {
+			if img.RepoURL == repoURL {
+				return img, true
+			}
+		}
+	}
+	return v1alpha1.Image{}, false
+}
+
+func imageNames(collection []v1alpha1.StageFreight) []string {
+	var names []string
+	for _, f := range collection {
+		for _, img := range f.Images {
+			names = append(names, img.RepoURL)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// commitSubject says what a promotion brings: "test: guestbook 1.27.0".
+func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight) string {
+	seen := map[string]struct{}{}
+	for _, img := range u.Kustomize.Images {
+		if found, ok := findImage(collection, img.Image); ok {
+			seen[path.Base(found.RepoURL)+" "+versionOf(found)] = struct{}{}
+		}
+	}
+	return stage + ": " + strings.Join(sortedKeys(seen), ", ")
+}
+
+func versionOf(img v1alpha1.Image) string {
+	if img.Tag != "" {
+		return img.Tag
+	}
+	return short(strings.TrimPrefix(img.Digest, "sha256:"))
+}
+
+// Collection returns what the Stage will run: freight, and what is current for
+// its other requested origins, in the order of the requests.
+func Collection(stage *v1alpha1.Stage, freight *v1alpha1.Freight) []v1alpha1.StageFreight {
+	var out []v1alpha1.StageFreight
+	for _, r := range stage.Spec.RequestedFreight {
+		if r.Origin.Name == freight.Origin.Name {
+			out = append(out, v1alpha1.StageFreight{Origin: freight.Origin.Name, Freight: freight.Name, Images: freight.Images})
+			continue
+		}
+		if cur := Current(stage, r.Origin.Name); cur != nil {
+			out = append(out, v1alpha1.StageFreight{Origin: cur.Origin, Freight: cur.Freight, Images: cur.Images})
+		}
+	}
+	return out
+}
+
+// Trailer is one line at the end of a commit message.
+type Trailer struct{ Key, Value string }
+
+// Keys of the trailers every commit of Waybill carries (01, identity).
+const (
+	TrailerPromotion    = "Waybill-Promotion"
+	TrailerPromotionUID = "Waybill-Promotion-UID"
+	TrailerStage        = "Waybill-Stage"
+	TrailerFreight      = "Waybill-Freight"
+	TrailerArtifact     = "Waybill-Artifact"
+	TrailerReverts      = "Waybill-Reverts"
+)
+
+// Trailers returns the trailers of a Promotion's commit: enough to find it
+// again and to make its Freight again from Git alone.
+func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trailer {
+	t := []Trailer{
+		{TrailerPromotion, p.Namespace + "/" + p.Name},
+		{TrailerPromotionUID, string(p.UID)},
+		{TrailerStage, p.Spec.Stage},
+	}
+	for _, f := range collection {
+		t = append(t, Trailer{TrailerFreight, f.Origin + "=" + f.Freight})
+	}
+	for _, f := range collection {
+		for _, img := range f.Images {
+			t = append(t, Trailer{TrailerArtifact, fmt.Sprintf("image %s:%s@%s", img.RepoURL, img.Tag, img.Digest)})
+		}
+	}
+	return t
+}

@@ -1,0 +1,165 @@
+package promotion
+
+import (
+	"time"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Decision is what should happen to a Stage next.
+type Decision struct {
+	// Create is the automatic Promotion to create, or nil.
+	Create *Candidate
+	// Supersede lists Promotions that a newer automatic one replaces before
+	// they started, by name.
+	Supersede []Superseded
+	// Recheck is the earliest instant at which time alone can change the
+	// decision; zero when only an event can.
+	Recheck time.Time
+}
+
+// Candidate is Freight that may enter the Stage by itself.
+type Candidate struct {
+	// Name of the Promotion.
+	Name string
+	// Seq is the number in the name.
+	Seq int64
+	// Freight to promote.
+	Freight string
+}
+
+// Superseded is a Promotion that is not going to start.
+type Superseded struct {
+	// Name of the Promotion.
+	Name string
+	// By names the newer Promotion.
+	By string
+}
+
+// Decide returns what should move into the observed Stage next.
+//
+// It is deterministic and idempotent: the same observation gives the same
+// decision, and after the decision was carried out the next one is empty. At
+// most one Promotion is created per call; with several origins the others
+// follow in later calls.
+func Decide(o *Observation) Decision {
+	var d Decision
+	d.Supersede = superseded(o)
+	if !o.Stage.Spec.AutoPromotion.Enabled || IsControlFlow(o.Stage) || o.Stage.DeletionTimestamp != nil {
+		return d
+	}
+	for _, r := range o.Stage.Spec.RequestedFreight {
+		c, recheck := automaticCandidate(o, r.Origin.Name)
+		d.Recheck = earlier(d.Recheck, recheck)
+		if c != nil && d.Create == nil {
+			seq := NextSeq(o.Stage, o.Promotions)
+			d.Create = &Candidate{Name: Name(o.Stage.Name, seq, c.Name), Seq: seq, Freight: c.Name}
+		}
+	}
+	return d
+}
+
+// automaticCandidate returns the newest Freight of origin that may enter by
+// itself and is newer than what is there or on its way, or nil; and when to
+// look again.
+func automaticCandidate(o *Observation, origin string) (*v1alpha1.Freight, time.Time) {
+	var recheck time.Time
+	floor := newestInOrOnTheWay(o, origin)
+	for _, f := range o.NewestFirst(origin) {
+		if f.Order <= floor {
+			break // never backwards by itself
+		}
+		entry := Blocking(Gates(o, f, Ask{Automatic: true, Kind: v1alpha1.KindPromote}), GroupEntry)
+		if len(entry) > 0 {
+			recheck = earlier(recheck, EarliestOpening(entry))
+			continue
+		}
+		if hasFailedHere(o, f.Name) {
+			continue // a person decides whether to try again
+		}
+		return f, recheck
+	}
+	return nil, recheck
+}
+
+// newestInOrOnTheWay returns the highest order of the origin's Freight that is
+// in the Stage or in an unfinished Promotion; 0 when there is none.
+func newestInOrOnTheWay(o *Observation, origin string) int64 {
+	var floor int64
+	if cur := Current(o.Stage, origin); cur != nil {
+		if f := o.FreightByName(cur.Freight); f != nil {
+			floor = f.Order
+		}
+	}
+	for i := range o.Promotions {
+		p := &o.Promotions[i]
+		if p.Spec.Stage != o.Stage.Name || p.Status.Phase.IsFinished() || p.Spec.Kind == v1alpha1.KindRollback {
+			continue
+		}
+		if f := o.FreightByName(p.Spec.Freight); f != nil && f.Origin.Name == origin {
+			floor = max(floor, f.Order)
+		}
+	}
+	return floor
+}
+
+// hasFailedHere reports whether the last Promotion of the Freight into the
+// Stage ended badly: Failed, Aborted or RolledBack.
+func hasFailedHere(o *Observation, freight string) bool {
+	failed := false
+	for _, p := range bySeq(o.Promotions) {
+		if p.Spec.Stage != o.Stage.Name || p.Spec.Freight != freight || p.Spec.Kind == v1alpha1.KindRollback {
+			continue
+		}
+		switch p.Status.Phase {
+		case v1alpha1.PhaseFailed, v1alpha1.PhaseAborted, v1alpha1.PhaseRolledBack:
+			failed = true
+		case v1alpha1.PhaseSucceeded:
+			failed = false
+		}
+	}
+	return failed
+}
+
+// superseded lists automatic Promotions that have not touched Git and that a
+// newer automatic Promotion of the same origin replaces.
+func superseded(o *Observation) []Superseded {
+	newest := map[string]*v1alpha1.Promotion{}
+	order := map[string]int64{}
+	for _, p := range bySeq(o.Promotions) {
+		f := automaticUnfinished(o, p)
+		if f == nil {
+			continue
+		}
+		if f.Order > order[f.Origin.Name] {
+			newest[f.Origin.Name], order[f.Origin.Name] = p, f.Order
+		}
+	}
+	var out []Superseded
+	for _, p := range bySeq(o.Promotions) {
+		f := automaticUnfinished(o, p)
+		if f == nil || HasTouchedGit(p) {
+			continue
+		}
+		if by := newest[f.Origin.Name]; by != nil && f.Order < order[f.Origin.Name] {
+			out = append(out, Superseded{Name: p.Name, By: by.Name})
+		}
+	}
+	return out
+}
+
+// automaticUnfinished returns the Freight of an automatic promotion into the
+// Stage that has not ended, or nil.
+func automaticUnfinished(o *Observation, p *v1alpha1.Promotion) *v1alpha1.Freight {
+	if !p.Spec.Automatic || p.Spec.Kind == v1alpha1.KindRollback || p.Spec.Stage != o.Stage.Name || p.Status.Phase.IsFinished() {
+		return nil
+	}
+	return o.FreightByName(p.Spec.Freight)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

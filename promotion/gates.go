@@ -1,0 +1,351 @@
+package promotion
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Groups of gates: entry gates say whether a Promotion may exist, start gates
+// whether it may leave Pending.
+const (
+	GroupEntry = "Entry"
+	GroupStart = "Start"
+)
+
+// Ask says for what kind of move the gates are asked.
+type Ask struct {
+	// Automatic: by the automatic flow, which hold stops.
+	Automatic bool
+	// Kind: Promote or Rollback.
+	Kind v1alpha1.PromotionKind
+	// Bypass lists gates the person passes; only those that may be bypassed
+	// have an effect.
+	Bypass []v1alpha1.Gate
+	// Promotion is the name of the Promotion that asks, if there is one: it
+	// does not stand in its own way.
+	Promotion string
+	// Overwrites are commits by others that the promotion would replace.
+	Overwrites []v1alpha1.ForeignCommit
+}
+
+// AskOf returns the question a Promotion asks.
+func AskOf(p *v1alpha1.Promotion) Ask {
+	ask := Ask{Automatic: p.Spec.Automatic, Kind: p.Spec.Kind, Bypass: p.Spec.Bypass, Promotion: p.Name}
+	if p.Status.Plan != nil {
+		ask.Overwrites = p.Status.Plan.Overwrites
+	}
+	return ask
+}
+
+// Gates evaluates every gate for moving freight into the observed Stage: none
+// is skipped because another is closed. The order is fixed, reasons are equal
+// while the facts are equal, and name an instant, never a countdown.
+func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVerdict {
+	verdicts := []v1alpha1.GateVerdict{originGate(o, freight)}
+	if ask.Kind == v1alpha1.KindRollback {
+		// A rollback passes upstream, soak, rejected, hold and busy (02).
+		return append(verdicts, freezeGate(o, freight, ask))
+	}
+	verdicts = append(verdicts, upstreamGate(o, freight), soakGate(o, freight), rejectedGate(o, freight, ask))
+	if ask.Automatic {
+		verdicts = append(verdicts, holdGate(o))
+	}
+	verdicts = append(verdicts, freezeGate(o, freight, ask), busyGate(o, ask), healthGate(ask))
+	for i := range verdicts {
+		v := &verdicts[i]
+		if !v.Open && slices.Contains(ask.Bypass, v.Gate) && mayBypass(v.Gate) {
+			v.Bypassed = true
+		}
+	}
+	return verdicts
+}
+
+// mayBypass reports whether a person with the verb bypass may pass the gate.
+func mayBypass(g v1alpha1.Gate) bool {
+	switch g {
+	case v1alpha1.GateUpstream, v1alpha1.GateSoak, v1alpha1.GateRejected, v1alpha1.GateFreeze:
+		return true
+	default:
+		return false
+	}
+}
+
+// Blocking returns the verdicts that block: closed and not bypassed. With a
+// group, only those of the group.
+func Blocking(verdicts []v1alpha1.GateVerdict, group string) []v1alpha1.GateVerdict {
+	var out []v1alpha1.GateVerdict
+	for _, v := range verdicts {
+		if !v.Open && !v.Bypassed && (group == "" || v.Group == group) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// EarliestOpening returns the earliest instant at which one of the verdicts
+// opens by itself, or the zero time.
+func EarliestOpening(verdicts []v1alpha1.GateVerdict) time.Time {
+	var at time.Time
+	for _, v := range verdicts {
+		if !v.Open && v.OpensAt != nil && (at.IsZero() || v.OpensAt.Time.Before(at)) {
+			at = v.OpensAt.Time
+		}
+	}
+	return at
+}
+
+func open(g v1alpha1.Gate, group, reason string) v1alpha1.GateVerdict {
+	return v1alpha1.GateVerdict{Gate: g, Group: group, Open: true, Reason: reason}
+}
+
+func closed(g v1alpha1.Gate, group, reason, opensBy string) v1alpha1.GateVerdict {
+	return v1alpha1.GateVerdict{Gate: g, Group: group, Reason: reason, OpensBy: opensBy}
+}
+
+func originGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
+	if Request(o.Stage, f.Origin.Name) != nil {
+		return open(v1alpha1.GateOrigin, GroupEntry, fmt.Sprintf("%q requests Freight of Warehouse %q", o.Stage.Name, f.Origin.Name))
+	}
+	var wanted []string
+	for _, r := range o.Stage.Spec.RequestedFreight {
+		wanted = append(wanted, fmt.Sprintf("%q", r.Origin.Name))
+	}
+	sort.Strings(wanted)
+	return closed(v1alpha1.GateOrigin, GroupEntry,
+		fmt.Sprintf("Freight of Warehouse %q is not requested by %q, which requests %s", f.Origin.Name, o.Stage.Name, strings.Join(wanted, ", ")),
+		fmt.Sprintf("add Warehouse %q to spec.requestedFreight of the Stage", f.Origin.Name))
+}
+
+func upstreamGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
+	r := Request(o.Stage, f.Origin.Name)
+	if r == nil {
+		return closed(v1alpha1.GateUpstream, GroupEntry, "no upstream is named for this Warehouse", "request the Warehouse first")
+	}
+	if r.Sources.Direct {
+		return open(v1alpha1.GateUpstream, GroupEntry, "taken straight from the Warehouse")
+	}
+	verified, missing := splitVerified(f, r.Sources.Stages)
+	if isEnough(r.Sources.AvailabilityStrategy, len(verified), len(missing)) {
+		return open(v1alpha1.GateUpstream, GroupEntry, "verified in "+quoteList(verified))
+	}
+	joint := " or "
+	if r.Sources.AvailabilityStrategy == v1alpha1.AvailableFromAll {
+		joint = " and "
+	}
+	return closed(v1alpha1.GateUpstream, GroupEntry,
+		"not verified in "+quoteJoin(missing, joint),
+		"verification in "+quoteJoin(missing, joint))
+}
+
+func isEnough(s v1alpha1.AvailabilityStrategy, have, missing int) bool {
+	if s == v1alpha1.AvailableFromAll {
+		return missing == 0
+	}
+	return have > 0
+}
+
+// splitVerified divides the named Stages into those that verified the Freight
+// and those that did not. Only upstream Stages that were asked for count.
+func splitVerified(f *v1alpha1.Freight, stages []string) (verified, missing []string) {
+	for _, name := range stages {
+		if rec, ok := f.Status.Stages[name]; ok && rec.VerifiedAt != nil {
+			verified = append(verified, name)
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	sort.Strings(verified)
+	sort.Strings(missing)
+	return verified, missing
+}
+
+func soakGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
+	r := Request(o.Stage, f.Origin.Name)
+	if r == nil || r.Sources.Direct || r.Sources.RequiredSoakTime == nil || r.Sources.RequiredSoakTime.Duration <= 0 {
+		return open(v1alpha1.GateSoak, GroupEntry, "no soak time is asked for")
+	}
+	need := r.Sources.RequiredSoakTime.Duration
+	var ready, soaking, idle []string
+	instants := map[string]time.Time{}
+	for _, name := range r.Sources.Stages {
+		rec, ok := f.Status.Stages[name]
+		switch {
+		case !ok || rec.VerifiedAt == nil:
+			idle = append(idle, name)
+		case Soaked(rec.Soak, o.Now) >= need:
+			ready = append(ready, name)
+		case rec.Soak.RunningSince != nil:
+			soaking = append(soaking, name)
+			instants[name] = rec.Soak.RunningSince.Add(need - rec.Soak.Accumulated.Duration)
+		default:
+			idle = append(idle, name)
+		}
+	}
+	all := r.Sources.AvailabilityStrategy == v1alpha1.AvailableFromAll
+	if isEnough(r.Sources.AvailabilityStrategy, len(ready), len(soaking)+len(idle)) {
+		return open(v1alpha1.GateSoak, GroupEntry, fmt.Sprintf("soaked %s in %s", shortDuration(need), quoteList(sorted(ready))))
+	}
+	// With All, a Stage where the clock stands keeps the gate closed without an
+	// instant; with OneOf the first clock to run out opens it.
+	if len(soaking) == 0 || (all && len(idle) > 0) {
+		return closed(v1alpha1.GateSoak, GroupEntry,
+			fmt.Sprintf("has to run healthy for %s in %s; the clock is not running there", shortDuration(need), quoteList(sorted(idle))),
+			"a healthy, verified run in "+quoteList(sorted(idle)))
+	}
+	at, where := pickInstant(instants, all)
+	v := closed(v1alpha1.GateSoak, GroupEntry,
+		fmt.Sprintf("soaking in %q until %s", where, stamp(at)), stamp(at))
+	v.OpensAt = &metav1.Time{Time: at}
+	return v
+}
+
+// pickInstant returns the instant the gate opens and the Stage that decides
+// it: the last for All, the first for OneOf.
+func pickInstant(instants map[string]time.Time, last bool) (time.Time, string) {
+	var at time.Time
+	var where string
+	for _, name := range sortedKeys(instants) {
+		t := instants[name]
+		if where == "" || (last && t.After(at)) || (!last && t.Before(at)) {
+			at, where = t, name
+		}
+	}
+	return at, where
+}
+
+func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVerdict {
+	for _, z := range liveFreezes(o) {
+		if len(z.Spec.Freight) == 0 || !slices.Contains(z.Spec.Freight, f.Name) {
+			continue
+		}
+		if z.Spec.Scope == v1alpha1.FreezeAutomatic && !ask.Automatic {
+			continue
+		}
+		v := closed(v1alpha1.GateRejected, GroupEntry,
+			fmt.Sprintf("rejected by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("waybill unreject %s %s/%s", f.Name, o.Stage.Namespace, o.Stage.Name))
+		v.OpensAt = z.Spec.Until
+		return v
+	}
+	return open(v1alpha1.GateRejected, GroupEntry, "nobody rejected it")
+}
+
+func holdGate(o *Observation) v1alpha1.GateVerdict {
+	for _, z := range liveFreezes(o) {
+		if len(z.Spec.Freight) > 0 || z.Spec.Scope != v1alpha1.FreezeAutomatic {
+			continue
+		}
+		v := closed(v1alpha1.GateHold, GroupEntry,
+			fmt.Sprintf("the automatic flow is held by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("waybill resume %s/%s", o.Stage.Namespace, o.Stage.Name))
+		v.OpensAt = z.Spec.Until
+		return v
+	}
+	return open(v1alpha1.GateHold, GroupEntry, "the automatic flow is not held")
+}
+
+func freezeGate(o *Observation, _ *v1alpha1.Freight, _ Ask) v1alpha1.GateVerdict {
+	for _, z := range liveFreezes(o) {
+		if len(z.Spec.Freight) > 0 || z.Spec.Scope == v1alpha1.FreezeAutomatic {
+			continue
+		}
+		v := closed(v1alpha1.GateFreeze, GroupStart,
+			fmt.Sprintf("frozen by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("waybill thaw %s/%s", o.Stage.Namespace, z.Spec.Stage))
+		v.OpensAt = z.Spec.Until
+		return v
+	}
+	return open(v1alpha1.GateFreeze, GroupStart, "no freeze is in force")
+}
+
+func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
+	for _, p := range bySeq(o.Promotions) {
+		if p.Name == ask.Promotion || p.Spec.Stage != o.Stage.Name || p.Status.Phase.IsFinished() {
+			continue
+		}
+		// Oldest first: a Promotion waits for older ones in the queue, except
+		// for automatic ones that it is going to supersede.
+		queuedBefore := IsPending(p) && ask.Promotion != "" && Seq(p.Name) < Seq(ask.Promotion) && !(p.Spec.Automatic && ask.Automatic)
+		if IsUnderWay(p) || queuedBefore {
+			return closed(v1alpha1.GateBusy, GroupStart,
+				fmt.Sprintf("Promotion %q is %s", p.Name, strings.ToLower(string(phaseOf(p)))),
+				fmt.Sprintf("the end of Promotion %q, or: waybill abort %s/%s", p.Name, p.Namespace, p.Name))
+		}
+	}
+	return open(v1alpha1.GateBusy, GroupStart, "no other Promotion is under way")
+}
+
+func phaseOf(p *v1alpha1.Promotion) v1alpha1.PromotionPhase {
+	if p.Status.Phase == "" {
+		return v1alpha1.PhasePending
+	}
+	return p.Status.Phase
+}
+
+// healthGate keeps an automatic Promotion from replacing commits that people
+// made on the Stage's branch (02: "will be overwritten").
+func healthGate(ask Ask) v1alpha1.GateVerdict {
+	if !ask.Automatic || len(ask.Overwrites) == 0 {
+		return open(v1alpha1.GateHealth, GroupStart, "nothing on the branch would be lost")
+	}
+	first := ask.Overwrites[0]
+	more := ""
+	if n := len(ask.Overwrites) - 1; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return closed(v1alpha1.GateHealth, GroupStart,
+		fmt.Sprintf("would overwrite commit %s by %s%s on the Stage's branch (ForeignCommits)", short(first.Commit), first.Author, more),
+		"a promotion by a person, or foreignCommits: Overwrite in the Stage")
+}
+
+// liveFreezes returns the Freezes in force for the Stage, by name. Those of
+// one Stage come before those of the whole Project.
+func liveFreezes(o *Observation) []*v1alpha1.Freeze {
+	var out []*v1alpha1.Freeze
+	for i := range o.Freezes {
+		z := &o.Freezes[i]
+		if z.Spec.Stage != o.Stage.Name && z.Spec.Stage != "*" {
+			continue
+		}
+		if z.Spec.Until != nil && !o.Now.Before(z.Spec.Until.Time) {
+			continue
+		}
+		out = append(out, z)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i], out[j]
+		if (a.Spec.Stage == "*") != (b.Spec.Stage == "*") {
+			return b.Spec.Stage == "*"
+		}
+		return a.Name < b.Name
+	})
+	return out
+}
+
+func untilText(z *v1alpha1.Freeze) string {
+	if z.Spec.Until == nil {
+		return ""
+	}
+	return " until " + stamp(z.Spec.Until.Time)
+}
+
+func bySeq(ps []v1alpha1.Promotion) []*v1alpha1.Promotion {
+	out := make([]*v1alpha1.Promotion, len(ps))
+	for i := range ps {
+		out[i] = &ps[i]
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if a, b := Seq(out[i].Name), Seq(out[j].Name); a != b {
+			return a < b
+		}
+		return out[i].Name < out[j].Name
+	})
+	return out
+}

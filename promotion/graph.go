@@ -1,0 +1,139 @@
+package promotion
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Cycle returns the names of Stages that form a cycle through stage, starting
+// and ending with it, or nil when there is none.
+func Cycle(stage string, stages []v1alpha1.Stage) []string {
+	upstream := map[string][]string{}
+	for i := range stages {
+		upstream[stages[i].Name] = UpstreamOf(&stages[i])
+	}
+	visited := map[string]bool{}
+	var walk func(at string, path []string) []string
+	walk = func(at string, path []string) []string {
+		for _, up := range upstream[at] {
+			if up == stage {
+				return append(append([]string(nil), path...), stage)
+			}
+			if !visited[up] {
+				visited[up] = true
+				if found := walk(up, append(path, up)); found != nil {
+					return found
+				}
+			}
+		}
+		return nil
+	}
+	return walk(stage, []string{stage})
+}
+
+// UpstreamOf returns the upstream Stages a Stage names, each once, sorted.
+func UpstreamOf(s *v1alpha1.Stage) []string {
+	seen := map[string]struct{}{}
+	for _, r := range s.Spec.RequestedFreight {
+		for _, up := range r.Sources.Stages {
+			seen[up] = struct{}{}
+		}
+	}
+	return sortedKeys(seen)
+}
+
+// Problem is a fault of a Stage's definition that only shows beside the other
+// objects of its Project.
+type Problem struct {
+	// Reason is a word for programs: StageCycle, UnknownWarehouse ...
+	Reason string
+	// Message says what is wrong and what to change.
+	Message string
+}
+
+// CheckStage returns the problems of the Stage's definition, most serious
+// first; nil when it can run. warehouses are the names in the Project.
+func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []string) []Problem {
+	var out []Problem
+	if c := Cycle(stage.Name, stages); c != nil {
+		out = append(out, Problem{"StageCycle", fmt.Sprintf("Stages wait for each other: %s; remove one of them from sources.stages", strings.Join(c, " <- "))})
+	}
+	known := map[string]bool{}
+	for _, w := range warehouses {
+		known[w] = true
+	}
+	for i, r := range stage.Spec.RequestedFreight {
+		if !known[r.Origin.Name] {
+			out = append(out, Problem{"UnknownWarehouse", fmt.Sprintf("spec.requestedFreight[%d].origin.name: no Warehouse %q in Project %q; create it or correct the name", i, r.Origin.Name, stage.Namespace)})
+		}
+	}
+	names := map[string]bool{}
+	for i := range stages {
+		names[stages[i].Name] = true
+	}
+	for _, up := range UpstreamOf(stage) {
+		if !names[up] {
+			out = append(out, Problem{"UnknownStage", fmt.Sprintf("spec.requestedFreight names upstream Stage %q, which is not in Project %q; create it or correct the name", up, stage.Namespace)})
+		}
+	}
+	if p := overlap(stage, stages); p != nil {
+		out = append(out, *p)
+	}
+	return out
+}
+
+// overlap finds another Stage that writes the same path of the same branch.
+func overlap(stage *v1alpha1.Stage, stages []v1alpha1.Stage) *Problem {
+	mine := writes(stage)
+	others := append([]v1alpha1.Stage(nil), stages...)
+	sort.Slice(others, func(i, j int) bool { return others[i].Name < others[j].Name })
+	for i := range others {
+		if others[i].Name == stage.Name {
+			continue
+		}
+		theirs := writes(&others[i])
+		for _, k := range sortedKeys(mine) {
+			if _, both := theirs[k]; both {
+				return &Problem{"SharedPath", fmt.Sprintf("Stage %q also writes %s; give each Stage its own branch or path", others[i].Name, k)}
+			}
+		}
+	}
+	return nil
+}
+
+// writes returns "path of branch of repository" for every place a Stage writes.
+func writes(s *v1alpha1.Stage) map[string]struct{} {
+	out := map[string]struct{}{}
+	if s.Spec.PromotionMechanisms == nil {
+		return out
+	}
+	for _, u := range s.Spec.PromotionMechanisms.GitRepoUpdates {
+		for _, p := range imagePaths(u) {
+			out[fmt.Sprintf("path %q of branch %q of %s", p, u.WriteBranch, u.RepoURL)] = struct{}{}
+		}
+	}
+	return out
+}
+
+// IsSharedBranch reports whether only this Stage's paths may change on the
+// branch: it is also the branch that is read, or another Stage writes it.
+func IsSharedBranch(stage *v1alpha1.Stage, u v1alpha1.GitRepoUpdate, readBranch string, stages []v1alpha1.Stage) bool {
+	if readBranch == u.WriteBranch {
+		return true
+	}
+	for i := range stages {
+		s := &stages[i]
+		if s.Name == stage.Name || s.Spec.PromotionMechanisms == nil {
+			continue
+		}
+		for _, v := range s.Spec.PromotionMechanisms.GitRepoUpdates {
+			if v.RepoURL == u.RepoURL && v.WriteBranch == u.WriteBranch {
+				return true
+			}
+		}
+	}
+	return false
+}

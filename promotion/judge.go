@@ -1,0 +1,180 @@
+package promotion
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Defaults of RollbackPolicy, for Stages stored before the field had one.
+const (
+	defaultRollbackAfter = 30 * time.Second
+	defaultWatchFor      = 10 * time.Minute
+	defaultHealthTimeout = 5 * time.Minute
+)
+
+// Reasons a Promotion ends with; stable words for programs.
+const (
+	ReasonHealthy       = "Healthy"
+	ReasonPushed        = "Pushed"
+	ReasonUnhealthy     = "Unhealthy"
+	ReasonHealthTimeout = "HealthTimeout"
+	ReasonGateClosed    = "GateClosed"
+	ReasonAborted       = "Aborted"
+	ReasonSuperseded    = "Superseded"
+	ReasonRolledBack    = "RolledBack"
+)
+
+// Reach is what the reconciler says about a Promotion's commit.
+type Reach struct {
+	// Reached: every deploy entry applied the commit's tree (or a descendant's)
+	// and computed health after that (10-contracts, Reached).
+	Reached bool
+	// Health of all deploy entries together.
+	Health v1alpha1.Health
+	// Message says what is missing while not Reached.
+	Message string
+}
+
+// HealthVerdict is what JudgeHealth concludes about a Promotion.
+type HealthVerdict struct {
+	// Phase the Promotion is in from now on.
+	Phase v1alpha1.PromotionPhase
+	// Reason is a word for programs, Message a sentence.
+	Reason, Message string
+	// UnhealthySince is the start of the unbroken Degraded, zero when none.
+	UnhealthySince time.Time
+	// Revert: a Rollback has to be created and the Freight rejected.
+	Revert bool
+	// Recheck is when time alone changes the verdict; zero: never.
+	Recheck time.Time
+}
+
+// JudgeHealth concludes from health whether a pushed Promotion succeeded, has
+// to wait, failed, or must be reverted by policy (02, Rollback by revert).
+//
+// p is Syncing, or Succeeded and still current. The verdict for a Promotion in
+// another phase is that phase.
+func JudgeHealth(o *Observation, p *v1alpha1.Promotion, r Reach) HealthVerdict {
+	v := HealthVerdict{Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message}
+	policy := o.Stage.Spec.Rollback
+	degraded := r.Reached && r.Health.Status == v1alpha1.HealthDegraded
+	if degraded {
+		v.UnhealthySince = o.Now
+		if p.Status.UnhealthySince != nil {
+			v.UnhealthySince = p.Status.UnhealthySince.Time
+		}
+	}
+	switch p.Status.Phase {
+	case v1alpha1.PhaseSyncing:
+		return judgeSyncing(o, p, r, v)
+	case v1alpha1.PhaseSucceeded:
+		if policy.OnUnhealthy != "Revert" || p.Status.FinishedAt == nil || p.Spec.Kind == v1alpha1.KindRollback {
+			return v
+		}
+		watchEnds := p.Status.FinishedAt.Add(durationOr(policy.WatchFor, defaultWatchFor))
+		if !o.Now.Before(watchEnds) {
+			v.UnhealthySince = time.Time{}
+			return v
+		}
+		if !degraded {
+			return v // the Applications' watch wakes us; time alone changes nothing
+		}
+		if due := v.UnhealthySince.Add(durationOr(policy.After, defaultRollbackAfter)); o.Now.Before(due) {
+			v.Recheck = due
+			return v
+		}
+		return concludeBad(o, p, v, ReasonUnhealthy, r.Health.Message)
+	default:
+		return v
+	}
+}
+
+func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdict) HealthVerdict {
+	if len(o.Stage.Spec.Deploy) == 0 {
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseSucceeded, ReasonPushed, "pushed; the Stage deploys nothing"
+		return v
+	}
+	if r.Reached && r.Health.Status == v1alpha1.HealthHealthy {
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseSucceeded, ReasonHealthy, "synced and Healthy"
+		return v
+	}
+	v.Reason, v.Message = "WaitingForHealth", waitingText(r)
+	if !v.UnhealthySince.IsZero() {
+		due := v.UnhealthySince.Add(durationOr(o.Stage.Spec.Rollback.After, defaultRollbackAfter))
+		if !o.Now.Before(due) {
+			return concludeBad(o, p, v, ReasonUnhealthy, r.Health.Message)
+		}
+		v.Recheck = due
+	}
+	if p.Status.PushedAt != nil {
+		timeout := durationOr(o.Stage.Spec.Rollback.HealthTimeout, defaultHealthTimeout)
+		due := p.Status.PushedAt.Add(timeout)
+		if !o.Now.Before(due) {
+			return concludeBad(o, p, v, ReasonHealthTimeout,
+				fmt.Sprintf("not Healthy %s after the push: %s", shortDuration(timeout), waitingText(r)))
+		}
+		v.Recheck = earlier(v.Recheck, due)
+	}
+	return v
+}
+
+func waitingText(r Reach) string {
+	switch {
+	case !r.Reached && r.Message != "":
+		return r.Message
+	case !r.Reached:
+		return "the reconciler has not reached the commit yet"
+	case r.Health.Message != "":
+		return fmt.Sprintf("%s: %s", r.Health.Status, r.Health.Message)
+	default:
+		return string(r.Health.Status)
+	}
+}
+
+// concludeBad ends the Promotion and says whether policy reverts it, or which
+// rule leaves it to a person.
+func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, reason, cause string) HealthVerdict {
+	v.Phase, v.Reason, v.Recheck = v1alpha1.PhaseFailed, reason, time.Time{}
+	if why := noRevert(o, p); why != "" {
+		v.Message = fmt.Sprintf("%s; %s", cause, why)
+		return v
+	}
+	v.Revert = true
+	v.Message = cause + "; the branch is reverted by policy"
+	return v
+}
+
+// noRevert says why policy does not revert the Promotion, or "" when it does.
+func noRevert(o *Observation, p *v1alpha1.Promotion) string {
+	undo := fmt.Sprintf("to take it back: waybill rollback %s/%s", p.Namespace, p.Spec.Stage)
+	switch {
+	case p.Spec.Kind == v1alpha1.KindRollback:
+		return "this was already a rollback, so a person is needed"
+	case o.Stage.Spec.Rollback.OnUnhealthy != "Revert":
+		return "rollback.onUnhealthy is None; " + undo
+	case p.Status.Commit == nil || p.Status.Commit.Unchanged:
+		return "it changed nothing in Git, so there is nothing to revert"
+	case p.Status.Commit.Parent == "" || p.Status.Plan == nil || p.Status.Plan.Before == nil || len(p.Status.Plan.Before.Current) == 0:
+		return "it was the first promotion into this Stage, so there is nothing to go back to"
+	case !p.Status.Plan.Before.Healthy:
+		return "the Stage was not Healthy before it either, so a person is needed; " + undo
+	}
+	if other := revertedBefore(o, p); other != "" {
+		return fmt.Sprintf("this Freight was already reverted here by %q; %s", other, undo)
+	}
+	return ""
+}
+
+// revertedBefore returns the Rollback by policy of the same Freight from the
+// same Stage, or "". One made for p itself does not count.
+func revertedBefore(o *Observation, p *v1alpha1.Promotion) string {
+	for _, q := range bySeq(o.Promotions) {
+		if q.Spec.Kind == v1alpha1.KindRollback && q.Spec.Automatic && q.Spec.Stage == p.Spec.Stage &&
+			q.Spec.Freight == p.Spec.Freight && Seq(q.Name) < Seq(p.Name) {
+			return q.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,121 @@
+package promotion
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Status is the one word shown for a Stage (10-contracts, Words).
+type Status string
+
+// The seven words.
+const (
+	StatusHealthy     Status = "Healthy"
+	StatusProgressing Status = "Progressing"
+	StatusWaiting     Status = "Waiting"
+	StatusFrozen      Status = "Frozen"
+	StatusDrifted     Status = "Drifted"
+	StatusFailed      Status = "Failed"
+	StatusUnknown     Status = "Unknown"
+)
+
+// Summary is a Stage in one word, one sentence and one next action.
+type Summary struct {
+	Status   Status
+	Sentence string
+	// Next is a CLI line or a short advice; empty when nothing is to do.
+	Next string
+}
+
+// Summarize returns the first status that is true, in the order of
+// 10-contracts: Unknown, Failed, Drifted, Progressing, Frozen, Waiting, Healthy.
+func Summarize(o *Observation) Summary {
+	s := o.Stage
+	name := s.Namespace + "/" + s.Name
+	promoted := len(s.Status.Current) > 0
+	deploys := len(s.Spec.Deploy) > 0
+	active := o.Active()
+	health := v1alpha1.Health{Status: v1alpha1.HealthUnknown}
+	if s.Status.Health != nil {
+		health = *s.Status.Health
+	}
+	last := s.Status.LastPromotion
+	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && active == nil
+	switch {
+	case promoted && deploys && health.Status == v1alpha1.HealthUnknown && active == nil:
+		return Summary{StatusUnknown, orText(health.Message, "nothing has been observed yet"), "waybill describe stage " + name}
+	case promoted && deploys && (health.Status == v1alpha1.HealthDegraded || health.Status == v1alpha1.HealthMissing):
+		return Summary{StatusFailed, orText(health.Message, string(health.Status)), "waybill rollback " + name}
+	case s.Status.SyncMessage != "" && promoted:
+		return Summary{StatusFailed, s.Status.SyncMessage, "waybill get applications -p " + s.Namespace}
+	case lastFailed:
+		return Summary{StatusFailed, fmt.Sprintf("Promotion %q failed: %s", last.Name, last.Message), "waybill history " + name}
+	case s.Status.Drifting:
+		return Summary{StatusDrifted, "the cluster differs from Git and is not being healed", "waybill get applications -p " + s.Namespace}
+	case active != nil:
+		return Summary{StatusProgressing, progressText(active), "waybill status -w -p " + s.Namespace}
+	case promoted && deploys && (!s.Status.Synced || health.Status == v1alpha1.HealthProgressing):
+		return Summary{StatusProgressing, orText(health.Message, "syncing"), ""}
+	}
+	for _, z := range liveFreezes(o) {
+		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
+			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason), "waybill thaw " + s.Namespace + "/" + z.Spec.Stage}
+		}
+	}
+	for _, p := range bySeq(o.Promotions) {
+		if p.Spec.Stage == s.Name && IsPending(p) {
+			return Summary{StatusWaiting, pendingText(p), fmt.Sprintf("waybill why %s %s", p.Spec.Freight, name)}
+		}
+	}
+	switch {
+	case IsControlFlow(s):
+		return Summary{StatusHealthy, "Freight passes through", ""}
+	case !promoted:
+		return Summary{StatusWaiting, "nothing was promoted yet", "waybill promote latest " + name}
+	case health.Status == v1alpha1.HealthSuspended:
+		return Summary{StatusWaiting, orText(health.Message, "suspended"), ""}
+	default:
+		return Summary{StatusHealthy, "runs " + versions(s.Status.Current), ""}
+	}
+}
+
+func progressText(p *v1alpha1.Promotion) string {
+	verb := "promoting"
+	if p.Spec.Kind == v1alpha1.KindRollback {
+		verb = "rolling back"
+	}
+	text := fmt.Sprintf("%s (%s)", verb, strings.ToLower(string(p.Status.Phase)))
+	if p.Status.Plan != nil {
+		text = fmt.Sprintf("%s %s (%s)", verb, versions(p.Status.Plan.Collection), strings.ToLower(string(p.Status.Phase)))
+	}
+	if p.Status.Message != "" {
+		text += ": " + p.Status.Message
+	}
+	return text
+}
+
+func pendingText(p *v1alpha1.Promotion) string {
+	if p.Status.Message != "" {
+		return p.Status.Message
+	}
+	return fmt.Sprintf("Promotion %q waits", p.Name)
+}
+
+func versions(fs []v1alpha1.StageFreight) string {
+	var out []string
+	for _, f := range fs {
+		for _, img := range f.Images {
+			out = append(out, versionOf(img))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func orText(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
