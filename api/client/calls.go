@@ -1,0 +1,309 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+)
+
+// Login signs a local user in and returns a bearer token for name (what the
+// token is for). Give it to WithToken.
+func (c *Client) Login(ctx context.Context, username, password, name string) (*model.LoginResult, error) {
+	var out model.LoginResult
+	body := model.Login{Username: username, Password: password, Kind: model.Token, Name: name}
+	return &out, c.do(ctx, call{method: http.MethodPost, path: []string{"api", "v1", "login"}, body: body}, &out)
+}
+
+// Logout revokes the client's token.
+func (c *Client) Logout(ctx context.Context) error {
+	return c.do(ctx, call{method: http.MethodPost, path: []string{"api", "v1", "logout"}}, nil)
+}
+
+// Me returns the person the token belongs to.
+func (c *Client) Me(ctx context.Context) (*model.Me, error) {
+	return get[model.Me](ctx, c, nil, "me")
+}
+
+// Permissions returns what the person may do in project, or, with an empty
+// project, what is not tied to one.
+func (c *Client) Permissions(ctx context.Context, project string) (*model.Permissions, error) {
+	return get[model.Permissions](ctx, c, values("project", project), "me", "permissions")
+}
+
+// Version returns the server's version. It needs no token.
+func (c *Client) Version(ctx context.Context) (*model.Version, error) {
+	var out model.Version
+	return &out, c.do(ctx, call{method: http.MethodGet, path: []string{"version"}}, &out)
+}
+
+// Projects returns the Projects one may see, the worst first.
+func (c *Client) Projects(ctx context.Context) (*model.Projects, error) {
+	return get[model.Projects](ctx, c, nil, "projects")
+}
+
+// Pipeline returns everything about one Project.
+func (c *Client) Pipeline(ctx context.Context, project string) (*model.Pipeline, error) {
+	return get[model.Pipeline](ctx, c, nil, "projects", project, "pipeline")
+}
+
+// Stages returns the Stages of a Project, upstream first.
+func (c *Client) Stages(ctx context.Context, project string) (*model.StageList, error) {
+	return get[model.StageList](ctx, c, nil, "projects", project, "stages")
+}
+
+// Stage returns one Stage with its applications and latest Promotions.
+func (c *Client) Stage(ctx context.Context, project, stage string) (*model.StageDetail, error) {
+	return get[model.StageDetail](ctx, c, nil, "projects", project, "stages", stage)
+}
+
+// Plan returns what promoting freight would change. freight is a name, alias,
+// version, start of a name, latest, prev or @STAGE.
+func (c *Client) Plan(ctx context.Context, project, stage, freight string) (*model.Plan, error) {
+	return get[model.Plan](ctx, c, values("freight", freight), "projects", project, "stages", stage, "plan")
+}
+
+// Why returns every gate's verdict for freight (as in Plan) and stage.
+func (c *Client) Why(ctx context.Context, project, stage, freight string) (*model.Why, error) {
+	return get[model.Why](ctx, c, values("freight", freight), "projects", project, "stages", stage, "why")
+}
+
+// Promote asks for a Promotion and returns it. A closed entry gate is a Problem
+// with code gate-closed and the gates in BlockedBy.
+func (c *Client) Promote(ctx context.Context, project, stage string, body model.PromoteRequest) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "promotions")
+}
+
+// PreviewRollback returns where stage can go back to and what would change. An
+// empty to means the last good Freight.
+func (c *Client) PreviewRollback(ctx context.Context, project, stage, to string) (*model.RollbackPreview, error) {
+	return get[model.RollbackPreview](ctx, c, values("to", to), "projects", project, "stages", stage, "rollback")
+}
+
+// Rollback asks for a Rollback and returns it.
+func (c *Client) Rollback(ctx context.Context, project, stage string, body model.RollbackRequest) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "rollback")
+}
+
+// Hold holds the automatic flow into stage.
+func (c *Client) Hold(ctx context.Context, project, stage string, body model.HoldRequest) (*model.Freeze, error) {
+	return post[model.Freeze](ctx, c, body, "projects", project, "stages", stage, "hold")
+}
+
+// Resume lifts every hold on stage and returns them.
+func (c *Client) Resume(ctx context.Context, project, stage string) (*model.FreezeList, error) {
+	return post[model.FreezeList](ctx, c, nil, "projects", project, "stages", stage, "resume")
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	// Limit of items, 50 when zero, at most 500.
+	Limit int
+	// Token is NextPage of the page before.
+	Token string
+}
+
+func (p Page) values(pairs ...string) url.Values {
+	v := values(pairs...)
+	if p.Limit > 0 {
+		v.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Token != "" {
+		v.Set("page", p.Token)
+	}
+	return v
+}
+
+// Promotions returns Promotions, newest first; stage and phase may be empty.
+func (c *Client) Promotions(ctx context.Context, project, stage string, phase model.Phase, page Page) (*model.PromotionList, error) {
+	return get[model.PromotionList](ctx, c, page.values("stage", stage, "phase", string(phase)), "projects", project, "promotions")
+}
+
+// Promotion returns one Promotion.
+func (c *Client) Promotion(ctx context.Context, project, name string) (*model.Promotion, error) {
+	return get[model.Promotion](ctx, c, nil, "projects", project, "promotions", name)
+}
+
+// Abort stops a Promotion.
+func (c *Client) Abort(ctx context.Context, project, name, reason string) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, model.ReasonRequest{Reason: reason}, "projects", project, "promotions", name, "abort")
+}
+
+// History returns what happened, newest first; stage may be empty.
+func (c *Client) History(ctx context.Context, project, stage string, page Page) (*model.PromotionList, error) {
+	return get[model.PromotionList](ctx, c, page.values("stage", stage), "projects", project, "history")
+}
+
+// FreightList returns Freight, newest first; origin (a Warehouse) may be empty.
+func (c *Client) FreightList(ctx context.Context, project, origin string, page Page) (*model.FreightList, error) {
+	return get[model.FreightList](ctx, c, page.values("origin", origin), "projects", project, "freight")
+}
+
+// Freight returns one Freight by name, alias, version or start of its name.
+func (c *Client) Freight(ctx context.Context, project, freight string) (*model.Freight, error) {
+	return get[model.Freight](ctx, c, nil, "projects", project, "freight", freight)
+}
+
+// Reject keeps freight out of a Stage, or of all.
+func (c *Client) Reject(ctx context.Context, project, freight string, body model.RejectRequest) (*model.Freeze, error) {
+	return post[model.Freeze](ctx, c, body, "projects", project, "freight", freight, "reject")
+}
+
+// Unreject takes rejections back and returns them.
+func (c *Client) Unreject(ctx context.Context, project, freight string, body model.UnrejectRequest) (*model.FreezeList, error) {
+	return post[model.FreezeList](ctx, c, body, "projects", project, "freight", freight, "unreject")
+}
+
+// Freezes returns the freezes, holds and rejections in force.
+func (c *Client) Freezes(ctx context.Context, project string) (*model.FreezeList, error) {
+	return get[model.FreezeList](ctx, c, nil, "projects", project, "freezes")
+}
+
+// Freeze stops every promotion into a Stage (or * for all).
+func (c *Client) Freeze(ctx context.Context, project string, body model.FreezeRequest) (*model.Freeze, error) {
+	return post[model.Freeze](ctx, c, body, "projects", project, "freezes")
+}
+
+// Thaw lifts the freeze, hold or rejection of that name.
+func (c *Client) Thaw(ctx context.Context, project, name string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: v1("projects", project, "freezes", name)}, nil)
+}
+
+// Warehouses returns the Warehouses of a Project.
+func (c *Client) Warehouses(ctx context.Context, project string) (*model.WarehouseList, error) {
+	return get[model.WarehouseList](ctx, c, nil, "projects", project, "warehouses")
+}
+
+// Warehouse returns one Warehouse.
+func (c *Client) Warehouse(ctx context.Context, project, name string) (*model.Warehouse, error) {
+	return get[model.Warehouse](ctx, c, nil, "projects", project, "warehouses", name)
+}
+
+// Refresh makes a Warehouse look at its registries now. It is done when the
+// Warehouse's LastHandledRequest equals the Request of the answer.
+func (c *Client) Refresh(ctx context.Context, project, name string) (*model.RefreshResult, error) {
+	return post[model.RefreshResult](ctx, c, nil, "projects", project, "warehouses", name, "refresh")
+}
+
+// Applications returns the Applications of a Project.
+func (c *Client) Applications(ctx context.Context, project string) (*model.ApplicationList, error) {
+	return get[model.ApplicationList](ctx, c, nil, "projects", project, "applications")
+}
+
+// Application returns one Application.
+func (c *Client) Application(ctx context.Context, project, name string) (*model.Application, error) {
+	return get[model.Application](ctx, c, nil, "projects", project, "applications", name)
+}
+
+// ApplyOptions say how to apply.
+type ApplyOptions struct {
+	// DryRun validates and changes nothing.
+	DryRun bool
+	// Force takes over fields that somebody else manages.
+	Force bool
+	// Project is the Namespace of documents that name none.
+	Project string
+}
+
+// Apply applies manifests. A document that could not be applied has a Problem
+// in its result; the call itself fails only when nothing was tried.
+func (c *Client) Apply(ctx context.Context, files []model.ManifestFile, opts ApplyOptions) (*model.ApplyResult, error) {
+	q := values("project", opts.Project)
+	if opts.DryRun {
+		q.Set("dryRun", "true")
+	}
+	if opts.Force {
+		q.Set("force", "true")
+	}
+	var out model.ApplyResult
+	return &out, c.do(ctx, call{method: http.MethodPost, path: v1("apply"), query: q, body: model.ApplyRequest{Files: files}}, &out)
+}
+
+// KindProjects is the plural of the cluster-scoped kind Project; the other
+// kinds are the constants of package model.
+const KindProjects model.Kind = "projects"
+
+// definitionPath returns the path of a kind, or of one object of it.
+func definitionPath(project string, kind model.Kind, name ...string) []string {
+	if kind == KindProjects {
+		return v1(append([]string{"definitions", "projects"}, name...)...)
+	}
+	return v1(append([]string{"projects", project, "definitions", string(kind)}, name...)...)
+}
+
+// Definitions returns objects of one kind in their Kubernetes shape. project is
+// ignored for KindProjects.
+func (c *Client) Definitions(ctx context.Context, project string, kind model.Kind, page Page) (*model.DefinitionList, error) {
+	var out model.DefinitionList
+	return &out, c.do(ctx, call{method: http.MethodGet, path: definitionPath(project, kind), query: page.values()}, &out)
+}
+
+// Definition returns one object in its Kubernetes shape.
+func (c *Client) Definition(ctx context.Context, project string, kind model.Kind, name string) (model.Definition, error) {
+	var out model.Definition
+	err := c.do(ctx, call{method: http.MethodGet, path: definitionPath(project, kind, name)}, &out)
+	return out, err
+}
+
+// DeleteDefinition deletes one object.
+func (c *Client) DeleteDefinition(ctx context.Context, project string, kind model.Kind, name string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: definitionPath(project, kind, name)}, nil)
+}
+
+// Raw sends GET to a path of the server ("/api/v1/projects") and returns the
+// JSON it answers.
+func (c *Client) Raw(ctx context.Context, path string) (any, error) {
+	u, err := url.Parse(path)
+	if err != nil || u.IsAbs() || u.Host != "" {
+		return nil, &Problem{model.Problem{Status: http.StatusBadRequest, Code: model.InvalidRequest,
+			Detail: "the path must be one of the server's own: /api/v1/projects"}}
+	}
+	var out any
+	err = c.do(ctx, call{method: http.MethodGet, path: splitPath(u.Path), query: u.Query()}, &out)
+	return out, err
+}
+
+func splitPath(p string) []string {
+	var out []string
+	for len(p) > 0 && p[0] == '/' {
+		p = p[1:]
+	}
+	start := 0
+	for i := 0; i <= len(p); i++ {
+		if i == len(p) || p[i] == '/' {
+			out = append(out, p[start:i])
+			start = i + 1
+		}
+	}
+	return out
+}
+
+func v1(path ...string) []string { return append([]string{"api", "v1"}, path...) }
+
+func values(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return v
+}
+
+func get[T any](ctx context.Context, c *Client, query url.Values, path ...string) (*T, error) {
+	var out T
+	if err := c.do(ctx, call{method: http.MethodGet, path: v1(path...), query: query}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+func post[T any](ctx context.Context, c *Client, body any, path ...string) (*T, error) {
+	var out T
+	if err := c.do(ctx, call{method: http.MethodPost, path: v1(path...), body: body}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
