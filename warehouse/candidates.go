@@ -1,0 +1,111 @@
+package warehouse
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Resolved is what a registry says about one tag.
+type Resolved struct {
+	Tag    string
+	Digest string // of what the tag points at: of the index, for several platforms
+	// Created is needed by NewestBuild; zero when the image does not say.
+	Created time.Time
+	// Platforms is needed when the subscription names one.
+	Platforms []Platform
+}
+
+// Fits reports whether r has the platform that the subscription wants.
+func (p *Policy) Fits(r Resolved) bool {
+	return !p.NeedsPlatforms() || slices.ContainsFunc(r.Platforms, p.platform.Matches)
+}
+
+// Select returns the candidates among resolved tags, newest first, at most
+// Limit. resolved is in the order of Order; NewestBuild orders it by creation
+// time, and an image without one is older than all others.
+func (p *Policy) Select(resolved []Resolved) []v1alpha1.Image {
+	kept := slices.Clone(resolved)
+	if p.strategy == v1alpha1.SelectNewestBuild {
+		slices.SortFunc(kept, func(a, b Resolved) int {
+			if c := b.Created.Compare(a.Created); c != 0 {
+				return c
+			}
+			return strings.Compare(b.Tag, a.Tag)
+		})
+	}
+	var out []v1alpha1.Image
+	for _, r := range kept {
+		if !p.Fits(r) {
+			continue
+		}
+		if out = append(out, v1alpha1.Image{RepoURL: p.repoURL, Tag: r.Tag, Digest: r.Digest}); len(out) == p.limit {
+			break
+		}
+	}
+	return out
+}
+
+// Poll is the result of asking for one subscription.
+type Poll struct {
+	At         metav1.Time
+	Requests   int // sent to the registry and its token service
+	Tags       int // the repository has, before any filter
+	Candidates []v1alpha1.Image
+	// Reason and Error are empty when the poll succeeded.
+	Reason, Error string
+}
+
+// Merge returns the status of the subscription of p after poll. A failed poll
+// keeps the old candidates that the Policy still accepts.
+func (p *Policy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
+	if old.RepoURL != p.repoURL {
+		old = v1alpha1.SubscriptionStatus{} // another subscription stood at this place
+	}
+	s := old
+	s.RepoURL, s.LastPoll = p.repoURL, poll.At.DeepCopy()
+	s.Requests, s.Reason, s.Error = int32(poll.Requests), poll.Reason, poll.Error //nolint:gosec // thousands at most
+	if poll.Error != "" {
+		s.Candidates = p.stillAccepted(old.Candidates)
+		return s
+	}
+	s.LastSuccess, s.Tags, s.Candidates = poll.At.DeepCopy(), int32(poll.Tags), poll.Candidates //nolint:gosec // limited by the listing
+	return s
+}
+
+// stillAccepted filters candidates found under an older spec.
+func (p *Policy) stillAccepted(candidates []v1alpha1.Image) []v1alpha1.Image {
+	var tags []string
+	for _, c := range candidates {
+		tags = append(tags, c.Tag)
+	}
+	accepted := p.Order(tags)
+	var out []v1alpha1.Image
+	for _, c := range candidates {
+		if len(out) < p.limit && slices.Contains(accepted, c.Tag) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Newest returns the newest candidate of every subscription, in their order. When
+// some have none, it returns their repositories as missing, and no Freight can
+// be made.
+func Newest(subscriptions []v1alpha1.SubscriptionStatus) (images []v1alpha1.Image, missing []string) {
+	for _, s := range subscriptions {
+		if len(s.Candidates) == 0 {
+			missing = append(missing, s.RepoURL)
+			continue
+		}
+		images = append(images, s.Candidates[0])
+	}
+	if len(missing) > 0 {
+		return nil, missing
+	}
+	return images, nil
+}

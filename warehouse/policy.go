@@ -1,0 +1,234 @@
+package warehouse
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/repourl"
+)
+
+// ErrInvalid marks a subscription that only a change of the spec can mend.
+var ErrInvalid = errors.New("invalid subscription")
+
+const (
+	defaultDiscoveryLimit = 20
+	maxDiscoveryLimit     = 100
+	maxPatternLength      = 512 // bytes, as in the CRD
+)
+
+// tagSyntax is the grammar of tags in the OCI distribution specification. What a
+// registry lists beside it is passed over: it would end up in URLs and commits.
+var tagSyntax = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+
+// Policy is a compiled ImageSubscription: which tags count and which is newest.
+type Policy struct {
+	repoURL     string
+	strategy    v1alpha1.ImageSelectionStrategy
+	constraint  *semver.Constraints // SemVer
+	source      string              // of the constraint; the tag, for Digest
+	isStrict    bool
+	allow, deny []*regexp.Regexp
+	platform    Platform
+	limit       int
+}
+
+// Compile checks sub and returns its Policy, or an error that wraps ErrInvalid
+// and names the field.
+func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
+	bad := func(field, format string, args ...any) (*Policy, error) {
+		return nil, fmt.Errorf("%w: %s of image %q: %s", ErrInvalid, field, sub.RepoURL, fmt.Sprintf(format, args...))
+	}
+	p := &Policy{
+		repoURL: sub.RepoURL, strategy: sub.ImageSelectionStrategy, source: strings.TrimSpace(sub.Constraint),
+		isStrict: sub.StrictSemvers == nil || *sub.StrictSemvers, limit: int(sub.DiscoveryLimit),
+	}
+	if _, err := repourl.Normalize(sub.RepoURL); err != nil {
+		return bad("repoURL", "%v", err)
+	}
+	if p.limit == 0 {
+		p.limit = defaultDiscoveryLimit
+	}
+	if p.limit < 1 || p.limit > maxDiscoveryLimit {
+		return bad("discoveryLimit", "%d is not between 1 and %d", p.limit, maxDiscoveryLimit)
+	}
+	switch p.strategy {
+	case "":
+		p.strategy = v1alpha1.SelectSemVer
+	case v1alpha1.SelectSemVer, v1alpha1.SelectLexical, v1alpha1.SelectNewestBuild, v1alpha1.SelectDigest:
+	default:
+		return bad("imageSelectionStrategy", "%q is not one of SemVer, Lexical, NewestBuild, Digest", p.strategy)
+	}
+	if err := p.compileConstraint(); err != nil {
+		return bad("constraint", "%v", err)
+	}
+	var err error
+	if p.allow, err = patterns(sub.AllowTagsRegexes); err != nil {
+		return bad("allowTagsRegexes", "%v", err)
+	}
+	if p.deny, err = patterns(sub.IgnoreTagsRegexes); err != nil {
+		return bad("ignoreTagsRegexes", "%v", err)
+	}
+	if sub.Platform != "" {
+		if p.platform, err = ParsePlatform(sub.Platform); err != nil {
+			return bad("platform", "%v", err)
+		}
+	}
+	return p, nil
+}
+
+func (p *Policy) compileConstraint() error {
+	switch p.strategy {
+	case v1alpha1.SelectSemVer:
+		source := p.source
+		if source == "" {
+			source = "*" // every release, no pre-release
+		}
+		c, err := semver.NewConstraint(source)
+		if err != nil {
+			return fmt.Errorf("%q is not a version range such as ^1.26.0", p.source)
+		}
+		p.constraint = c
+	case v1alpha1.SelectDigest:
+		if !tagSyntax.MatchString(p.source) {
+			return fmt.Errorf("%q is not a tag; strategy Digest follows the one tag it names", p.source)
+		}
+	default:
+		if p.source != "" {
+			return fmt.Errorf("strategy %s has no constraint; use allowTagsRegexes", p.strategy)
+		}
+	}
+	return nil
+}
+
+func patterns(sources []string) ([]*regexp.Regexp, error) {
+	var out []*regexp.Regexp
+	for _, s := range sources {
+		if len(s) > maxPatternLength {
+			return nil, fmt.Errorf("a pattern is longer than %d bytes", maxPatternLength)
+		}
+		re, err := regexp.Compile(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a regular expression (RE2 syntax)", s)
+		}
+		out = append(out, re)
+	}
+	return out, nil
+}
+
+// RepoURL returns the repository as the subscription spells it.
+func (p *Policy) RepoURL() string { return p.repoURL }
+
+// FollowedTag returns the one tag of strategy Digest; false for all others, whose
+// tags must be listed.
+func (p *Policy) FollowedTag() (string, bool) {
+	return p.source, p.strategy == v1alpha1.SelectDigest
+}
+
+// NeedsCreated reports whether Select needs the creation time of every tag that
+// Order returns; otherwise the first Limit that fit the platform are enough.
+func (p *Policy) NeedsCreated() bool { return p.strategy == v1alpha1.SelectNewestBuild }
+
+// NeedsPlatforms reports whether Select looks at platforms.
+func (p *Policy) NeedsPlatforms() bool { return p.platform != Platform{} }
+
+// Limit is how many candidates are kept.
+func (p *Policy) Limit() int { return p.limit }
+
+// Order returns the tags that pass the filters, newest first and each once.
+//
+// SemVer orders by precedence, equal versions by the bytes of the tag;
+// pre-releases are excluded unless the constraint names one (the rule of
+// Masterminds/semver). Lexical orders by bytes. NewestBuild cannot know yet: its
+// order is that of Lexical. Digest returns the followed tag if it is listed.
+func (p *Policy) Order(tags []string) []string {
+	type ranked struct {
+		tag     string
+		version *semver.Version
+	}
+	var kept []ranked
+	for _, tag := range tags {
+		if !tagSyntax.MatchString(tag) {
+			continue
+		}
+		if p.strategy == v1alpha1.SelectDigest {
+			if tag == p.source {
+				return []string{tag}
+			}
+			continue
+		}
+		if !p.passes(tag) {
+			continue
+		}
+		r := ranked{tag: tag}
+		if p.strategy == v1alpha1.SelectSemVer {
+			if r.version = parseVersion(tag, p.isStrict); r.version == nil || !p.constraint.Check(r.version) {
+				continue
+			}
+		}
+		kept = append(kept, r)
+	}
+	slices.SortFunc(kept, func(a, b ranked) int {
+		if a.version != nil && b.version != nil {
+			if c := b.version.Compare(a.version); c != 0 {
+				return c
+			}
+		}
+		return strings.Compare(b.tag, a.tag)
+	})
+	kept = slices.CompactFunc(kept, func(a, b ranked) bool { return a.tag == b.tag })
+	out := make([]string, len(kept))
+	for i, r := range kept {
+		out[i] = r.tag
+	}
+	return out
+}
+
+func (p *Policy) passes(tag string) bool {
+	matches := func(re *regexp.Regexp) bool { return re.MatchString(tag) }
+	return (len(p.allow) == 0 || slices.ContainsFunc(p.allow, matches)) && !slices.ContainsFunc(p.deny, matches)
+}
+
+// parseVersion returns the version in tag, with or without a leading v, or nil.
+// Strict versions have major, minor and patch.
+func parseVersion(tag string, isStrict bool) *semver.Version {
+	var v *semver.Version
+	var err error
+	if isStrict {
+		v, err = semver.StrictNewVersion(strings.TrimPrefix(tag, "v"))
+	} else {
+		v, err = semver.NewVersion(tag)
+	}
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// NoMatch says why there is no candidate among the tags of the repository.
+func (p *Policy) NoMatch(tags int) string {
+	var rules []string
+	switch {
+	case p.strategy == v1alpha1.SelectDigest:
+		rules = append(rules, fmt.Sprintf("is %q", p.source))
+	case p.strategy == v1alpha1.SelectSemVer && p.source != "":
+		rules = append(rules, fmt.Sprintf("is a version in %q", p.source))
+	case p.strategy == v1alpha1.SelectSemVer:
+		rules = append(rules, "is a released version")
+	}
+	if len(p.allow)+len(p.deny) > 0 {
+		rules = append(rules, "passes the tag regexes")
+	}
+	if p.NeedsPlatforms() {
+		rules = append(rules, "has platform "+p.platform.String())
+	}
+	if len(rules) == 0 {
+		rules = append(rules, "is an image")
+	}
+	return fmt.Sprintf("none of %d tags in %q %s", tags, p.repoURL, strings.Join(rules, " and "))
+}
