@@ -1,0 +1,187 @@
+package gitops
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// Desired is one object of a revision, ready to be applied.
+type Desired struct {
+	Key     Key
+	Version string
+	// Namespaced is the scope of the kind as the cluster says.
+	Namespaced bool
+	// Object is the body of the apply request. It is never changed.
+	Object *unstructured.Unstructured
+	// Hash of Object: equal hashes need no request.
+	Hash string
+}
+
+// GVK returns group, version and kind.
+func (d Desired) GVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: d.Key.Group, Version: d.Version, Kind: d.Key.Kind}
+}
+
+// Scope tells whether a kind is namespaced in the destination cluster.
+// known is false for a kind the cluster does not serve.
+type Scope func(schema.GroupVersionKind) (namespaced, known bool)
+
+// Prepare turns rendered objects into Desired ones: it fills in the default
+// namespace, adds the owner's label and annotation, drops what only a server
+// writes (status, uid, resourceVersion, managedFields, creationTimestamp),
+// turns a Secret's stringData into data and leaves the rules of an aggregated
+// ClusterRole to the cluster. objs are not changed.
+//
+// Objects that cannot be applied are returned as errors beside the good ones,
+// both in the order of objs: without a name (NameMissing), of a kind the
+// cluster does not serve (KindUnknown), or named twice (Duplicate).
+func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace string, scope Scope) ([]Desired, []*ObjectError) {
+	var (
+		out  = make([]Desired, 0, len(objs))
+		errs []*ObjectError
+		seen = make(map[Key]bool, len(objs))
+	)
+	for _, rendered := range objs {
+		obj := rendered.DeepCopy()
+		gvk := obj.GroupVersionKind()
+		key := KeyOf(obj)
+		if key.Name == "" {
+			errs = append(errs, &ObjectError{key, "NameMissing", "give it a metadata.name; generateName makes a new object at every sync"})
+			continue
+		}
+		namespaced, known := scope(gvk)
+		if !known {
+			errs = append(errs, &ObjectError{key, "KindUnknown", fmt.Sprintf("the cluster serves no kind %q in %q; install its CustomResourceDefinition or correct apiVersion", gvk.Kind, gvk.GroupVersion())})
+			continue
+		}
+		switch {
+		case !namespaced:
+			obj.SetNamespace("")
+		case obj.GetNamespace() == "":
+			obj.SetNamespace(defaultNamespace)
+		}
+		key = KeyOf(obj)
+		if seen[key] {
+			errs = append(errs, &ObjectError{key, "Duplicate", "it is rendered twice; keep one of the manifests"})
+			continue
+		}
+		seen[key] = true
+		dropServerFields(obj)
+		if err := encodeStringData(obj); err != nil {
+			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
+			continue
+		}
+		if _, aggregated := obj.Object["aggregationRule"]; aggregated && gvk.Kind == "ClusterRole" {
+			delete(obj.Object, "rules")
+		}
+		if err := mark(obj, owner); err != nil {
+			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
+			continue
+		}
+		hash, err := hashObject(obj)
+		if err != nil {
+			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
+			continue
+		}
+		out = append(out, Desired{Key: key, Version: gvk.Version, Namespaced: namespaced, Object: obj, Hash: hash})
+	}
+	return out, errs
+}
+
+func dropServerFields(obj *unstructured.Unstructured) {
+	delete(obj.Object, "status")
+	meta, ok := obj.Object["metadata"].(map[string]any)
+	if !ok {
+		return
+	}
+	for _, field := range []string{"uid", "resourceVersion", "generation", "managedFields", "creationTimestamp", "deletionTimestamp", "selfLink"} {
+		delete(meta, field)
+	}
+}
+
+// encodeStringData moves stringData into data: stringData is write-only and
+// would look like drift for ever.
+func encodeStringData(obj *unstructured.Unstructured) error {
+	if gvk := obj.GroupVersionKind(); gvk.Group != "" || gvk.Kind != "Secret" {
+		return nil
+	}
+	raw, ok := obj.Object["stringData"]
+	if !ok {
+		return nil
+	}
+	delete(obj.Object, "stringData")
+	if raw == nil {
+		return nil
+	}
+	plain, ok := raw.(map[string]any)
+	if !ok {
+		return fmt.Errorf("stringData is not a map of strings")
+	}
+	data, _ := obj.Object["data"].(map[string]any)
+	if data == nil {
+		data = make(map[string]any, len(plain))
+		obj.Object["data"] = data
+	}
+	for k, v := range plain {
+		s, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("stringData %q is not a string; put it in quotes", k)
+		}
+		data[k] = base64.StdEncoding.EncodeToString([]byte(s))
+	}
+	return nil
+}
+
+// mark adds the ownership label and annotation. A map with a value that is no
+// string is an error here instead of being dropped silently.
+func mark(obj *unstructured.Unstructured, owner Owner) error {
+	for field, kv := range map[string][2]string{
+		"labels":      {v1alpha1.LabelManagedBy, owner.Label()},
+		"annotations": {v1alpha1.AnnotationOwner, owner.Annotation()},
+	} {
+		meta, ok := obj.Object["metadata"].(map[string]any)
+		if !ok {
+			return fmt.Errorf("metadata is not a map")
+		}
+		m, _ := meta[field].(map[string]any)
+		if m == nil {
+			if meta[field] != nil {
+				return fmt.Errorf("metadata.%s is not a map", field)
+			}
+			m = make(map[string]any, 1)
+			meta[field] = m
+		}
+		var wrong []string
+		for k, v := range m {
+			if _, isString := v.(string); !isString {
+				wrong = append(wrong, k)
+			}
+		}
+		if len(wrong) > 0 {
+			slices.Sort(wrong)
+			return fmt.Errorf("metadata.%s %q is not a string; put it in quotes", field, wrong[0])
+		}
+		m[kv[0]] = kv[1]
+	}
+	return nil
+}
+
+// hashObject returns 32 hex digits of the SHA-256 of the canonical JSON of obj
+// (encoding/json sorts the keys of maps).
+func hashObject(obj *unstructured.Unstructured) (string, error) {
+	text, err := json.Marshal(obj.Object)
+	if err != nil {
+		return "", fmt.Errorf("encode: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16]), nil
+}

@@ -1,0 +1,318 @@
+package gitops
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// Fingerprint returns the hash of our own Apply entry of an object's
+// managedFields, or "" when there is none.
+//
+// The API server takes a field out of our entry as soon as anybody else changes
+// or removes it, so the hash moves exactly when a field we own was touched. The
+// time of the entry is part of it: an apply by somebody else under our name
+// moves only that.
+func Fingerprint(managed []metav1.ManagedFieldsEntry) string {
+	e := ownEntry(managed)
+	if e == nil {
+		return ""
+	}
+	h := sha256.New()
+	h.Write([]byte(e.APIVersion))
+	h.Write([]byte{0})
+	if e.Time != nil {
+		h.Write([]byte(strconv.FormatInt(e.Time.Unix(), 10)))
+	}
+	h.Write([]byte{0})
+	if e.FieldsV1 != nil {
+		h.Write(e.FieldsV1.Raw)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+func ownEntry(managed []metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
+	for i := range managed {
+		if managed[i].Manager == FieldManager && managed[i].Operation == metav1.ManagedFieldsOperationApply && managed[i].Subresource == "" {
+			return &managed[i]
+		}
+	}
+	return nil
+}
+
+// HumanTools says which field managers are people at a keyboard.
+type HumanTools struct {
+	// Prefixes of manager names.
+	Prefixes []string
+}
+
+// DefaultHumanTools is kubectl with all its manager names (kubectl,
+// kubectl-edit, kubectl-set, kubectl-client-side-apply, ...).
+func DefaultHumanTools() HumanTools { return HumanTools{Prefixes: []string{"kubectl"}} }
+
+func (t HumanTools) isHuman(manager string) bool {
+	return slices.ContainsFunc(t.Prefixes, func(p string) bool { return strings.HasPrefix(manager, p) })
+}
+
+// Addition is what one human tool added to an object beside what we applied.
+type Addition struct {
+	Manager string
+	// Fields are the paths added, as shown to people, sorted.
+	Fields []string
+}
+
+// restartedAt is what kubectl rollout restart writes: a wish to restart, not a
+// change of what runs.
+const restartedAt = "kubectl.kubernetes.io/restartedAt"
+
+// Additions returns the fields that human tools added to an object and that
+// nobody applied: server-side apply co-owns them and our PATCH does not remove
+// them. Entries of a subresource (scale, status) are not looked at, fields we
+// own too are no additions, and kubectl.kubernetes.io/restartedAt is allowed.
+func Additions(managed []metav1.ManagedFieldsEntry, tools HumanTools) []Addition {
+	var out []Addition
+	var ours *fieldpath.Set
+	for i := range managed {
+		e := &managed[i]
+		if !isHumanUpdate(e, tools) {
+			continue
+		}
+		if ours == nil {
+			ours = fieldSet(ownEntry(managed))
+		}
+		added := addedBy(e, ours)
+		if added.Empty() {
+			continue
+		}
+		a := Addition{Manager: e.Manager}
+		for path := range added.Leaves().All() {
+			a.Fields = append(a.Fields, PathString(path))
+		}
+		slices.Sort(a.Fields)
+		out = append(out, a)
+	}
+	return out
+}
+
+func isHumanUpdate(e *metav1.ManagedFieldsEntry, tools HumanTools) bool {
+	return e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == "" && tools.isHuman(e.Manager)
+}
+
+// addedBy returns the fields of e that are neither ours nor allowed.
+func addedBy(e *metav1.ManagedFieldsEntry, ours *fieldpath.Set) *fieldpath.Set {
+	all := fieldSet(e)
+	allowed := fieldpath.NewSet()
+	for path := range all.All() {
+		if !isAllowed(path) {
+			continue
+		}
+		// The maps that hold an allowed field are allowed as well: without
+		// them it could not exist.
+		for n := 1; n <= len(path); n++ {
+			if all.Has(path[:n]) {
+				allowed.Insert(slices.Clone(path[:n]))
+			}
+		}
+	}
+	return all.Difference(allowed).Difference(ours)
+}
+
+func isAllowed(path fieldpath.Path) bool {
+	last := path[len(path)-1]
+	return last.FieldName != nil && *last.FieldName == restartedAt
+}
+
+// TakeAdditions returns managed with the additions of human tools moved into
+// our own Apply entry. When an object's managedFields are replaced by it, the
+// next apply removes those fields, because only we own them and do not ask for
+// them. taken is false when there is nothing to move or no entry of ours to
+// move it to.
+func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools) (moved []metav1.ManagedFieldsEntry, taken bool, err error) {
+	own := ownEntry(managed)
+	if own == nil {
+		return managed, false, nil
+	}
+	ours := fieldSet(own)
+	grown := ours
+	for i := range managed {
+		e := managed[i]
+		if !isHumanUpdate(&e, tools) {
+			if &managed[i] != own {
+				moved = append(moved, e)
+			}
+			continue
+		}
+		added := addedBy(&e, ours)
+		if added.Empty() {
+			moved = append(moved, e)
+			continue
+		}
+		taken = true
+		grown = grown.Union(added)
+		rest := fieldSet(&e).Difference(added)
+		if rest.Empty() {
+			continue
+		}
+		if e.FieldsV1, err = encodeFields(rest); err != nil {
+			return nil, false, err
+		}
+		moved = append(moved, e)
+	}
+	if !taken {
+		return managed, false, nil
+	}
+	mine := *own
+	if mine.FieldsV1, err = encodeFields(grown); err != nil {
+		return nil, false, err
+	}
+	return append([]metav1.ManagedFieldsEntry{mine}, moved...), true, nil
+}
+
+// fieldSet decodes the fields of e; an entry that cannot be decoded counts as
+// empty, as the API server itself does with it.
+func fieldSet(e *metav1.ManagedFieldsEntry) *fieldpath.Set {
+	set := fieldpath.NewSet()
+	if e == nil || e.FieldsV1 == nil {
+		return set
+	}
+	if err := set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+		return fieldpath.NewSet()
+	}
+	return set
+}
+
+func encodeFields(set *fieldpath.Set) (*metav1.FieldsV1, error) {
+	text, err := set.ToJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode managedFields: %w", err)
+	}
+	return &metav1.FieldsV1{Raw: text}, nil
+}
+
+// PathString returns the form of a field path shown to people:
+// spec.template.spec.containers[name=web].image, metadata.labels["a/b"].
+func PathString(path fieldpath.Path) string {
+	var b strings.Builder
+	for _, e := range path {
+		switch {
+		case e.FieldName != nil:
+			if isPlainField(*e.FieldName) {
+				if b.Len() > 0 {
+					b.WriteByte('.')
+				}
+				b.WriteString(*e.FieldName)
+			} else {
+				fmt.Fprintf(&b, "[%q]", *e.FieldName)
+			}
+		case e.Key != nil:
+			b.WriteByte('[')
+			for i, f := range *e.Key {
+				if i > 0 {
+					b.WriteByte(',')
+				}
+				fmt.Fprintf(&b, "%s=%v", f.Name, f.Value.Unstructured())
+			}
+			b.WriteByte(']')
+		case e.Value != nil:
+			fmt.Fprintf(&b, "[=%v]", (*e.Value).Unstructured())
+		case e.Index != nil:
+			fmt.Fprintf(&b, "[%d]", *e.Index)
+		}
+	}
+	return b.String()
+}
+
+func isPlainField(name string) bool {
+	for _, r := range name {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '$') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// lookup finds the value at path in a decoded JSON tree.
+func lookup(root any, path fieldpath.Path) (any, bool) {
+	at := root
+	for _, e := range path {
+		switch {
+		case e.FieldName != nil:
+			m, ok := at.(map[string]any)
+			if !ok {
+				return nil, false
+			}
+			if at, ok = m[*e.FieldName]; !ok {
+				return nil, false
+			}
+		case e.Key != nil:
+			list, ok := at.([]any)
+			if !ok {
+				return nil, false
+			}
+			i := slices.IndexFunc(list, func(item any) bool {
+				m, isMap := item.(map[string]any)
+				if !isMap {
+					return false
+				}
+				for _, f := range *e.Key {
+					if !sameJSON(m[f.Name], f.Value.Unstructured()) {
+						return false
+					}
+				}
+				return true
+			})
+			if i < 0 {
+				return nil, false
+			}
+			at = list[i]
+		case e.Value != nil:
+			list, ok := at.([]any)
+			if !ok {
+				return nil, false
+			}
+			i := slices.IndexFunc(list, func(item any) bool { return sameJSON(item, (*e.Value).Unstructured()) })
+			if i < 0 {
+				return nil, false
+			}
+			at = list[i]
+		case e.Index != nil:
+			list, ok := at.([]any)
+			if !ok || *e.Index < 0 || *e.Index >= len(list) {
+				return nil, false
+			}
+			at = list[*e.Index]
+		}
+	}
+	return at, true
+}
+
+func sameJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// showValue returns v as one short line of at most max bytes.
+func showValue(v any, maxBytes int) string {
+	text, isString := v.(string)
+	if !isString {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return ""
+		}
+		text = string(raw)
+	}
+	if len(text) <= maxBytes {
+		return text
+	}
+	const dots = "..."
+	return strings.ToValidUTF8(text[:maxBytes-len(dots)], "") + dots
+}
