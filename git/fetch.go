@@ -1,0 +1,252 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"github.com/waybill-dev/waybill/internal/secret"
+)
+
+const (
+	// maxHaves bounds how many commits we tell the server we have.
+	maxHaves = 256
+	// haveAncestors is how many ancestors of a branch's last known commit are
+	// told, for the case that the branch was rewritten.
+	haveAncestors = 16
+)
+
+// batch is a fetch that waits for its turn; callers that come meanwhile join
+// it. Its fields but done are guarded by store.mu until it runs.
+type batch struct {
+	branches map[string]struct{}
+	done     chan struct{}
+	refs     Refs
+	err      error
+}
+
+// Fetch asks where the branches are and brings the named ones ("" is the
+// default branch) into the mirror: one request, and one more when something is
+// new. What it returns was true at a moment after the call. A named branch the
+// repository does not have is not an error here; Refs.Head says so.
+//
+// Concurrent calls share requests. A mirror that is missing or damaged is made
+// anew.
+func (m *Mirror) Fetch(ctx context.Context, branches ...string) (Refs, error) {
+	for _, b := range branches {
+		if b != "" {
+			if err := ValidateBranch(b); err != nil {
+				return Refs{}, err
+			}
+		}
+	}
+	for {
+		refs, ran, err := m.fetchOnce(ctx, branches)
+		if !ran && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+			continue // whoever ran the batch had less time than we have
+		}
+		return refs, err
+	}
+}
+
+// credentials tell whose requests may be shared.
+type credentials struct {
+	password secret.Text
+	caBundle string
+}
+
+// fetchOnce joins the waiting batch of the same credentials, or makes it. It
+// reports whether it ran the batch itself.
+func (m *Mirror) fetchOnce(ctx context.Context, branches []string) (_ Refs, ran bool, _ error) {
+	s := m.store
+	key := credentials{m.remote.Password, string(m.remote.CABundle)}
+	s.mu.Lock()
+	b := s.batches[key]
+	if b == nil {
+		b = &batch{branches: map[string]struct{}{}, done: make(chan struct{}), err: errNotRun}
+		s.batches[key] = b
+	}
+	for _, name := range branches {
+		b.branches[name] = struct{}{}
+	}
+	s.mu.Unlock()
+
+	select {
+	case <-b.done:
+		return b.refs, false, b.err
+	case <-ctx.Done():
+		// The batch stays for the others; if there are none, the next caller
+		// runs it.
+		return Refs{}, true, m.canceled(ctx)
+	case s.writer <- struct{}{}:
+	}
+	defer func() { <-s.writer }()
+
+	s.mu.Lock()
+	waiting := s.batches[key] == b
+	if waiting {
+		delete(s.batches, key)
+	}
+	s.mu.Unlock()
+	if !waiting { // it ran while we waited for the slot
+		<-b.done
+		return b.refs, false, b.err
+	}
+	defer close(b.done)
+	b.refs, b.err = m.runFetch(ctx, b.branches)
+	return b.refs, true, b.err
+}
+
+// errNotRun is what waiters see when the fetch they waited for panicked.
+var errNotRun = errors.New("fetch did not end")
+
+func (m *Mirror) canceled(ctx context.Context) error {
+	return &Error{Op: "fetch " + m.URL(), Kind: ErrUnreachable, Detail: "not done in time", cause: ctx.Err()}
+}
+
+// runFetch does one batch. The caller holds the writer slot.
+func (m *Mirror) runFetch(ctx context.Context, branches map[string]struct{}) (Refs, error) {
+	if err := m.store.prepare(); err != nil {
+		return Refs{}, err
+	}
+	w, err := m.mirrors.wire(m.remote, "fetch "+m.URL())
+	if err != nil {
+		return Refs{}, err
+	}
+	refs, adv, base, err := w.list(ctx)
+	if err != nil {
+		return Refs{}, err
+	}
+	if _, wantsDefault := branches[""]; wantsDefault {
+		branches[refs.DefaultBranch] = struct{}{}
+	}
+	tips := m.store.tipHashes()
+	var wants, haves []Hash
+	heads := map[string]Hash{}
+	err = m.store.read(func(r *reader) error {
+		for name := range branches {
+			h, exists := refs.Branches[name]
+			if !exists {
+				continue
+			}
+			heads[name] = h
+			if !r.has(h) {
+				wants = append(wants, h)
+			}
+		}
+		if len(wants) > 0 {
+			haves = r.haves(tips, branches)
+		}
+		return nil
+	})
+	if err != nil {
+		return Refs{}, err
+	}
+	if len(wants) > 0 {
+		if err := m.fetchWants(ctx, w, adv, base, wants, haves); err != nil {
+			return Refs{}, err
+		}
+	}
+	for name := range tips {
+		if _, exists := refs.Branches[name]; !exists {
+			heads[name] = Hash{}
+		}
+	}
+	m.store.setTips(heads)
+	return refs, nil
+}
+
+// haves returns commits the server may use as common ground: where branches
+// were, the wanted ones first, with some ancestors of those.
+func (r *reader) haves(tips map[string]Hash, wanted map[string]struct{}) []Hash {
+	var haves []Hash
+	seen := map[Hash]struct{}{}
+	add := func(h Hash) bool {
+		if _, known := seen[h]; known || len(haves) >= maxHaves || !r.has(h) {
+			return false
+		}
+		seen[h] = struct{}{}
+		haves = append(haves, h)
+		return true
+	}
+	for name := range wanted {
+		next := tips[name]
+		for range haveAncestors {
+			if next.IsZero() || !add(next) {
+				break
+			}
+			c, err := r.commit(next)
+			if err != nil || len(c.Parents) == 0 {
+				break
+			}
+			next = c.Parents[0]
+		}
+	}
+	for _, h := range tips {
+		add(h)
+	}
+	return haves
+}
+
+// fetchWants asks for the commits and stores what comes.
+func (m *Mirror) fetchWants(ctx context.Context, w *wire, adv *packp.AdvRefs, base string, wants, haves []Hash) error {
+	ctx, cancel := context.WithTimeout(ctx, m.store.limits.FetchTimeout)
+	defer cancel()
+	ask := packp.NewUploadPackRequest()
+	for _, c := range []capability.Capability{capability.Sideband64k, capability.OFSDelta, capability.NoProgress} {
+		if adv.Capabilities.Supports(c) {
+			_ = ask.Capabilities.Set(c)
+		}
+	}
+	if adv.Capabilities.Supports(capability.Agent) {
+		_ = ask.Capabilities.Set(capability.Agent, "git/waybill")
+	}
+	ask.Wants = toPlumbing(wants)
+	ask.Haves = toPlumbing(haves)
+	slices.SortFunc(ask.Wants, func(a, b plumbing.Hash) int { return slices.Compare(a[:], b[:]) })
+	ask.Wants = slices.Compact(ask.Wants)
+	pack, err := w.fetchPack(ctx, base, ask)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pack.Close() }()
+	switch err := m.store.ingest(ctx, pack); {
+	case errors.Is(err, errBadPack):
+		return w.broken(ctx, nil, err)
+	case errors.Is(err, ErrTooLarge):
+		var e *Error
+		if errors.As(err, &e) {
+			return e
+		}
+		return fmt.Errorf("%s: %w", w.op, err)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		var e *Error
+		if errors.As(err, &e) {
+			return e
+		}
+		return w.unreachable(ctx, err)
+	case err != nil:
+		return err
+	}
+	return m.store.read(func(r *reader) error {
+		for _, h := range wants {
+			if _, err := r.commit(h); err != nil {
+				return w.fail(ErrUnreachable, "the pack lacks commit "+h.Short())
+			}
+		}
+		return nil
+	})
+}
+
+func toPlumbing(hashes []Hash) []plumbing.Hash {
+	out := make([]plumbing.Hash, len(hashes))
+	for i, h := range hashes {
+		out[i] = h.plumbing()
+	}
+	return out
+}

@@ -1,0 +1,92 @@
+package git
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/waybill-dev/waybill/internal/repourl"
+	"github.com/waybill-dev/waybill/internal/secret"
+)
+
+// Remote is a repository and how to sign in to it.
+type Remote struct {
+	// URL is https (or http where Options allow it), without user info.
+	URL string
+	// Username and Password are sent to the URL's host; both empty: anonymous.
+	// A token goes into Password; an empty Username becomes "git" then.
+	Username string
+	Password secret.Text
+	// CABundle holds PEM certificates to trust in addition to the system's.
+	CABundle []byte
+	// CredentialName is the "namespace/name" of the Secret the credentials are
+	// from, for errors; it also keeps mirrors of different owners apart. Empty
+	// for anonymous.
+	CredentialName string
+}
+
+// endpoint is a checked Remote.
+type endpoint struct {
+	Remote
+	base       string // to append /info/refs to
+	normalized string // to compare and to show
+}
+
+// check returns the endpoint, or an ErrInvalidRemote. No error repeats a URL
+// that could hold a password.
+func (r Remote) check(allowHTTP bool) (endpoint, error) {
+	e := endpoint{Remote: r}
+	invalid := func(why string) (endpoint, error) { return e, fmt.Errorf("%w: %s", ErrInvalidRemote, why) }
+	normalized, err := repourl.Normalize(r.URL)
+	if errors.Is(err, repourl.ErrUserInfo) {
+		return invalid(repourl.ErrUserInfo.Error())
+	}
+	u, parseErr := url.Parse(strings.TrimSpace(r.URL))
+	switch {
+	case !strings.Contains(r.URL, "://"):
+		return invalid("it has no scheme; use https://")
+	case err != nil || parseErr != nil:
+		return invalid("it cannot be parsed")
+	case u.User != nil:
+		return invalid(repourl.ErrUserInfo.Error())
+	case u.Scheme == "http" && !allowHTTP:
+		return invalid(fmt.Sprintf("%q is not encrypted; plain HTTP is off", normalized))
+	case u.Scheme != "https" && u.Scheme != "http":
+		return invalid(fmt.Sprintf("scheme %q is not supported; use https", u.Scheme))
+	case u.Hostname() == "" || strings.Trim(u.Path, "/") == "":
+		return invalid(fmt.Sprintf("%q has no host or no path", normalized))
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return invalid(fmt.Sprintf("%q must have neither query nor fragment", normalized))
+	case strings.ContainsAny(r.Username, ":\r\n"):
+		return invalid("the user name contains a colon or a line break")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	e.base, e.normalized = u.String(), normalized
+	return e, nil
+}
+
+// anonymous reports whether no credentials are sent.
+func (e endpoint) anonymous() bool { return e.Username == "" && e.Password.IsEmpty() }
+
+// key names the mirror of this endpoint on disk. The password is not part of
+// it: a rotated one keeps the mirror, and nothing about it reaches the disk.
+func (e endpoint) key() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"1", e.normalized, e.CredentialName, e.Username}, "\x00")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// who names the credentials for an error.
+func (e endpoint) who() string {
+	switch {
+	case e.anonymous():
+		return "without credentials (no credential matches this URL)"
+	case e.CredentialName != "":
+		return fmt.Sprintf("with credential %q", e.CredentialName)
+	default:
+		return fmt.Sprintf("as user %q", e.Username)
+	}
+}
