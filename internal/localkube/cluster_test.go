@@ -2,6 +2,8 @@ package localkube
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,8 +204,10 @@ func TestIdentities(t *testing.T) {
 		}
 	}
 
-	anonymous := &http.Client{Transport: &http.Transport{TLSClientConfig: c.admin.client.Transport.(*http.Transport).TLSClientConfig.Clone()}}
-	anonymous.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.ca.cert)
+	anonymous := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer anonymous.CloseIdleConnections()
 	response, err := anonymous.Get(c.Server() + "/version")
 	if err != nil {
 		t.Fatal(err)
