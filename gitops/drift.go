@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
-	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
 
 // Live is the compact record of one object as last seen in the cluster.
@@ -34,8 +33,8 @@ type Live struct {
 	Values string
 	// Additions made by human tools; nil for nearly every object.
 	Additions []Addition
-	// Health of the object by itself.
-	Health v1alpha1.Health
+	// Verdict is the health of the object by itself.
+	Verdict Verdict
 }
 
 // Baseline is the server's answer to our last PATCH of an object.

@@ -102,6 +102,19 @@ type Destination struct {
 	Namespace string `json:"namespace"`
 }
 
+// Marks that the reconciler understands or leaves.
+const (
+	// LabelNamespaceOf names the Project a Namespace was created for by the
+	// sync option CreateNamespace.
+	LabelNamespaceOf = "waybill.dev/namespace-of"
+	// AnnotationConfirmPrune on an Application agrees to the deletions of one
+	// revision, whose commit is its value: what the prune guard waits for.
+	AnnotationConfirmPrune = "waybill.dev/confirm-prune"
+	// FinalizerResources holds a deleted Application until what it applied is
+	// deleted or left behind, as spec.deletionPolicy says.
+	FinalizerResources = "waybill.dev/resources"
+)
+
 // InCluster is the name of the cluster Waybill runs in.
 const InCluster = "in-cluster"
 

@@ -1,0 +1,100 @@
+// Package cluster holds the connections to destination clusters: one transport,
+// one set of clients and one memory of what the API server serves per cluster.
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// ErrUnknown is returned for a cluster that is not registered.
+var ErrUnknown = errors.New("unknown cluster")
+
+// Cluster is one destination. It is safe for concurrent use.
+type Cluster struct {
+	// Name as in spec.destination.cluster.
+	Name string
+	// Dynamic reads and writes whole objects, Metadata reads metadata only.
+	// Neither limits its own rate: the API server's priority and fairness
+	// does, and our concurrency is bounded.
+	Dynamic  dynamic.Interface
+	Metadata metadata.Interface
+	kinds    *kinds
+}
+
+// Connect makes the clients for config. No request is sent yet.
+func Connect(name string, config *rest.Config, clk clock.PassiveClock) (*Cluster, error) {
+	cfg := rest.CopyConfig(config)
+	cfg.QPS = -1
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "waybill"
+	}
+	httpClient, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	c := &Cluster{Name: name}
+	if c.Dynamic, err = dynamic.NewForConfigAndClient(cfg, httpClient); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	if c.Metadata, err = metadata.NewForConfigAndClient(cfg, httpClient); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	disco, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	c.kinds = newKinds(disco, clk)
+	return c, nil
+}
+
+// Registry finds clusters by name. It is safe for concurrent use.
+type Registry struct {
+	mu       sync.RWMutex
+	clusters map[string]*Cluster
+}
+
+// NewRegistry returns a registry with the given clusters. The one Waybill runs
+// in is named v1alpha1.InCluster.
+func NewRegistry(clusters ...*Cluster) *Registry {
+	r := &Registry{clusters: make(map[string]*Cluster, len(clusters))}
+	for _, c := range clusters {
+		r.clusters[c.Name] = c
+	}
+	return r
+}
+
+// Get returns the cluster called name; "" means v1alpha1.InCluster. It returns
+// ErrUnknown, with the names that exist, for any other.
+func (r *Registry) Get(name string) (*Cluster, error) {
+	if name == "" {
+		name = v1alpha1.InCluster
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	c, ok := r.clusters[name]
+	if !ok {
+		names := slices.Sorted(maps.Keys(r.clusters))
+		return nil, fmt.Errorf("%w %q; known: %s", ErrUnknown, name, strings.Join(names, ", "))
+	}
+	return c, nil
+}
+
+// Put adds or replaces a cluster.
+func (r *Registry) Put(c *Cluster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clusters[c.Name] = c
+}
