@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/waybill-dev/waybill/api/client"
+	"github.com/waybill-dev/waybill/api/rest/model"
+)
+
+func (a *App) deleteCommand() *cobra.Command {
+	var f manifestFlags
+	var ignoreMissing bool
+	cmd := &cobra.Command{
+		Use:   "delete KIND NAME...",
+		Short: "Delete definitions",
+		Long: `Delete definitions by kind and name, or those that files name. Deleting a Project deletes its
+Namespace and everything in it; what its Stages deployed stays.`,
+		Example: `  waybill delete stage guestbook/prod
+  waybill delete project guestbook
+  waybill delete -f examples/guestbook`,
+		ValidArgsFunction: a.completeKinds,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, x, err := a.client()
+			if err != nil {
+				return err
+			}
+			var doomed []definition
+			switch {
+			case len(f.names) > 0 && len(args) > 0:
+				return usage(cmd, "name objects or files, not both")
+			case len(f.names) > 0:
+				doomed, err = a.definitionsInFiles(cmd, x, f)
+			default:
+				doomed, err = a.definitionsNamed(cmd, x, args)
+			}
+			if err != nil {
+				return err
+			}
+			for _, d := range doomed {
+				err := c.DeleteDefinition(cmd.Context(), d.project, d.kind.plural, d.name)
+				if client.Code(err) == model.NotFound && ignoreMissing {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if err := a.print("%s/%s deleted", d.kind.one, d.name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	addManifestFlags(cmd, &f)
+	cmd.Flags().BoolVar(&ignoreMissing, "ignore-not-found", false, "what is gone already is no mistake")
+	return cmd
+}
+
+// definition is one object to delete.
+type definition struct {
+	target
+	kind kind
+}
+
+func (a *App) definitionsNamed(cmd *cobra.Command, x Context, args []string) ([]definition, error) {
+	if len(args) < 2 {
+		return nil, usagef(cmd, "KIND and NAME are missing: %s, or -f FILE", cmd.UseLine())
+	}
+	k, err := findKind(cmd, args[0])
+	if err != nil {
+		return nil, err
+	}
+	var found []definition
+	for _, name := range args[1:] {
+		it, err := a.definitionTarget(cmd, x, k, name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, definition{target: it, kind: k})
+	}
+	return found, nil
+}
+
+// definitionsInFiles returns what the files define, in the opposite order. What
+// belongs to Kubernetes itself is left out: a Project takes its Namespace and
+// Secrets along.
+func (a *App) definitionsInFiles(cmd *cobra.Command, x Context, f manifestFlags) ([]definition, error) {
+	files, err := a.readManifests(cmd, f)
+	if err != nil {
+		return nil, err
+	}
+	var found []definition
+	for _, file := range files {
+		decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(file.Content), 4<<10)
+		for n := 1; ; n++ {
+			var o object
+			err := decoder.Decode(&o)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, &failure{code: client.ExitUsage, what: fmt.Sprintf("%s, document %d: %v", file.Name, n, err)}
+			}
+			if len(o) == 0 {
+				continue
+			}
+			if !strings.HasPrefix(o.text("apiVersion"), "waybill.dev/") {
+				continue
+			}
+			k, err := findKind(cmd, o.text("kind"))
+			if err != nil {
+				return nil, err
+			}
+			name := o.text("metadata", "name")
+			if project := firstOf(o.text("metadata", "namespace"), x.Project); k.plural != client.KindProjects {
+				name = project + "/" + name
+			}
+			it, err := a.definitionTarget(cmd, x, k, name)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, definition{target: it, kind: k})
+		}
+	}
+	slices.Reverse(found)
+	return found, nil
+}

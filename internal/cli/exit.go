@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/api/client"
+	"github.com/waybill-dev/waybill/api/rest/model"
+)
+
+// failure is an error with everything a person needs: what, why, what to type
+// next, and the exit code (see client.ExitDone and following).
+type failure struct {
+	code int
+	what string
+	why  []string
+	next []string
+}
+
+func (f *failure) Error() string { return f.what }
+
+// usage is a mistake in the command line.
+func usage(cmd *cobra.Command, what string) *failure {
+	return &failure{code: client.ExitUsage, what: strings.TrimSpace(what), next: []string{cmd.CommandPath() + " --help"}}
+}
+
+// usagef is usage with a format.
+func usagef(cmd *cobra.Command, format string, args ...any) *failure {
+	return usage(cmd, fmt.Sprintf(format, args...))
+}
+
+// fail prints err and returns its exit code. It is the only place where an
+// error becomes text or a code.
+func (a *App) fail(err error) int {
+	f := a.explain(err)
+	if f.what == "" { // said already
+		return f.code
+	}
+	red := a.isColoured(a.Terminal.Stderr)
+	a.say("%s %s", paint("Error:", "1;31", red), f.what)
+	for _, line := range f.why {
+		a.say("  %s", line)
+	}
+	for i, line := range f.next {
+		label := "Try:"
+		if i > 0 {
+			label = "    "
+		}
+		a.say("%s %s", label, line)
+	}
+	return f.code
+}
+
+// explain turns any error into a failure.
+func (a *App) explain(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &failure{code: client.ExitCode(err), what: err.Error()}
+	var unreachable *client.UnreachableError
+	var problem *client.Problem
+	switch {
+	case errors.As(err, &problem):
+		f.explainProblem(problem.Problem)
+	case errors.As(err, &unreachable):
+		f.what = fmt.Sprintf("cannot reach the server %s: %v", unreachable.Server, unreachable.Err)
+		f.next = []string{"waybill context list        # which server is that?"}
+		if strings.Contains(unreachable.Server, "//127.0.0.1:") {
+			f.next = append(f.next, "waybill local up --demo     # if it is the one on this machine")
+		}
+	case errors.Is(err, context.Canceled):
+		f.code, f.what = client.ExitInterrupted, ""
+	}
+	return f
+}
+
+// explainProblem says what the server's refusal says.
+func (f *failure) explainProblem(p model.Problem) {
+	f.what = p.Detail
+	for _, e := range p.Errors {
+		f.why = append(f.why, fieldError(e))
+	}
+	f.why = append(f.why, gateLines(p.BlockedBy)...)
+	if p.Hint != "" {
+		f.next = append(f.next, p.Hint)
+	}
+	if p.Code == model.NotSignedIn && p.Hint == "" {
+		f.next = append(f.next, "waybill login URL")
+	}
+	if p.RequestID != "" && (p.Code == model.Internal || p.Code == model.Timeout) {
+		f.why = append(f.why, "request "+p.RequestID+" (the server's log has the details)")
+	}
+}
+
+// fieldError says where a mistake is: file, document, line and field.
+func fieldError(e model.FieldError) string {
+	var where []string
+	if e.File != "" {
+		file := e.File
+		if file == "-" {
+			file = "standard input"
+		}
+		where = append(where, file)
+	}
+	if e.Document > 0 {
+		where = append(where, fmt.Sprintf("document %d", e.Document))
+	}
+	if e.Line > 0 {
+		where = append(where, fmt.Sprintf("line %d", e.Line))
+	}
+	if field := firstOf(e.Field, e.Pointer); field != "" {
+		where = append(where, field)
+	}
+	if len(where) == 0 {
+		return e.Detail
+	}
+	return strings.Join(where, ", ") + ": " + e.Detail
+}
+
+// gateLines lists every closed gate, one line each, in columns.
+func gateLines(gates []model.GateVerdict) []string {
+	var t table
+	for _, g := range gates {
+		if g.Open {
+			continue
+		}
+		t.add(text(string(g.Gate)), text(g.Reason), text(opensBy(g)))
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	_ = t.write(&b, false) // a strings.Builder does not fail
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// opensBy says what opens a gate, in the server's words.
+func opensBy(g model.GateVerdict) string {
+	switch {
+	case g.OpensBy != "":
+		return "opens by: " + g.OpensBy
+	case !g.OpensAt.IsZero():
+		return "opens at " + g.OpensAt.UTC().Format("2006-01-02 15:04:05Z")
+	default:
+		return ""
+	}
+}
