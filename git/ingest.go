@@ -28,7 +28,7 @@ var errBadPack = errors.New("the pack is cut off or malformed")
 // ingest stores a pack. Nothing of it is visible until it has been checked and
 // is whole. The caller holds the writer slot.
 func (s *store) ingest(ctx context.Context, pack io.Reader) error {
-	spool, err := os.CreateTemp(filepath.Join(s.dir, "objects", "pack"), "tmp_waybill_")
+	spool, err := os.CreateTemp(s.packDir(), "tmp_waybill_")
 	if err != nil {
 		return s.diskError(err)
 	}
@@ -235,7 +235,7 @@ func (s *store) keepPack(spool *os.File) error {
 	if err != nil {
 		return errBadPack
 	}
-	base := filepath.Join(s.dir, "objects", "pack", "pack-"+checksum.String())
+	base := filepath.Join(s.packDir(), "pack-"+checksum.String())
 	if err := writeFile(base+".idx", func(w io.Writer) error {
 		_, err := idxfile.NewEncoder(w).Encode(built)
 		return err

@@ -64,7 +64,7 @@ func newStore(dir string, limits Limits) *store {
 	}
 	s.tips = readTips(dir)
 	// What a killed process was writing. Nobody uses this store yet.
-	leftovers, _ := filepath.Glob(filepath.Join(dir, "objects", "pack", "tmp_*"))
+	leftovers, _ := filepath.Glob(filepath.Join(s.packDir(), "tmp_*"))
 	for _, path := range leftovers {
 		_ = os.Remove(path)
 	}
@@ -134,8 +134,7 @@ func (s *store) prepare() error {
 	s.mu.Lock()
 	damaged := s.damaged
 	s.mu.Unlock()
-	mark, err := os.ReadFile(filepath.Join(s.dir, completeFile))
-	if err == nil && string(mark) == layout && !damaged && !s.overgrown() {
+	if !damaged && s.complete() && !s.overgrown() {
 		return nil
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
@@ -157,6 +156,19 @@ func (s *store) prepare() error {
 	s.refresh()
 	return nil
 }
+
+// complete reports whether the directory is a mirror made to the end.
+func (s *store) complete() bool {
+	mark, err := os.ReadFile(filepath.Join(s.dir, completeFile))
+	if err != nil || string(mark) != layout {
+		return false
+	}
+	_, err = os.Stat(s.packDir())
+	return err == nil
+}
+
+// packDir holds packs and the temporary files everything is written to first.
+func (s *store) packDir() string { return filepath.Join(s.dir, "objects", "pack") }
 
 // overgrown estimates the number of loose objects from one of the 256
 // directories they are spread over evenly, as git gc --auto does.

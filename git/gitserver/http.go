@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"io"
+	"log"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -108,7 +109,7 @@ func (s *Server) backend(user string, req request) http.Handler {
 	if stderr == nil {
 		stderr = io.Discard
 	}
-	handler := &cgi.Handler{Path: s.git.backend, Root: "/", Dir: s.dir, Env: env, Stderr: stderr}
+	handler := &cgi.Handler{Path: s.git.backend, Root: "/", Dir: s.dir, Env: env, Stderr: stderr, Logger: log.New(stderr, "", 0)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.Clone(r.Context())
 		// Headers become environment variables of git and of its hooks.
