@@ -1,0 +1,137 @@
+package manifest
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// Existing is what is in the cluster already. The zero value means that nobody
+// looked: then only faults that show in the files alone are found.
+type Existing struct {
+	// IsComplete says that Stages and Warehouses hold everything there is in
+	// the Projects of the documents.
+	IsComplete bool
+	Stages     []v1alpha1.Stage
+	Warehouses []v1alpha1.Warehouse
+}
+
+// Lint finds what would fail at run time: Stages that wait for each other,
+// Stages that name no Warehouse or no Stage, places written by two Stages, and
+// images that no Warehouse delivers. The rules are those of promotion.CheckStage.
+func Lint(docs []Document, existing Existing) []Finding {
+	projects := map[string]*project{}
+	at := func(ns string) *project {
+		if projects[ns] == nil {
+			projects[ns] = &project{stages: map[string]v1alpha1.Stage{}, warehouses: map[string]*v1alpha1.Warehouse{}}
+		}
+		return projects[ns]
+	}
+	for _, s := range existing.Stages {
+		at(s.Namespace).stages[s.Name] = s
+	}
+	for i := range existing.Warehouses {
+		w := &existing.Warehouses[i]
+		at(w.Namespace).warehouses[w.Name] = w
+	}
+	for i := range docs {
+		switch obj := docs[i].Object.(type) {
+		case *v1alpha1.Stage:
+			s := *obj
+			s.Namespace = docs[i].Namespace
+			at(s.Namespace).stages[s.Name] = s
+		case *v1alpha1.Warehouse:
+			at(docs[i].Namespace).warehouses[obj.Name] = obj
+		}
+	}
+	var out []Finding
+	for i := range docs {
+		if _, ok := docs[i].Object.(*v1alpha1.Stage); ok {
+			out = append(out, at(docs[i].Namespace).lint(&docs[i], existing.IsComplete)...)
+		}
+	}
+	sortFindings(out)
+	return out
+}
+
+// project is what a Project will hold after apply.
+type project struct {
+	stages     map[string]v1alpha1.Stage
+	warehouses map[string]*v1alpha1.Warehouse
+}
+
+func (p *project) lint(d *Document, isComplete bool) []Finding {
+	stage := p.stages[d.Name]
+	stages := make([]v1alpha1.Stage, 0, len(p.stages))
+	for _, s := range p.stages {
+		stages = append(stages, s)
+	}
+	sort.Slice(stages, func(i, j int) bool { return stages[i].Name < stages[j].Name })
+	names := make([]string, 0, len(p.warehouses))
+	for name := range p.warehouses {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var out []Finding
+	for _, problem := range promotion.CheckStage(&stage, stages, names) {
+		severity, field, message := Error, "spec.requestedFreight", problem.Message
+		switch problem.Reason {
+		case "UnknownWarehouse", "UnknownStage":
+			if !isComplete {
+				continue // may well be in the cluster
+			}
+			severity = Warning
+		case "SharedPath":
+			field = "spec.promotionMechanisms"
+		}
+		if path, rest, ok := strings.Cut(message, ": "); ok && strings.HasPrefix(path, "spec.") && !strings.Contains(path, " ") {
+			field, message = path, rest
+		}
+		out = append(out, d.Finding(severity, field, strings.TrimPrefix(message, field+" ")))
+	}
+	return append(out, p.lintImages(d, &stage)...)
+}
+
+// lintImages finds images that none of the Warehouses a Stage takes Freight of
+// delivers. It stays silent when one of those Warehouses is not known.
+func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
+	if stage.Spec.PromotionMechanisms == nil {
+		return nil
+	}
+	delivered := map[string]bool{}
+	var from []string
+	for _, r := range stage.Spec.RequestedFreight {
+		w := p.warehouses[r.Origin.Name]
+		if w == nil {
+			return nil
+		}
+		from = append(from, fmt.Sprintf("%q", w.Name))
+		for _, s := range w.Spec.Subscriptions {
+			if s.Image != nil {
+				delivered[s.Image.RepoURL] = true
+			}
+		}
+	}
+	var out []Finding
+	for i, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		for j, img := range u.Kustomize.Images {
+			if !delivered[img.Image] {
+				out = append(out, d.Finding(Warning, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d].kustomize.images[%d].image", i, j),
+					fmt.Sprintf("Warehouse %s does not deliver image %q; subscribe to it or correct the name", strings.Join(from, ", "), img.Image)))
+			}
+		}
+	}
+	return out
+}
+
+// Order sorts documents for apply: Project, Namespace, Secret, Warehouse,
+// Stage, then the rest; those of one kind stay in their order.
+func Order(docs []Document) []Document {
+	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Warehouse": 3, "Stage": 4, "Application": 5, "Freeze": 6, "Promotion": 7}
+	out := append([]Document(nil), docs...)
+	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Kind] < rank[out[j].Kind] })
+	return out
+}
