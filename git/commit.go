@@ -190,24 +190,13 @@ func (m *Mirror) WriteCommit(c CommitSpec) (Hash, error) {
 	}
 	err = m.store.read(func(r *reader) error {
 		for _, h := range append([]Hash{c.Tree}, c.Parents...) {
-			if !r.has(h) {
-				return fmt.Errorf("write commit: %w: %s", ErrUnknownObject, h.Short())
+			if stored, err := r.has(h); err != nil || !stored {
+				return orUnknown(err, "write commit", h)
 			}
 		}
 		return r.write(encoded)
 	})
 	return Hash(encoded.Hash()), err
-}
-
-// write stores an object unless it is there.
-func (r *reader) write(o plumbing.EncodedObject) error {
-	if r.has(Hash(o.Hash())) {
-		return nil
-	}
-	if _, err := r.SetEncodedObject(o); err != nil {
-		return fmt.Errorf("git mirror: write %s: %w", o.Type(), err)
-	}
-	return nil
 }
 
 // signature makes the header's form of an identity. Characters that end a
@@ -251,8 +240,8 @@ func (m *Mirror) Has(commit Hash) bool {
 
 // commit loads a commit the caller named.
 func (r *reader) commit(h Hash) (Commit, error) {
-	if h.IsZero() || !r.has(h) {
-		return Commit{}, fmt.Errorf("%w: commit %s", ErrUnknownObject, h.Short())
+	if stored, err := r.has(h); err != nil || !stored {
+		return Commit{}, orUnknown(err, "commit", h)
 	}
 	o, err := r.object(plumbing.AnyObject, h)
 	if err != nil {

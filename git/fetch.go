@@ -135,7 +135,11 @@ func (m *Mirror) runFetch(ctx context.Context, branches map[string]struct{}) (Re
 				continue
 			}
 			heads[name] = h
-			if !r.has(h) {
+			stored, err := r.has(h)
+			if err != nil {
+				return err
+			}
+			if !stored {
 				wants = append(wants, h)
 			}
 		}
@@ -167,7 +171,10 @@ func (r *reader) haves(tips map[string]Hash, wanted map[string]struct{}) []Hash 
 	var haves []Hash
 	seen := map[Hash]struct{}{}
 	add := func(h Hash) bool {
-		if _, known := seen[h]; known || len(haves) >= maxHaves || !r.has(h) {
+		if _, known := seen[h]; known || len(haves) >= maxHaves {
+			return false
+		}
+		if stored, err := r.has(h); err != nil || !stored {
 			return false
 		}
 		seen[h] = struct{}{}

@@ -28,7 +28,7 @@ var errBadPack = errors.New("the pack is cut off or malformed")
 // ingest stores a pack. Nothing of it is visible until it has been checked and
 // is whole. The caller holds the writer slot.
 func (s *store) ingest(ctx context.Context, pack io.Reader) error {
-	spool, err := os.CreateTemp(s.packDir(), "tmp_waybill_")
+	spool, err := os.CreateTemp(s.tmpDir(), "pack-")
 	if err != nil {
 		return s.diskError(err)
 	}
@@ -236,7 +236,7 @@ func (s *store) keepPack(spool *os.File) error {
 		return errBadPack
 	}
 	base := filepath.Join(s.packDir(), "pack-"+checksum.String())
-	if err := writeFile(base+".idx", func(w io.Writer) error {
+	if err := s.writeFile(base+".idx", true, func(w io.Writer) error {
 		_, err := idxfile.NewEncoder(w).Encode(built)
 		return err
 	}); err != nil {
@@ -247,21 +247,4 @@ func (s *store) keepPack(spool *os.File) error {
 	}
 	s.refresh()
 	return nil
-}
-
-// writeFile makes a file appear whole.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "tmp_waybill_")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -2,6 +2,7 @@ package git
 
 import (
 	"container/heap"
+	"errors"
 	"fmt"
 )
 
@@ -28,10 +29,10 @@ func (r *reader) missing(u Update, remote map[Hash]struct{}) ([]Hash, error) {
 	p := &packList{r: r, seen: map[Hash]struct{}{}}
 	var known []Hash
 	for _, h := range append(edges, u.Bases...) {
-		if !r.has(h) {
+		root, err := r.root(h)
+		if errors.Is(err, ErrUnknownObject) {
 			continue
 		}
-		root, err := r.root(h)
 		if err != nil {
 			return nil, err
 		}
@@ -112,10 +113,8 @@ func (r *reader) walkFar(head Hash, has map[Hash]struct{}) (fresh []Commit, edge
 		return nil, nil, err
 	}
 	for h := range has {
-		if r.has(h) {
-			if err := w.push(h, true); err != nil {
-				return nil, nil, err
-			}
+		if err := w.push(h, true); err != nil && !errors.Is(err, ErrUnknownObject) {
+			return nil, nil, err
 		}
 	}
 	var candidates []Commit

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -52,6 +53,7 @@ type store struct {
 // reader is an opened storage in the hands of one goroutine.
 type reader struct {
 	*filesystem.Storage
+	store      *store
 	generation int
 	limits     Limits
 }
@@ -64,8 +66,9 @@ func newStore(dir string, limits Limits) *store {
 	}
 	s.tips = readTips(dir)
 	// What a killed process was writing. Nobody uses this store yet.
-	leftovers, _ := filepath.Glob(filepath.Join(s.packDir(), "tmp_*"))
-	for _, path := range leftovers {
+	leftovers, _ := os.ReadDir(s.tmpDir())
+	for _, f := range leftovers {
+		path := filepath.Join(s.tmpDir(), f.Name())
 		_ = os.Remove(path)
 	}
 	return s
@@ -96,16 +99,17 @@ func (s *store) take() *reader {
 func (s *store) openLocked() *reader {
 	storage := filesystem.NewStorageWithOptions(osfs.New(s.dir), cache.NewObjectLRU(cache.FileSize(s.limits.CacheBytes)),
 		filesystem.Options{KeepDescriptors: true})
-	return &reader{Storage: storage, generation: s.generation, limits: s.limits}
+	return &reader{Storage: storage, store: s, generation: s.generation, limits: s.limits}
 }
 
 func (s *store) give(r *reader, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errors.Is(err, ErrDamaged) {
+	current := r.generation == s.generation
+	if current && errors.Is(err, ErrDamaged) {
 		s.damaged = true
 	}
-	if r.generation == s.generation && len(s.idle) < maxIdleReaders && !s.damaged {
+	if current && len(s.idle) < maxIdleReaders && !s.damaged {
 		s.idle = append(s.idle, r)
 		return
 	}
@@ -147,6 +151,9 @@ func (s *store) prepare() error {
 	if err := r.Init(); err != nil {
 		return s.diskError(err)
 	}
+	if err := os.Mkdir(s.tmpDir(), 0o700); err != nil {
+		return s.diskError(err)
+	}
 	if err := os.WriteFile(filepath.Join(s.dir, completeFile), []byte(layout), 0o600); err != nil {
 		return s.diskError(err)
 	}
@@ -163,11 +170,15 @@ func (s *store) complete() bool {
 	if err != nil || string(mark) != layout {
 		return false
 	}
-	_, err = os.Stat(s.packDir())
-	return err == nil
+	for _, dir := range []string{s.packDir(), s.tmpDir()} {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
 
-// packDir holds packs and the temporary files everything is written to first.
+// packDir holds packs and their indexes.
 func (s *store) packDir() string { return filepath.Join(s.dir, "objects", "pack") }
 
 // overgrown estimates the number of loose objects from one of the 256
@@ -220,10 +231,10 @@ func (s *store) setTips(changed map[string]Hash) {
 	if err != nil {
 		return
 	}
-	tmp := filepath.Join(s.dir, tipsFile+".tmp")
-	if os.WriteFile(tmp, text, 0o600) == nil {
-		_ = os.Rename(tmp, filepath.Join(s.dir, tipsFile))
-	}
+	_ = s.writeFile(filepath.Join(s.dir, tipsFile), false, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 }
 
 func readTips(dir string) map[string]Hash {
@@ -235,8 +246,25 @@ func readTips(dir string) map[string]Hash {
 	return tips
 }
 
-// has reports whether an object is stored.
-func (r *reader) has(h Hash) bool { return r.HasEncodedObject(h.plumbing()) == nil }
+// has reports whether an object is stored; ErrDamaged when that cannot be told.
+func (r *reader) has(h Hash) (bool, error) {
+	switch err := r.HasEncodedObject(h.plumbing()); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return false, nil
+	default:
+		return false, damage("look up "+h.Short(), err)
+	}
+}
+
+// orUnknown returns err, or when there is none that h is not stored.
+func orUnknown(err error, op string, h Hash) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %s", op, ErrUnknownObject, h.Short())
+}
 
 // object loads an object that must be there.
 func (r *reader) object(t plumbing.ObjectType, h Hash) (plumbing.EncodedObject, error) {

@@ -71,8 +71,8 @@ func (r *reader) root(h Hash) (Hash, error) {
 	if h.IsZero() {
 		return h, nil
 	}
-	if !r.has(h) {
-		return Hash{}, fmt.Errorf("%w: %s", ErrUnknownObject, h.Short())
+	if stored, err := r.has(h); err != nil || !stored {
+		return Hash{}, orUnknown(err, "read", h)
 	}
 	o, err := r.object(plumbing.AnyObject, h)
 	if err != nil {
