@@ -31,17 +31,17 @@ type RollbackTarget struct {
 // by to (a Freight name). It returns ErrNothingToRestore, wrapped with what was
 // looked for, when there is none.
 func FindRollbackTarget(o *Observation, bad *v1alpha1.Promotion, to string) (RollbackTarget, error) {
-	if bad == nil || bad.Status.Commit == nil {
-		return RollbackTarget{}, fmt.Errorf("%w: no finished promotion of the current Freight of %q is known", ErrNothingToRestore, o.Stage.Name)
+	t, err := undone(o, bad)
+	if err != nil {
+		return RollbackTarget{}, err
 	}
-	t := RollbackTarget{Undo: *bad.Status.Commit, Promotion: bad.Name}
-	if to == "" && bad.Status.Plan != nil && bad.Status.Plan.Before != nil && len(bad.Status.Plan.Before.Current) > 0 &&
+	if to == "" && bad != nil && bad.Status.Plan != nil && bad.Status.Plan.Before != nil && bad.Status.Plan.Before.Healthy && len(bad.Status.Plan.Before.Current) > 0 &&
 		!bad.Status.Commit.Unchanged && bad.Status.Commit.Parent != "" && bad.Spec.Kind != v1alpha1.KindRollback {
 		t.Collection, t.Commit = bad.Status.Plan.Before.Current, bad.Status.Commit.Parent
 		return t, nil
 	}
 	for _, good := range o.Stage.Status.Good {
-		if good.Commit == "" || good.Commit == bad.Status.Commit.Commit {
+		if good.Commit == "" || good.Commit == t.Undo.Commit {
 			continue
 		}
 		if (to == "" && !isCurrent(o.Stage, good.Freight)) || (to != "" && good.Freight == to) {
@@ -53,6 +53,22 @@ func FindRollbackTarget(o *Observation, bad *v1alpha1.Promotion, to string) (Rol
 		return RollbackTarget{}, fmt.Errorf("%w: Freight %q never ran Healthy in %q", ErrNothingToRestore, to, o.Stage.Name)
 	}
 	return RollbackTarget{}, fmt.Errorf("%w: no earlier version ran Healthy in %q", ErrNothingToRestore, o.Stage.Name)
+}
+
+// undone names the commit a rollback takes back: the Promotion's, or what the
+// Stage's record says when the Promotion is gone.
+func undone(o *Observation, bad *v1alpha1.Promotion) (RollbackTarget, error) {
+	if bad != nil && bad.Status.Commit != nil {
+		return RollbackTarget{Undo: *bad.Status.Commit, Promotion: bad.Name}, nil
+	}
+	m := o.Stage.Spec.PromotionMechanisms
+	for _, cur := range o.Stage.Status.Current {
+		if cur.Commit != "" && m != nil {
+			u := m.GitRepoUpdates[0]
+			return RollbackTarget{Undo: v1alpha1.PromotionCommit{RepoURL: u.RepoURL, Branch: u.WriteBranch, Commit: cur.Commit}}, nil
+		}
+	}
+	return RollbackTarget{}, fmt.Errorf("%w: nothing was promoted into %q yet", ErrNothingToRestore, o.Stage.Name)
 }
 
 func isCurrent(s *v1alpha1.Stage, freight string) bool {

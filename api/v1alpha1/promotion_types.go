@@ -172,6 +172,9 @@ type PromotionStatus struct {
 	// plan is frozen when the Promotion is taken up.
 	// +optional
 	Plan *PromotionPlan `json:"plan,omitempty"`
+	// planAttempts counts consecutive failures to make the plan.
+	// +optional
+	PlanAttempts int32 `json:"planAttempts,omitempty"`
 	// steps and their progress.
 	// +optional
 	// +listType=atomic
@@ -236,6 +239,9 @@ type PromotionPlan struct {
 	// steps with resolved config.
 	// +listType=atomic
 	Steps []PlanStep `json:"steps"`
+	// undoes names the Promotion a Rollback takes back.
+	// +optional
+	Undoes string `json:"undoes,omitempty"`
 	// before is the state the Stage was in.
 	// +optional
 	Before *StageBefore `json:"before,omitempty"`

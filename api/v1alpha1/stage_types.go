@@ -105,11 +105,11 @@ type AutoPromotion struct {
 // PromotionMechanisms is the short form: updates of Git repositories. It
 // compiles to steps of the one promotion engine.
 type PromotionMechanisms struct {
-	// gitRepoUpdates, done in order.
+	// gitRepoUpdates: one repository and branch.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=1
 	GitRepoUpdates []GitRepoUpdate `json:"gitRepoUpdates"`
 }
 

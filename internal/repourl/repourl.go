@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // ErrUserInfo is returned for an address that carries a user name or password:
@@ -25,8 +26,8 @@ func Normalize(raw string) (string, error) {
 	if s == "" {
 		return "", errors.New("repository URL is empty")
 	}
-	if strings.ContainsAny(s, " \t\r\n\x00") {
-		return "", fmt.Errorf("repository URL %q contains white space", raw)
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return "", fmt.Errorf("repository URL %q contains white space or control characters", raw)
 	}
 	if !strings.Contains(s, "://") {
 		bare := normalizeBare(s)

@@ -1,0 +1,500 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+// FailAfterResult is where a crash test can stop the process: the result of a
+// run is known and not yet recorded.
+const FailAfterResult = "promotion.before-result"
+
+// PromotionOptions are what a PromotionReconciler needs.
+type PromotionOptions struct {
+	// Client reads from the cache and writes.
+	Client client.Client
+	// Live reads from the API server; a start decision is made on it.
+	Live client.Reader
+	// Clock tells the time; never nil.
+	Clock clock.PassiveClock
+	// Policies says which admission policies are missing.
+	Policies PolicyWatch
+	// Repositories opens Git repositories.
+	Repositories step.Repositories
+	// Engine runs the steps.
+	Engine *engine.Engine
+	// Failpoints are nil in production.
+	Failpoints *failpoint.Set
+	// Concurrency is how many Promotions are reconciled at a time.
+	Concurrency int
+}
+
+// PromotionReconciler carries Promotions from Pending to their end.
+type PromotionReconciler struct {
+	PromotionOptions
+	stages keyedMutex
+}
+
+// NewPromotionReconciler returns a reconciler for Promotions.
+func NewPromotionReconciler(o PromotionOptions) *PromotionReconciler {
+	return &PromotionReconciler{PromotionOptions: o}
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("promotion").
+		For(&v1alpha1.Promotion{}).
+		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
+		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
+		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the Promotion controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile takes one Promotion as far as it can go now.
+func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var p v1alpha1.Promotion
+	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	if p.DeletionTimestamp != nil || isSettled(&p) {
+		return ctrl.Result{}, nil
+	}
+	// One Promotion of a Stage at a time: the cache may lag behind what another
+	// worker just wrote.
+	unlock := r.stages.lock(p.Namespace + "/" + p.Spec.Stage)
+	defer unlock()
+	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	o, err := observe.Stage(ctx, r.Client, types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.Stage}, r.Clock.Now())
+	if apierrors.IsNotFound(err) {
+		return r.finish(ctx, &p, v1alpha1.PhaseFailed, "StageNotFound", fmt.Sprintf("there is no Stage %q in Project %q", p.Spec.Stage, p.Namespace))
+	}
+	if err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	o.PoliciesMissing = r.Policies.Missing()
+	return settle(r.advance(ctx, o, &p))
+}
+
+// isSettled reports whether nothing can happen to the Promotion any more.
+func isSettled(p *v1alpha1.Promotion) bool {
+	switch p.Status.Phase {
+	case v1alpha1.PhaseAborted, v1alpha1.PhaseSuperseded, v1alpha1.PhaseRolledBack:
+		return p.Status.Commit == nil || p.Status.Phase != v1alpha1.PhaseAborted
+	case v1alpha1.PhaseFailed:
+		return p.Status.Commit == nil
+	default:
+		return false
+	}
+}
+
+// advance is the state machine of package promotion's doc.go.
+func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
+	if by := rolledBackBy(o, p); by != "" {
+		after := p.DeepCopy()
+		after.Status.RolledBackBy = by
+		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, fmt.Sprintf("taken back by %q", by))
+	}
+	if p.Spec.Abort != nil && !p.Status.Phase.IsFinished() {
+		return r.finish(ctx, p, v1alpha1.PhaseAborted, promotion.ReasonAborted, abortText(p.Spec.Abort))
+	}
+	if !p.Status.Phase.IsFinished() && !promotion.HasTouchedGit(p) {
+		for _, s := range promotion.Decide(o).Supersede {
+			if s.Name == p.Name {
+				after := p.DeepCopy()
+				after.Status.SupersededBy = s.By
+				return r.end(ctx, p, after, v1alpha1.PhaseSuperseded, promotion.ReasonSuperseded, fmt.Sprintf("%q brings newer Freight", s.By))
+			}
+		}
+	}
+	switch p.Status.Phase {
+	case "", v1alpha1.PhasePending:
+		return r.pending(ctx, o, p)
+	case v1alpha1.PhaseRunning:
+		return r.running(ctx, o, p)
+	case v1alpha1.PhaseSyncing, v1alpha1.PhaseSucceeded:
+		return r.judge(ctx, o, p)
+	default:
+		return ctrl.Result{}, nil
+	}
+}
+
+// rolledBackBy returns the Rollback that pushed a commit taking p's back.
+func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) string {
+	if p.Status.Commit == nil || p.Spec.Kind == v1alpha1.KindRollback {
+		return ""
+	}
+	for i := range o.Promotions {
+		q := &o.Promotions[i]
+		if q.Spec.Kind != v1alpha1.KindRollback || q.Status.PushedAt == nil || promotion.Seq(q.Name) < promotion.Seq(p.Name) {
+			continue
+		}
+		if q.Status.Plan != nil && q.Status.Plan.Undoes == p.Name {
+			return q.Name
+		}
+	}
+	return ""
+}
+
+// pending starts the Promotion when every gate is open.
+func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
+	if err := observe.LivePromotions(ctx, r.Live, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	after := p.DeepCopy()
+	freight, err := r.freightOf(ctx, o, p)
+	if apierrors.IsNotFound(err) {
+		return r.finish(ctx, p, v1alpha1.PhaseFailed, "FreightNotFound", fmt.Sprintf("there is no Freight %q in Project %q", p.Spec.Freight, p.Namespace))
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if len(o.PoliciesMissing) > 0 {
+		return r.wait(ctx, p, after, time.Time{}, "PolicyMissing",
+			fmt.Sprintf("admission policy %q is missing or changed; nothing starts before it is back", o.PoliciesMissing[0]))
+	}
+	verdicts := promotion.Gates(o, freight, promotion.AskOf(p))
+	if entry := promotion.Blocking(verdicts, promotion.GroupEntry); len(entry) > 0 {
+		after.Status.Gates = entry
+		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
+	}
+	if start := promotion.Blocking(verdicts, promotion.GroupStart); len(start) > 0 {
+		after.Status.Gates = start
+		return r.wait(ctx, p, after, promotion.EarliestOpening(start), promotion.ReasonGateClosed, gateText(start))
+	}
+	ready, err := r.clearTheWay(ctx, o, p)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !ready {
+		return r.wait(ctx, p, after, time.Time{}, "Aborting", "the Promotions in the way of this rollback are being aborted")
+	}
+	plan, err := r.plan(ctx, o, p, freight)
+	if err != nil {
+		return r.planFailed(ctx, o, p, after, err)
+	}
+	after.Status.Plan = plan
+	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
+		after.Status.Gates = blocked
+		return r.wait(ctx, p, after, promotion.EarliestOpening(blocked), promotion.ReasonGateClosed, gateText(blocked))
+	}
+	now := metav1.MicroTime{Time: r.Clock.Now()}
+	after.Status.Gates, after.Status.StartedAt = nil, &now
+	setPlan(after, plan)
+	r.phase(after, v1alpha1.PhaseRunning, "Running", "running its steps")
+	if err := patchStatus(ctx, r.Client, p, after); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.running(ctx, o, after)
+}
+
+// setPlan freezes a plan and resets the progress.
+func setPlan(p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) {
+	p.Status.Plan = plan
+	steps := make([]v1alpha1.StepStatus, len(plan.Steps))
+	for i, s := range plan.Steps {
+		steps[i] = v1alpha1.StepStatus{As: s.As, Uses: s.Uses, State: v1alpha1.StepPending}
+	}
+	p.Status.Steps = steps
+}
+
+// planFailed tells errors that a person must mend (terminal) from those that
+// go away by themselves; both say what was wrong.
+func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Observation, p, after *v1alpha1.Promotion, err error) (ctrl.Result, error) {
+	var terminal *step.TerminalError
+	if errors.As(err, &terminal) {
+		return r.end(ctx, p, after, v1alpha1.PhaseFailed, terminal.Reason, terminal.Error())
+	}
+	after.Status.PlanAttempts++
+	at := o.Now.Add(promotion.RetryDelay(after.Status.PlanAttempts))
+	return r.wait(ctx, p, after, at, reasonOf(err), err.Error())
+}
+
+// running runs the steps.
+func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
+	before, work := p, p.DeepCopy()
+	if needsNewPlan(work, r.Clock.Now()) {
+		freight, err := r.freightOf(ctx, o, p)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		plan, err := r.plan(ctx, o, p, freight)
+		if err != nil {
+			return r.replanFailed(ctx, before, work, err)
+		}
+		attempts := maxAttempts(work.Status.Steps)
+		setPlan(work, plan)
+		work.Status.Steps[0].Attempts = attempts
+	}
+	persist := func(ctx context.Context) error {
+		if err := patchStatus(ctx, r.Client, before, work); err != nil {
+			return err
+		}
+		before = work.DeepCopy()
+		return nil
+	}
+	out := r.Engine.Run(ctx, work, persist)
+	if out.StopErr != nil {
+		return ctrl.Result{}, out.StopErr
+	}
+	if err := r.Failpoints.Hit(ctx, FailAfterResult); err != nil {
+		return ctrl.Result{}, err //nolint:wrapcheck // only in crash tests
+	}
+	switch {
+	case out.Failed != nil:
+		return r.end(ctx, before, work, v1alpha1.PhaseFailed, out.Failed.Reason, out.Failed.Error())
+	case out.Done:
+		now := metav1.MicroTime{Time: r.Clock.Now()}
+		work.Status.PushedAt = &now
+		r.phase(work, v1alpha1.PhaseSyncing, "WaitingForHealth", "pushed; the reconciler is on its way")
+		if err := patchStatus(ctx, r.Client, before, work); err != nil {
+			return ctrl.Result{}, err
+		}
+		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && !work.Status.Commit.Unchanged {
+			// The Applications see status.commit and wake us when they reached it.
+			return lookAgain(r.Clock.Now(), now.Add(healthTimeout(o.Stage))), nil
+		}
+		return r.judge(ctx, o, work)
+	default:
+		work.Status.Reason, work.Status.Message = "Retrying", ""
+		if out.Err != nil {
+			work.Status.Reason, work.Status.Message = reasonOf(out.Err), truncate(out.Err.Error(), 2048)
+		}
+		setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
+		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
+	}
+}
+
+// needsNewPlan reports whether the run failed before it touched Git and is due
+// again: then what it reads may have been mended, so it is planned anew.
+func needsNewPlan(p *v1alpha1.Promotion, now time.Time) bool {
+	if promotion.HasTouchedGit(p) || maxAttempts(p.Status.Steps) == 0 {
+		return false
+	}
+	next := promotion.Advance(p.Status.Steps, now)
+	return !next.Done && next.WaitUntil.IsZero() && p.Status.Steps[next.Index].State == v1alpha1.StepWaiting
+}
+
+func maxAttempts(steps []v1alpha1.StepStatus) int32 {
+	var n int32
+	for _, s := range steps {
+		if s.State != v1alpha1.StepSucceeded {
+			n = max(n, s.Attempts)
+		}
+	}
+	return n
+}
+
+// replanFailed waits like after a failed step.
+func (r *PromotionReconciler) replanFailed(ctx context.Context, before, work *v1alpha1.Promotion, err error) (ctrl.Result, error) {
+	var terminal *step.TerminalError
+	if errors.As(err, &terminal) {
+		return r.end(ctx, before, work, v1alpha1.PhaseFailed, terminal.Reason, terminal.Error())
+	}
+	next := promotion.Advance(work.Status.Steps, r.Clock.Now())
+	st := &work.Status.Steps[next.Index]
+	st.Attempts++
+	retry := r.Clock.Now().Add(promotion.RetryDelay(st.Attempts))
+	st.RetryAt, st.Message = &metav1.MicroTime{Time: retry}, truncate(err.Error(), 2048)
+	work.Status.Reason, work.Status.Message = reasonOf(err), truncate(err.Error(), 2048)
+	setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
+	return lookAgain(r.Clock.Now(), retry), patchStatus(ctx, r.Client, before, work)
+}
+
+// judge concludes from health, and reverts by policy.
+func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
+	if p.Status.Phase == v1alpha1.PhaseSucceeded && !isCurrentPromotion(o, p) {
+		return ctrl.Result{}, nil
+	}
+	reach, err := r.reach(ctx, o, p)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	v := promotion.JudgeHealth(o, p, reach)
+	if v.Revert {
+		if err := r.createRollback(ctx, o, p, v.Message); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	after := p.DeepCopy()
+	after.Status.UnhealthySince = nil
+	if !v.UnhealthySince.IsZero() {
+		after.Status.UnhealthySince = &metav1.MicroTime{Time: v.UnhealthySince}
+	}
+	if v.Phase.IsFinished() && !p.Status.Phase.IsFinished() || v.Phase != p.Status.Phase {
+		return r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
+	}
+	r.phase(after, v.Phase, v.Reason, v.Message)
+	return lookAgain(o.Now, v.Recheck), patchStatus(ctx, r.Client, p, after)
+}
+
+// isCurrentPromotion reports whether the Stage runs what p brought.
+func isCurrentPromotion(o *promotion.Observation, p *v1alpha1.Promotion) bool {
+	for _, c := range o.Stage.Status.Current {
+		if c.Promotion == p.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// phase writes the phase with its reason and the Ready condition.
+func (r *PromotionReconciler) phase(p *v1alpha1.Promotion, phase v1alpha1.PromotionPhase, reason, message string) {
+	p.Status.Phase, p.Status.Reason, p.Status.Message = phase, reason, truncate(message, 2048)
+	setReady(&p.Status.Conditions, p.Generation, phase == v1alpha1.PhaseSucceeded, reason, p.Status.Message)
+}
+
+// wait leaves the Promotion Pending with its reason.
+func (r *PromotionReconciler) wait(ctx context.Context, before, after *v1alpha1.Promotion, at time.Time, reason, message string) (ctrl.Result, error) {
+	r.phase(after, v1alpha1.PhasePending, reason, message)
+	return lookAgain(r.Clock.Now(), at), patchStatus(ctx, r.Client, before, after)
+}
+
+// finish ends the Promotion.
+func (r *PromotionReconciler) finish(ctx context.Context, p *v1alpha1.Promotion, phase v1alpha1.PromotionPhase, reason, message string) (ctrl.Result, error) {
+	return r.end(ctx, p, p.DeepCopy(), phase, reason, message)
+}
+
+func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.Promotion, phase v1alpha1.PromotionPhase, reason, message string) (ctrl.Result, error) {
+	if after.Status.FinishedAt == nil {
+		now := metav1.MicroTime{Time: r.Clock.Now()}
+		after.Status.FinishedAt = &now
+	}
+	for i := range after.Status.Steps {
+		if phase == v1alpha1.PhaseAborted && after.Status.Steps[i].State != v1alpha1.StepSucceeded {
+			after.Status.Steps[i].State = v1alpha1.StepAborted
+		}
+	}
+	if phase != v1alpha1.PhaseFailed || reason != promotion.ReasonGateClosed {
+		after.Status.Gates = nil
+	}
+	r.phase(after, phase, reason, message)
+	return ctrl.Result{}, patchStatus(ctx, r.Client, before, after)
+}
+
+func healthTimeout(s *v1alpha1.Stage) time.Duration {
+	if s.Spec.Rollback.HealthTimeout == nil {
+		return 5 * time.Minute
+	}
+	return s.Spec.Rollback.HealthTimeout.Duration
+}
+
+func abortText(a *v1alpha1.Abort) string {
+	if a.Reason == "" {
+		return "aborted by " + a.By
+	}
+	return fmt.Sprintf("aborted by %s: %s", a.By, a.Reason)
+}
+
+func gateText(closed []v1alpha1.GateVerdict) string {
+	text := ""
+	for i, v := range closed {
+		if i > 0 {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s: %s", v.Gate, v.Reason)
+	}
+	return text
+}
+
+// siblings wakes the other Promotions of a Stage that have not come to rest:
+// one of them may be next, superseded, or rolled back.
+func (r *PromotionReconciler) siblings(ctx context.Context, o client.Object) []ctrl.Request {
+	p := o.(*v1alpha1.Promotion)
+	return r.unsettled(ctx, p.Namespace, p.Spec.Stage, p.Name)
+}
+
+func (r *PromotionReconciler) ofApplication(ctx context.Context, o client.Object) []ctrl.Request {
+	stage := o.GetLabels()[v1alpha1.LabelStage]
+	if stage == "" {
+		return nil
+	}
+	return r.unsettled(ctx, o.GetNamespace(), stage, "")
+}
+
+func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []ctrl.Request {
+	stage := o.(*v1alpha1.Freeze).Spec.Stage
+	if stage == "*" {
+		stage = ""
+	}
+	return r.unsettled(ctx, o.GetNamespace(), stage, "")
+}
+
+func (r *PromotionReconciler) unsettled(ctx context.Context, namespace, stage, except string) []ctrl.Request {
+	opts := []client.ListOption{client.InNamespace(namespace)}
+	if stage != "" {
+		opts = append(opts, client.MatchingFields{observe.PromotionByStage: stage})
+	}
+	var list v1alpha1.PromotionList
+	if err := r.Client.List(ctx, &list, opts...); err != nil {
+		return nil // the cache is not started yet; its first sync wakes them anyway
+	}
+	var out []ctrl.Request
+	for i := range list.Items {
+		if q := &list.Items[i]; q.Name != except && !isSettled(q) {
+			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(q)})
+		}
+	}
+	return out
+}
+
+// keyedMutex is a mutex per key. Entries live as long as somebody holds or
+// waits for them.
+type keyedMutex struct {
+	mu    sync.Mutex
+	locks map[string]*countedMutex
+}
+
+type countedMutex struct {
+	sync.Mutex
+	users int
+}
+
+func (k *keyedMutex) lock(key string) (unlock func()) {
+	k.mu.Lock()
+	if k.locks == nil {
+		k.locks = map[string]*countedMutex{}
+	}
+	m := k.locks[key]
+	if m == nil {
+		m = &countedMutex{}
+		k.locks[key] = m
+	}
+	m.users++
+	k.mu.Unlock()
+	m.Lock()
+	return func() {
+		m.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if m.users--; m.users == 0 {
+			delete(k.locks, key)
+		}
+	}
+}

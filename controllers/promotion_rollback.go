@@ -1,0 +1,141 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+// createRollback creates the Rollback by policy of a bad Promotion, once: one
+// that exists for the same Promotion is the same decision, made before.
+func (r *PromotionReconciler) createRollback(ctx context.Context, o *promotion.Observation, bad *v1alpha1.Promotion, why string) error {
+	if err := observe.LivePromotions(ctx, r.Live, o); err != nil {
+		return err
+	}
+	for i := range o.Promotions {
+		q := &o.Promotions[i]
+		if q.Spec.Kind == v1alpha1.KindRollback && q.Spec.Automatic && q.Spec.Freight == bad.Spec.Freight && promotion.Seq(q.Name) > promotion.Seq(bad.Name) {
+			return nil
+		}
+	}
+	rollback := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{
+		Stage: bad.Spec.Stage, Kind: v1alpha1.KindRollback, Freight: bad.Spec.Freight, Automatic: true,
+		RequestedBy: v1alpha1.PolicyUser, Reason: truncate(why, 1024),
+	}}
+	rollback.Namespace = bad.Namespace
+	rollback.Name = promotion.Name(bad.Spec.Stage, promotion.NextSeq(o.Stage, o.Promotions), bad.Spec.Freight)
+	rollback.Labels = map[string]string{v1alpha1.LabelStage: bad.Spec.Stage}
+	if err := r.Client.Create(ctx, rollback); err != nil {
+		return fmt.Errorf("create Rollback %q: %w", rollback.Name, err)
+	}
+	return nil
+}
+
+// clearTheWay makes everything ready for a Rollback: what is under way in the
+// Stage is aborted, what is taken back is rejected, and the automatic flow is
+// held where the policy or a person's rollback says so. It reports whether the
+// way is clear. A promotion needs no such thing.
+func (r *PromotionReconciler) clearTheWay(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (bool, error) {
+	if p.Spec.Kind != v1alpha1.KindRollback {
+		return true, nil
+	}
+	if err := r.stopTheFlow(ctx, o, p); err != nil {
+		return false, err
+	}
+	clear := true
+	for i := range o.Promotions {
+		q := &o.Promotions[i]
+		if q.Name == p.Name || q.Status.Phase.IsFinished() {
+			continue
+		}
+		clear = false
+		if q.Spec.Abort != nil {
+			continue
+		}
+		aborted := q.DeepCopy()
+		aborted.Spec.Abort = &v1alpha1.Abort{By: v1alpha1.PolicyUser, Reason: fmt.Sprintf("rollback %q", p.Name)}
+		if err := r.Client.Patch(ctx, aborted, client.MergeFrom(q)); err != nil {
+			return false, fmt.Errorf("abort Promotion %q: %w", q.Name, err)
+		}
+	}
+	return clear, nil
+}
+
+// stopTheFlow writes the Freezes of a Rollback under deterministic names.
+func (r *PromotionReconciler) stopTheFlow(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) error {
+	target, err := promotion.FindRollbackTarget(o, promotion.CurrentPromotion(o, p.Spec.Freight), p.Spec.To)
+	if err != nil {
+		return nil //nolint:nilerr // the plan reports it; nothing is stopped for a rollback that cannot be
+	}
+	for _, c := range o.Stage.Status.Current {
+		if keeps(target.Collection, c) {
+			continue
+		}
+		if err := r.freeze(ctx, p, "rejected."+p.Spec.Stage+"."+c.Freight, []string{c.Freight}, v1alpha1.FreezeAll); err != nil {
+			return err
+		}
+	}
+	if p.Spec.Automatic && !o.Stage.Spec.Rollback.Hold {
+		return nil
+	}
+	return r.freeze(ctx, p, "hold."+p.Spec.Stage, nil, v1alpha1.FreezeAutomatic)
+}
+
+func keeps(collection []v1alpha1.StageFreight, c v1alpha1.StageFreight) bool {
+	for _, t := range collection {
+		if t.Origin == c.Origin {
+			return t.Freight == c.Freight
+		}
+	}
+	return false
+}
+
+func (r *PromotionReconciler) freeze(ctx context.Context, p *v1alpha1.Promotion, name string, freight []string, scope v1alpha1.FreezeScope) error {
+	reason := fmt.Sprintf("rolled back by %s (%s)", p.Spec.RequestedBy, p.Name)
+	if p.Spec.Reason != "" {
+		reason += ": " + p.Spec.Reason
+	}
+	z := &v1alpha1.Freeze{Spec: v1alpha1.FreezeSpec{
+		Stage: p.Spec.Stage, Freight: freight, Scope: scope, By: v1alpha1.PolicyUser, Reason: truncate(reason, 1024),
+	}}
+	z.Namespace, z.Name = p.Namespace, name
+	if err := r.Client.Create(ctx, z); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create Freeze %q: %w", name, err)
+	}
+	return nil
+}
+
+// planRollback completes the plan of a Rollback.
+func (r *PromotionReconciler) planRollback(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) (*v1alpha1.PromotionPlan, error) {
+	bad := promotion.CurrentPromotion(o, p.Spec.Freight)
+	target, err := promotion.FindRollbackTarget(o, bad, p.Spec.To)
+	if errors.Is(err, promotion.ErrNothingToRestore) {
+		return nil, step.Terminal("NothingToRestore", err)
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the Stage already
+	}
+	shared := false
+	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		if u.RepoURL != target.Undo.RepoURL || u.WriteBranch != target.Undo.Branch {
+			continue
+		}
+		base, s, _, err := r.resolve(ctx, o, u)
+		if err != nil {
+			return nil, err
+		}
+		plan.Bases = append(plan.Bases, base)
+		shared = s
+	}
+	plan.Collection, plan.Undoes = target.Collection, target.Promotion
+	plan.Steps, err = promotion.CompileRollback(o.Stage, target, shared)
+	return plan, err //nolint:wrapcheck // names the step already
+}

@@ -1,0 +1,107 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// stageManager is the field manager of what a Stage owns.
+const stageManager = "waybill-stage"
+
+// applications returns the Applications the Stage owns.
+func (r *StageReconciler) applications(ctx context.Context, stage *v1alpha1.Stage) ([]v1alpha1.Application, error) {
+	var list v1alpha1.ApplicationList
+	err := r.Client.List(ctx, &list, client.InNamespace(stage.Namespace), client.MatchingLabels{v1alpha1.LabelStage: stage.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list Applications of Stage %q: %w", stage.Name, err)
+	}
+	return slices.DeleteFunc(list.Items, func(a v1alpha1.Application) bool { return !metav1.IsControlledBy(&a, stage) }), nil
+}
+
+// ensureApplications makes the Stage's Applications equal to its deploy
+// entries. An Application whose entry is gone is deleted; its own
+// deletionPolicy says what happens to what it deployed.
+func (r *StageReconciler) ensureApplications(ctx context.Context, stage *v1alpha1.Stage, have []v1alpha1.Application) error {
+	wanted := map[string]bool{}
+	for i := range stage.Spec.Deploy {
+		want := stageApplication(stage, &stage.Spec.Deploy[i])
+		wanted[want.Name] = true
+		at := slices.IndexFunc(have, func(a v1alpha1.Application) bool { return a.Name == want.Name })
+		if at >= 0 && reflect.DeepEqual(have[at].Spec, want.Spec) {
+			continue
+		}
+		raw, err := json.Marshal(want)
+		if err != nil {
+			return fmt.Errorf("encode Application %q: %w", want.Name, err)
+		}
+		err = r.Client.Patch(ctx, want, client.RawPatch(types.ApplyPatchType, raw), client.FieldOwner(stageManager), client.ForceOwnership)
+		if err != nil {
+			return fmt.Errorf("apply Application %q: %w", want.Name, err)
+		}
+	}
+	for i := range have {
+		if wanted[have[i].Name] || have[i].DeletionTimestamp != nil {
+			continue
+		}
+		if err := r.Client.Delete(ctx, &have[i], client.Preconditions{UID: &have[i].UID}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete Application %q: %w", have[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// stageApplication returns the Application of one deploy entry: named after
+// the Stage, or <stage>-<entry> when there are several (10-contracts).
+func stageApplication(stage *v1alpha1.Stage, d *v1alpha1.Deployment) *v1alpha1.Application {
+	name := stage.Name
+	if d.Name != "" && len(stage.Spec.Deploy) > 1 {
+		name += "-" + d.Name
+	}
+	source := v1alpha1.ApplicationSource{
+		RepoURL: d.Source.RepoURL, TargetRevision: d.Source.TargetRevision,
+		Path: d.Source.Path, Directory: d.Source.Directory,
+	}
+	if m := stage.Spec.PromotionMechanisms; m != nil {
+		if source.RepoURL == "" {
+			source.RepoURL = m.GitRepoUpdates[0].RepoURL
+		}
+		for _, u := range m.GitRepoUpdates {
+			if source.TargetRevision == "" && u.RepoURL == source.RepoURL {
+				source.TargetRevision = u.WriteBranch
+			}
+		}
+	}
+	destination := d.Destination
+	if destination.Cluster == "" {
+		destination.Cluster = v1alpha1.InCluster
+	}
+	deletion := d.DeletionPolicy
+	if deletion == "" {
+		deletion = "Orphan"
+	}
+	isController, blocks := true, true
+	return &v1alpha1.Application{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: "Application"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: stage.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelStage: stage.Name},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion().String(), Kind: "Stage", Name: stage.Name, UID: stage.UID,
+				Controller: &isController, BlockOwnerDeletion: &blocks,
+			}},
+		},
+		Spec: v1alpha1.ApplicationSpec{
+			Source: source, Destination: destination, SyncPolicy: d.SyncPolicy,
+			DriftPolicy: d.DriftPolicy, Additions: "heal", DeletionPolicy: deletion,
+		},
+	}
+}

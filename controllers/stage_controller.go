@@ -1,0 +1,220 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/observe"
+)
+
+// StageOptions are what a StageReconciler needs.
+type StageOptions struct {
+	// Client reads from the cache and writes.
+	Client client.Client
+	// Clock tells the time; never nil.
+	Clock clock.PassiveClock
+	// Policies says which admission policies are missing; while any is, no
+	// Promotion is created.
+	Policies PolicyWatch
+	// Concurrency is how many Stages are reconciled at a time.
+	Concurrency int
+}
+
+// PolicyWatch says which of Waybill's admission policies are not in force.
+type PolicyWatch interface {
+	// Missing returns the names of policies and bindings that are absent or
+	// were changed, sorted; nil when all are in force.
+	Missing() []string
+}
+
+// StageReconciler keeps a Stage's Applications, its record of Freight, and
+// starts what moves in by itself.
+type StageReconciler struct {
+	StageOptions
+}
+
+// NewStageReconciler returns a reconciler for Stages.
+func NewStageReconciler(o StageOptions) *StageReconciler { return &StageReconciler{o} }
+
+// SetupWithManager registers the controller and what wakes it
+// (10-contracts, Who wakes whom).
+func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("stage").
+		For(&v1alpha1.Stage{}, builder.WithPredicates(specOrRequestChanged())).
+		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(stageOfPromotion)).
+		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(stageOfApplication)).
+		Watches(&v1alpha1.Freight{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreight)).
+		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
+		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the Stage controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile observes one Stage, decides, and enacts.
+func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	now := r.Clock.Now()
+	o, err := observe.Stage(ctx, r.Client, req.NamespacedName, now)
+	if err != nil || o.Stage.DeletionTimestamp != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	o.PoliciesMissing = r.Policies.Missing()
+	apps, err := r.applications(ctx, o.Stage)
+	if err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	warehouses, err := r.warehouseNames(ctx, req.Namespace)
+	if err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+
+	before := o.Stage.DeepCopy()
+	problems := promotion.CheckStage(o.Stage, o.Stages, warehouses)
+	stageStatus(o, apps)
+	decision := promotion.Decide(o)
+	if len(problems) > 0 || len(o.PoliciesMissing) > 0 {
+		decision.Create = nil
+	}
+
+	if err := r.ensureApplications(ctx, o.Stage, apps); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	if err := r.recordFreight(ctx, o); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	if c := decision.Create; c != nil {
+		if err := r.createPromotion(ctx, o.Stage, c); err != nil {
+			return settle(ctrl.Result{}, err)
+		}
+		o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, c.Seq)
+	}
+	stageConditions(o, problems)
+	return settle(lookAgain(now, decision.Recheck), patchStatus(ctx, r.Client, before, o.Stage))
+}
+
+func (r *StageReconciler) warehouseNames(ctx context.Context, namespace string) ([]string, error) {
+	var list v1alpha1.WarehouseList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("list Warehouses of %q: %w", namespace, err)
+	}
+	names := make([]string, len(list.Items))
+	for i := range list.Items {
+		names[i] = list.Items[i].Name
+	}
+	return names, nil
+}
+
+// createPromotion creates the automatic Promotion under its deterministic
+// name; one that exists is the same decision, made before.
+func (r *StageReconciler) createPromotion(ctx context.Context, stage *v1alpha1.Stage, c *promotion.Candidate) error {
+	p := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{
+		Stage: stage.Name, Kind: v1alpha1.KindPromote, Freight: c.Freight, Automatic: true,
+		RequestedBy: v1alpha1.PolicyUser,
+	}}
+	p.Namespace, p.Name = stage.Namespace, c.Name
+	p.Labels = map[string]string{v1alpha1.LabelStage: stage.Name}
+	if err := r.Client.Create(ctx, p); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create Promotion %q: %w", c.Name, err)
+	}
+	return nil
+}
+
+// recordFreight writes what this Stage knows about each Freight into the
+// Freight's status, under the Stage's own key.
+func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation) error {
+	settled := promotion.Settled(o.Stage) && o.Active() == nil
+	health := v1alpha1.HealthHealthy
+	if len(o.Stage.Spec.Deploy) > 0 {
+		health = v1alpha1.HealthUnknown
+		if o.Stage.Status.Health != nil {
+			health = o.Stage.Status.Health.Status
+		}
+	}
+	for i := range o.Freight {
+		f := &o.Freight[i]
+		rec, known := f.Status.Stages[o.Stage.Name]
+		next := rec
+		switch {
+		case promotion.IsControlFlow(o.Stage):
+			next = passThrough(o, f, rec)
+		case isCurrent(o.Stage, f) || known:
+			next = promotion.NextRecord(rec, isCurrent(o.Stage, f), settled, health, o.Now)
+		}
+		if sameRecord(rec, next) {
+			continue
+		}
+		changed := f.DeepCopy()
+		if changed.Status.Stages == nil {
+			changed.Status.Stages = map[string]v1alpha1.FreightInStage{}
+		}
+		changed.Status.Stages[o.Stage.Name] = next
+		if err := r.Client.Status().Patch(ctx, changed, client.MergeFrom(f)); err != nil {
+			return fmt.Errorf("record Stage %q in Freight %q: %w", o.Stage.Name, f.Name, err)
+		}
+	}
+	return nil
+}
+
+// stageOfPromotion wakes the Stage a Promotion belongs to.
+func stageOfPromotion(_ context.Context, o client.Object) []ctrl.Request {
+	p := o.(*v1alpha1.Promotion)
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.Stage}}}
+}
+
+// stageOfApplication wakes the Stage that owns an Application.
+func stageOfApplication(_ context.Context, o client.Object) []ctrl.Request {
+	name := o.GetLabels()[v1alpha1.LabelStage]
+	if name == "" {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+// stagesOfFreight wakes every Stage that requests the Freight's origin:
+// those directly behind the Warehouse and those downstream of any other.
+func (r *StageReconciler) stagesOfFreight(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool {
+		return promotion.Request(s, o.(*v1alpha1.Freight).Origin.Name) != nil
+	})
+}
+
+func (r *StageReconciler) stagesOfFreeze(ctx context.Context, o client.Object) []ctrl.Request {
+	stage := o.(*v1alpha1.Freeze).Spec.Stage
+	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool { return stage == "*" || s.Name == stage })
+}
+
+func (r *StageReconciler) stagesOfWarehouse(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool {
+		return promotion.Request(s, o.GetName()) != nil
+	})
+}
+
+func (r *StageReconciler) stagesThat(ctx context.Context, namespace string, match func(*v1alpha1.Stage) bool) []ctrl.Request {
+	var stages v1alpha1.StageList
+	if err := r.Client.List(ctx, &stages, client.InNamespace(namespace)); err != nil {
+		return nil // the cache is not started yet; its first sync wakes every Stage anyway
+	}
+	var out []ctrl.Request
+	for i := range stages.Items {
+		if match(&stages.Items[i]) {
+			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&stages.Items[i])})
+		}
+	}
+	return out
+}
+

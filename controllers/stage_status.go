@@ -1,0 +1,255 @@
+package controllers
+
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// maxGood is how many good versions a Stage remembers.
+const maxGood = 20
+
+// stageStatus computes the Stage's status from its Promotions and Applications.
+func stageStatus(o *promotion.Observation, apps []v1alpha1.Application) {
+	s := &o.Stage.Status
+	s.ObservedGeneration = o.Stage.Generation
+	s.LastHandledRequest = o.Stage.Annotations[v1alpha1.AnnotationRequestedAt]
+	s.Current = currentFreight(o)
+	s.Good = goodFreight(o)
+	for i := range o.Promotions {
+		s.LastSeq = max(s.LastSeq, promotion.Seq(o.Promotions[i].Name))
+	}
+	s.ActivePromotion = ""
+	if a := o.Active(); a != nil {
+		s.ActivePromotion = a.Name
+	}
+	s.LastPromotion = lastFinished(o)
+	rollUp(o, apps)
+}
+
+// currentFreight is what the newest pushed Promotion wrote, per origin. What
+// is known is kept when its Promotion is gone.
+func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
+	current := append([]v1alpha1.StageFreight(nil), o.Stage.Status.Current...)
+	p := newestPushed(o)
+	if p == nil {
+		return current
+	}
+	for _, c := range p.Status.Plan.Collection {
+		known := -1
+		for i := range current {
+			if current[i].Origin == c.Origin {
+				known = i
+			}
+		}
+		next := v1alpha1.StageFreight{
+			Origin: c.Origin, Freight: c.Freight, Images: c.Images,
+			Promotion: p.Name, Commit: p.Status.Commit.Commit, Since: toSecond(p.Status.PushedAt),
+		}
+		switch {
+		case known < 0:
+			current = append(current, next)
+		case promotion.Seq(current[known].Promotion) > promotion.Seq(p.Name):
+			// an older Promotion read late says nothing new
+		case current[known].Freight == c.Freight && c.Freight != p.Spec.Freight && p.Spec.Kind == v1alpha1.KindPromote:
+			// carried along unchanged: it keeps the Promotion that brought it
+		default:
+			current[known] = next
+		}
+	}
+	return current
+}
+
+// newestPushed returns the Promotion with the highest number that has a commit.
+func newestPushed(o *promotion.Observation) *v1alpha1.Promotion {
+	var newest *v1alpha1.Promotion
+	for i := range o.Promotions {
+		p := &o.Promotions[i]
+		if p.Status.Commit == nil || p.Status.Plan == nil || p.Status.PushedAt == nil {
+			continue
+		}
+		if newest == nil || promotion.Seq(p.Name) > promotion.Seq(newest.Name) {
+			newest = p
+		}
+	}
+	return newest
+}
+
+// goodFreight adds current Freight whose Promotion succeeded and drops what
+// was rolled back.
+func goodFreight(o *promotion.Observation) []v1alpha1.StageFreight {
+	phase := map[string]v1alpha1.PromotionPhase{}
+	for i := range o.Promotions {
+		phase[o.Promotions[i].Name] = o.Promotions[i].Status.Phase
+	}
+	var good []v1alpha1.StageFreight
+	for _, c := range o.Stage.Status.Current {
+		if phase[c.Promotion] == v1alpha1.PhaseSucceeded {
+			good = append(good, c)
+		}
+	}
+	for _, g := range o.Stage.Status.Good {
+		if phase[g.Promotion] == v1alpha1.PhaseRolledBack || contains(good, g) {
+			continue
+		}
+		good = append(good, g)
+	}
+	return good[:min(len(good), maxGood)]
+}
+
+func contains(list []v1alpha1.StageFreight, f v1alpha1.StageFreight) bool {
+	for _, x := range list {
+		if x.Commit == f.Commit && x.Freight == f.Freight {
+			return true
+		}
+	}
+	return false
+}
+
+func lastFinished(o *promotion.Observation) *v1alpha1.PromotionReference {
+	var last *v1alpha1.Promotion
+	for i := range o.Promotions {
+		p := &o.Promotions[i]
+		if !p.Status.Phase.IsFinished() || p.Status.Phase == v1alpha1.PhaseSuperseded {
+			continue
+		}
+		if last == nil || promotion.Seq(p.Name) > promotion.Seq(last.Name) {
+			last = p
+		}
+	}
+	if last == nil {
+		return o.Stage.Status.LastPromotion
+	}
+	return &v1alpha1.PromotionReference{
+		Name: last.Name, Freight: last.Spec.Freight, Phase: last.Status.Phase,
+		Message: last.Status.Message, FinishedAt: last.Status.FinishedAt,
+	}
+}
+
+// healthRank orders health from best to worst for the roll-up.
+func healthRank(h v1alpha1.HealthStatus) int {
+	switch h {
+	case v1alpha1.HealthHealthy:
+		return 0
+	case v1alpha1.HealthSuspended:
+		return 1
+	case v1alpha1.HealthProgressing:
+		return 2
+	case v1alpha1.HealthMissing:
+		return 3
+	case v1alpha1.HealthUnknown:
+		return 4
+	default:
+		return 5
+	}
+}
+
+// rollUp joins the Applications of a Stage: the worst health with its cause,
+// synced only if all are.
+func rollUp(o *promotion.Observation, apps []v1alpha1.Application) {
+	s := &o.Stage.Status
+	if len(o.Stage.Spec.Deploy) == 0 {
+		s.Health, s.Synced, s.Drifting, s.SyncMessage = nil, true, false, ""
+		return
+	}
+	worst := v1alpha1.Health{Status: v1alpha1.HealthHealthy}
+	s.Synced, s.Drifting, s.SyncMessage = len(apps) == len(o.Stage.Spec.Deploy), false, ""
+	if !s.Synced {
+		worst = v1alpha1.Health{Status: v1alpha1.HealthUnknown, Message: "not every deploy entry has an Application yet"}
+	}
+	for i := range apps {
+		a := &apps[i]
+		h := v1alpha1.Health{Status: v1alpha1.HealthUnknown, Message: "nothing has been observed yet"}
+		if a.Status.Health != nil {
+			h = *a.Status.Health
+		}
+		if healthRank(h.Status) > healthRank(worst.Status) || i == 0 && s.Synced {
+			worst = h
+		}
+		s.Synced = s.Synced && a.Status.Sync.Status == v1alpha1.SyncSynced
+		s.Drifting = s.Drifting || a.Status.Drifting
+		if s.SyncMessage == "" && len(s.Current) > 0 && a.Status.Sync.Status != v1alpha1.SyncSyncing {
+			s.SyncMessage = truncate(a.Status.Sync.Message, 1024)
+		}
+	}
+	worst.Message = truncate(worst.Message, 1024)
+	if s.Health != nil && s.Health.Status == worst.Status && s.Health.Since != nil {
+		worst.Since = s.Health.Since
+	} else {
+		worst.Since = &metav1.MicroTime{Time: o.Now}
+	}
+	s.Health = &worst
+}
+
+// stageConditions writes Ready: whether the definition can run.
+func stageConditions(o *promotion.Observation, problems []promotion.Problem) {
+	s, g := &o.Stage.Status, o.Stage.Generation
+	switch {
+	case len(problems) > 0:
+		messages := make([]string, len(problems))
+		for i, p := range problems {
+			messages[i] = p.Message
+		}
+		setReady(&s.Conditions, g, false, problems[0].Reason, strings.Join(messages, "; "))
+	case len(o.PoliciesMissing) > 0:
+		setReady(&s.Conditions, g, false, "PolicyMissing",
+			"admission policies are missing or changed, so nothing is promoted: "+strings.Join(o.PoliciesMissing, ", "))
+	default:
+		sum := promotion.Summarize(o)
+		setReady(&s.Conditions, g, sum.Status != promotion.StatusFailed && sum.Status != promotion.StatusUnknown,
+			string(sum.Status), sum.Sentence)
+	}
+	setStalled(&s.Conditions, g, "", "")
+}
+
+func isCurrent(s *v1alpha1.Stage, f *v1alpha1.Freight) bool {
+	cur := promotion.Current(s, f.Origin.Name)
+	return cur != nil && cur.Freight == f.Name
+}
+
+// passThrough verifies Freight in a control-flow Stage as soon as its entry
+// gates are open.
+func passThrough(o *promotion.Observation, f *v1alpha1.Freight, rec v1alpha1.FreightInStage) v1alpha1.FreightInStage {
+	if rec.VerifiedAt != nil {
+		return rec
+	}
+	ask := promotion.Ask{Automatic: true, Kind: v1alpha1.KindPromote}
+	if len(promotion.Blocking(promotion.Gates(o, f, ask), promotion.GroupEntry)) > 0 {
+		return rec
+	}
+	at := metav1.Time{Time: o.Now}
+	rec.EnteredAt, rec.VerifiedAt = &at, &at
+	rec.Soak.RunningSince = &at
+	return rec
+}
+
+func sameRecord(a, b v1alpha1.FreightInStage) bool {
+	return sameTime(a.EnteredAt, b.EnteredAt) && sameTime(a.LeftAt, b.LeftAt) && sameTime(a.VerifiedAt, b.VerifiedAt) &&
+		sameTime(a.Soak.RunningSince, b.Soak.RunningSince) &&
+		a.Soak.Accumulated == b.Soak.Accumulated && a.Soak.Longest == b.Soak.Longest
+}
+
+func sameTime(a, b *metav1.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(b)
+}
+
+func toSecond(t *metav1.MicroTime) *metav1.Time {
+	if t == nil {
+		return nil
+	}
+	return &metav1.Time{Time: t.Time}
+}
+
+// truncate shortens a message to what the schema takes.
+func truncate(s string, maxBytes int) string {
+	if len(s) <= maxBytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxBytes-3], "") + "..."
+}

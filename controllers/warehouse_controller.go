@@ -1,0 +1,287 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/warehouse"
+	"github.com/waybill-dev/waybill/warehouse/registry"
+)
+
+const (
+	// A subscription that fails is tried again after as long as it has failed,
+	// within these bounds.
+	minPollRetry = 5 * time.Second
+	maxPollRetry = 5 * time.Minute
+	// pollsAtATime bounds the subscriptions of one Warehouse polled at once.
+	pollsAtATime = 8
+)
+
+// WarehouseOptions are what a WarehouseReconciler needs.
+type WarehouseOptions struct {
+	// Client reads from the cache and writes.
+	Client client.Client
+	// Registry asks image registries; shared by all Warehouses.
+	Registry *registry.Client
+	// Credentials finds the credential of a repository for a Project.
+	Credentials func(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error)
+	// Clock tells the time; never nil.
+	Clock clock.PassiveClock
+	// Concurrency is how many Warehouses are reconciled at a time.
+	Concurrency int
+}
+
+// WarehouseReconciler polls what a Warehouse subscribes to and makes Freight.
+type WarehouseReconciler struct{ WarehouseOptions }
+
+// NewWarehouseReconciler returns a reconciler for Warehouses.
+func NewWarehouseReconciler(o WarehouseOptions) *WarehouseReconciler { return &WarehouseReconciler{o} }
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("warehouse").
+		For(&v1alpha1.Warehouse{}, builder.WithPredicates(specOrRequestChanged())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the Warehouse controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile polls when a poll is due and creates Freight when there is news.
+func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var w v1alpha1.Warehouse
+	if err := r.Client.Get(ctx, req.NamespacedName, &w); err != nil || w.DeletionTimestamp != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	now := r.Clock.Now()
+	policies, err := compilePolicies(&w)
+	if err != nil {
+		return r.invalid(ctx, &w, err)
+	}
+	if due := nextPoll(&w, now); now.Before(due) {
+		return lookAgain(now, due), nil
+	}
+	after := w.DeepCopy()
+	retryAt := r.poll(ctx, after, policies, now)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err()
+	}
+	made, err := r.makeFreight(ctx, after)
+	if err != nil && !errors.Is(err, warehouse.ErrInvalid) {
+		return settle(ctrl.Result{}, err)
+	}
+	after.Status.ObservedGeneration = w.Generation
+	after.Status.LastHandledRequest = requestOf(&w)
+	warehouseConditions(after, policies, made, err)
+	next := nextPoll(after, now)
+	if retryAt.After(next) {
+		next = retryAt
+	}
+	return settle(lookAgain(r.Clock.Now(), next), patchStatus(ctx, r.Client, &w, after))
+}
+
+func compilePolicies(w *v1alpha1.Warehouse) ([]*warehouse.Policy, error) {
+	policies := make([]*warehouse.Policy, len(w.Spec.Subscriptions))
+	for i, sub := range w.Spec.Subscriptions {
+		p, err := warehouse.Compile(*sub.Image)
+		if err != nil {
+			return nil, fmt.Errorf("spec.subscriptions[%d].image: %w", i, err)
+		}
+		policies[i] = p
+	}
+	return policies, nil
+}
+
+func (r *WarehouseReconciler) invalid(ctx context.Context, w *v1alpha1.Warehouse, cause error) (ctrl.Result, error) {
+	after := w.DeepCopy()
+	after.Status.ObservedGeneration = w.Generation
+	after.Status.LastHandledRequest = requestOf(w)
+	setReady(&after.Status.Conditions, w.Generation, false, "InvalidSubscription", cause.Error())
+	setStalled(&after.Status.Conditions, w.Generation, "InvalidSubscription", cause.Error())
+	return settle(ctrl.Result{}, patchStatus(ctx, r.Client, w, after))
+}
+
+// nextPoll returns when the Warehouse is due: at once after a change of its
+// spec or a request; when a subscription fails, after as long as it has failed
+// already (5 s to 5 min, at most the interval); else one interval after the
+// last poll.
+func nextPoll(w *v1alpha1.Warehouse, now time.Time) time.Time {
+	s := &w.Status
+	if s.ObservedGeneration != w.Generation || s.LastHandledRequest != requestOf(w) || len(s.Subscriptions) != len(w.Spec.Subscriptions) {
+		return now
+	}
+	interval := w.Spec.Interval.Duration
+	if interval <= 0 {
+		interval = 5 * time.Minute
+	}
+	var next time.Time
+	for _, sub := range s.Subscriptions {
+		if sub.LastPoll == nil {
+			return now
+		}
+		wait := interval
+		if sub.Error != "" {
+			since := w.CreationTimestamp.Time
+			if sub.LastSuccess != nil {
+				since = sub.LastSuccess.Time
+			}
+			wait = min(max(sub.LastPoll.Sub(since), minPollRetry), maxPollRetry, interval)
+		}
+		if due := sub.LastPoll.Add(wait); next.IsZero() || due.Before(next) {
+			next = due
+		}
+	}
+	return next
+}
+
+// poll asks for every subscription and writes the results into the status. One
+// that fails hides no other. It returns the latest instant before which a
+// registry does not want to be asked again.
+func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, policies []*warehouse.Policy, start time.Time) time.Time {
+	old := w.Status.Subscriptions
+	results := make([]v1alpha1.SubscriptionStatus, len(policies))
+	retries := make([]time.Time, len(policies))
+	var group errgroup.Group
+	group.SetLimit(pollsAtATime)
+	for i, p := range policies {
+		group.Go(func() error {
+			result, err := r.pollOne(ctx, w, w.Spec.Subscriptions[i].Image, p, start)
+			if at, ok := registry.RetryAt(err); ok {
+				retries[i] = at
+			}
+			results[i] = p.Merge(statusOf(old, p.RepoURL()), result)
+			return nil
+		})
+	}
+	_ = group.Wait() // every error is in its result
+	w.Status.Subscriptions = results
+	var latest time.Time
+	for _, at := range retries {
+		if at.After(latest) {
+			latest = at
+		}
+	}
+	return latest
+}
+
+func (r *WarehouseReconciler) pollOne(ctx context.Context, w *v1alpha1.Warehouse, sub *v1alpha1.ImageSubscription, p *warehouse.Policy, start time.Time) (warehouse.Poll, error) {
+	credential, err := r.Credentials(ctx, credentials.Image, w.Namespace, sub.RepoURL)
+	if err != nil {
+		return warehouse.Poll{At: metav1.Time{Time: start}, IsFailed: true, Reason: "InvalidCredential", Error: err.Error()}, err
+	}
+	repository := registry.Repository{URL: sub.RepoURL, Credential: credential, InsecureSkipTLSVerify: sub.InsecureSkipTLSVerify}
+	return r.Registry.Poll(ctx, repository, p, start) //nolint:wrapcheck // names the repository already
+}
+
+func statusOf(all []v1alpha1.SubscriptionStatus, repoURL string) v1alpha1.SubscriptionStatus {
+	for _, s := range all {
+		if s.RepoURL == repoURL {
+			return s
+		}
+	}
+	return v1alpha1.SubscriptionStatus{RepoURL: repoURL}
+}
+
+// makeFreight creates Freight of the newest candidates, unless it exists.
+func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Warehouse) (missing []string, err error) {
+	var existing v1alpha1.FreightList
+	if err := r.Client.List(ctx, &existing, client.InNamespace(w.Namespace)); err != nil {
+		return nil, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
+	}
+	images, missing := warehouse.Newest(w.Status.Subscriptions)
+	if len(missing) == 0 {
+		f, err := warehouse.BuildFreight(w, images, existing.Items)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the subscriptions already
+		}
+		if f != nil {
+			if err := r.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
+				return nil, fmt.Errorf("create Freight %q: %w", f.Name, err)
+			}
+			existing.Items = append(existing.Items, *f)
+		}
+	}
+	for i := range existing.Items {
+		if f := &existing.Items[i]; f.Origin.Name == w.Name && f.Order >= w.Status.LastOrder {
+			w.Status.LastOrder, w.Status.LatestFreight = f.Order, f.Name
+		}
+	}
+	return missing, nil
+}
+
+// warehouseConditions says whether every subscription answers and Freight can
+// be made.
+func warehouseConditions(w *v1alpha1.Warehouse, policies []*warehouse.Policy, missing []string, invalid error) {
+	g := w.Generation
+	setStalled(&w.Status.Conditions, g, "", "")
+	if invalid != nil {
+		setReady(&w.Status.Conditions, g, false, "InvalidSubscription", invalid.Error())
+		setStalled(&w.Status.Conditions, g, "InvalidSubscription", invalid.Error())
+		return
+	}
+	var reason string
+	var messages []string
+	for _, s := range w.Status.Subscriptions {
+		if s.Error != "" {
+			if reason == "" {
+				reason = s.Reason
+			}
+			messages = append(messages, s.Error)
+		}
+	}
+	switch {
+	case len(messages) > 0:
+		if reason == "" {
+			reason = "PollFailed"
+		}
+		setReady(&w.Status.Conditions, g, false, reason, truncate(strings.Join(messages, "; "), 4096))
+	case len(missing) > 0:
+		setReady(&w.Status.Conditions, g, false, "NoFreight", "no candidate yet for "+strings.Join(missing, ", "))
+	default:
+		setReady(&w.Status.Conditions, g, true, "Watching", fmt.Sprintf("watching %d repositories", len(policies)))
+	}
+}
+
+// failingWarehouses wakes, after a change of a credential Secret, the
+// Warehouses that may have waited for it: those with an error, in its Project
+// or, for a shared Secret, in any.
+func (r *WarehouseReconciler) failingWarehouses(ctx context.Context, o client.Object) []ctrl.Request {
+	var opts []client.ListOption
+	if o.GetAnnotations()[v1alpha1.AnnotationSharedWith] == "" {
+		opts = append(opts, client.InNamespace(o.GetNamespace()))
+	}
+	var list v1alpha1.WarehouseList
+	if err := r.Client.List(ctx, &list, opts...); err != nil {
+		return nil // the cache is not started yet; its first sync wakes them anyway
+	}
+	var out []ctrl.Request
+	for i := range list.Items {
+		for _, s := range list.Items[i].Status.Subscriptions {
+			if s.Error != "" {
+				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+				break
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+// Package secretstore finds credentials in the cluster's Secrets.
+package secretstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/internal/credentials"
+)
+
+// Store reads credential Secrets of Projects. It is safe for concurrent use.
+type Store struct {
+	// Reader reads Secrets that carry the label waybill.dev/cred-type, from a
+	// cache that holds no others.
+	Reader client.Reader
+	// SystemNamespace is where shared credentials live.
+	SystemNamespace string
+}
+
+// Lookup returns the credential a Project has for a repository; the zero
+// Credential, which is anonymous access, when there is none. A Secret of
+// another Project is never considered. A Secret that cannot be read as a
+// credential is an error only when none fits without it.
+func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error) {
+	var all []credentials.Credential
+	var broken []error
+	for _, namespace := range []string{project, s.SystemNamespace} {
+		var list corev1.SecretList
+		err := s.Reader.List(ctx, &list, client.InNamespace(namespace), client.HasLabels{credentials.TypeLabel})
+		if err != nil {
+			return credentials.Credential{}, fmt.Errorf("list credentials of %q: %w", namespace, err)
+		}
+		for i := range list.Items {
+			secret := &list.Items[i]
+			c, err := credentials.Parse(credentials.Source{
+				Name: secret.Name, Namespace: secret.Namespace, Labels: secret.Labels,
+				Annotations: secret.Annotations, Data: secret.Data,
+			})
+			if err != nil {
+				broken = append(broken, err)
+				continue
+			}
+			all = append(all, c)
+		}
+	}
+	request := credentials.Request{Type: kind, RepoURL: repoURL, Project: project, SystemNamespace: s.SystemNamespace}
+	if c, ok := credentials.Match(request, all); ok {
+		return c, nil
+	}
+	return credentials.Credential{}, errors.Join(broken...)
+}
+
+// Remote returns a Git repository with the Project's credentials for it.
+func (s *Store) Remote(ctx context.Context, project, repoURL string) (git.Remote, error) {
+	c, err := s.Lookup(ctx, credentials.Git, project, repoURL)
+	if err != nil {
+		return git.Remote{}, err
+	}
+	r := git.Remote{URL: repoURL, Username: c.Username, Password: c.Password, CABundle: c.CACert}
+	if !c.IsAnonymous() {
+		r.CredentialName = c.Namespace + "/" + c.Name
+	}
+	return r, nil
+}
+
+// Repositories opens the mirrors of Projects' repositories.
+type Repositories struct {
+	Store   *Store
+	Mirrors *git.Mirrors
+}
+
+// Open returns the mirror of repoURL as the Project may see it, without a
+// request.
+func (r *Repositories) Open(ctx context.Context, project, repoURL string) (*git.Mirror, error) {
+	remote, err := r.Store.Remote(ctx, project, repoURL)
+	if err != nil {
+		return nil, err
+	}
+	return r.Mirrors.Open(remote) //nolint:wrapcheck // names the repository already
+}

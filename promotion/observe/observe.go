@@ -1,0 +1,89 @@
+// Package observe reads what the pure rules of package promotion look at.
+//
+// Controllers, API and CLI server side all make their Observation here, so
+// that the same Stage is seen the same way everywhere.
+package observe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// Index names of the field indexes Stage needs on a cache-backed reader.
+const (
+	PromotionByStage = "spec.stage"
+	FreightByOrigin  = "origin.name"
+)
+
+// RegisterIndexes adds the field indexes of this package to a cache.
+func RegisterIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &v1alpha1.Promotion{}, PromotionByStage, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Promotion).Spec.Stage}
+	})
+	if err != nil {
+		return fmt.Errorf("index Promotions by Stage: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.Freight{}, FreightByOrigin, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Freight).Origin.Name}
+	})
+	if err != nil {
+		return fmt.Errorf("index Freight by origin: %w", err)
+	}
+	return nil
+}
+
+// Stage returns the Observation of one Stage at now. It returns the API
+// server's not-found error when there is no such Stage.
+func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.Time) (*promotion.Observation, error) {
+	o := &promotion.Observation{Now: now, Stage: &v1alpha1.Stage{}}
+	if err := r.Get(ctx, key, o.Stage); err != nil {
+		return nil, err //nolint:wrapcheck // callers test for not found
+	}
+	in := client.InNamespace(key.Namespace)
+	var stages v1alpha1.StageList
+	if err := r.List(ctx, &stages, in); err != nil {
+		return nil, fmt.Errorf("list Stages of %q: %w", key.Namespace, err)
+	}
+	o.Stages = stages.Items
+	for _, req := range o.Stage.Spec.RequestedFreight {
+		var freight v1alpha1.FreightList
+		if err := r.List(ctx, &freight, in, client.MatchingFields{FreightByOrigin: req.Origin.Name}); err != nil {
+			return nil, fmt.Errorf("list Freight of %q: %w", req.Origin.Name, err)
+		}
+		o.Freight = append(o.Freight, freight.Items...)
+	}
+	var freezes v1alpha1.FreezeList
+	if err := r.List(ctx, &freezes, in); err != nil {
+		return nil, fmt.Errorf("list Freezes of %q: %w", key.Namespace, err)
+	}
+	o.Freezes = freezes.Items
+	var promotions v1alpha1.PromotionList
+	if err := r.List(ctx, &promotions, in, client.MatchingFields{PromotionByStage: key.Name}); err != nil {
+		return nil, fmt.Errorf("list Promotions of %q: %w", key.Name, err)
+	}
+	o.Promotions = promotions.Items
+	return o, nil
+}
+
+// LivePromotions replaces the Promotions of o by those the API server has now,
+// read without the cache. A start decision needs it: a cache that lags behind
+// could let two Promotions start at once.
+func LivePromotions(ctx context.Context, live client.Reader, o *promotion.Observation) error {
+	var all v1alpha1.PromotionList
+	if err := live.List(ctx, &all, client.InNamespace(o.Stage.Namespace)); err != nil {
+		return fmt.Errorf("list Promotions of %q: %w", o.Stage.Namespace, err)
+	}
+	o.Promotions = o.Promotions[:0:0]
+	for i := range all.Items {
+		if all.Items[i].Spec.Stage == o.Stage.Name {
+			o.Promotions = append(o.Promotions, all.Items[i])
+		}
+	}
+	return nil
+}

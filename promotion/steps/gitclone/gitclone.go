@@ -1,0 +1,119 @@
+// Package gitclone is the step git-clone: it makes commits and branches of a
+// repository available as working trees.
+package gitclone
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/promotion/workspace"
+)
+
+// Config of git-clone.
+type Config struct {
+	// RepoURL of the repository.
+	RepoURL string `json:"repoURL"`
+	// Checkout lists what to make available.
+	Checkout []Checkout `json:"checkout"`
+}
+
+// Checkout is one working tree.
+type Checkout struct {
+	// Branch to check out at its head; empty with Commit empty: the default branch.
+	Branch string `json:"branch,omitempty"`
+	// Commit to check out instead of a branch's head.
+	Commit string `json:"commit,omitempty"`
+	// Create starts an empty tree when the branch does not exist.
+	Create bool `json:"create,omitempty"`
+	// Path of the working tree in the workspace.
+	Path string `json:"path"`
+}
+
+// Step is git-clone.
+type Step struct{}
+
+// Run fetches the branches in one request and mounts the trees.
+func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
+	var c Config
+	if err := step.Decode(in.Config, &c); err != nil {
+		return step.Result{}, err
+	}
+	mirror, err := in.Repositories.Open(ctx, in.Promotion.Namespace, c.RepoURL)
+	if err != nil {
+		return step.Result{}, err //nolint:wrapcheck // names the repository already
+	}
+	refs, err := fetch(ctx, mirror, c.Checkout)
+	if err != nil {
+		return step.Result{}, err
+	}
+	commits := map[string]any{}
+	for _, co := range c.Checkout {
+		tree, err := checkOut(mirror, refs, c.RepoURL, co)
+		if err != nil {
+			return step.Result{}, err
+		}
+		if err := in.Workspace.Mount(co.Path, tree); err != nil {
+			return step.Result{}, step.Terminal("InvalidConfig", err)
+		}
+		commits[co.Path] = tree.Head.String()
+	}
+	return step.Result{Output: map[string]any{"commits": commits}}, nil
+}
+
+// fetch brings the branches in; when a commit that is asked for is not among
+// what they reach, the default branch is fetched too, then it must be there.
+func fetch(ctx context.Context, m *git.Mirror, checkouts []Checkout) (git.Refs, error) {
+	var branches []string
+	missing := false
+	for _, co := range checkouts {
+		if co.Commit == "" {
+			branches = append(branches, co.Branch)
+			continue
+		}
+		hash, err := git.ParseHash(co.Commit)
+		if err != nil {
+			return git.Refs{}, step.Terminal("InvalidConfig", fmt.Errorf("commit %q: %w", co.Commit, err))
+		}
+		missing = missing || !m.Has(hash)
+	}
+	refs, err := m.Fetch(ctx, branches...)
+	if err != nil || !missing {
+		return refs, err //nolint:wrapcheck // names the repository already
+	}
+	// A fresh mirror knows only the branches just fetched: bring in all of
+	// them, as the commit was the head of one when the plan was made.
+	all := make([]string, 0, len(refs.Branches))
+	for name := range refs.Branches {
+		all = append(all, name)
+	}
+	return m.Fetch(ctx, all...) //nolint:wrapcheck // names the repository already
+}
+
+func checkOut(m *git.Mirror, refs git.Refs, repoURL string, co Checkout) (*workspace.Tree, error) {
+	t := &workspace.Tree{Mirror: m, RepoURL: repoURL, Branch: co.Branch}
+	if co.Commit != "" {
+		hash, err := git.ParseHash(co.Commit)
+		if err != nil {
+			return nil, step.Terminal("InvalidConfig", err)
+		}
+		t.Head = hash
+	} else {
+		head, err := refs.Head(co.Branch)
+		switch {
+		case err == nil:
+			t.Head = head
+		case co.Create:
+			return t, nil
+		default:
+			return nil, err //nolint:wrapcheck // names branch and repository already
+		}
+	}
+	commit, err := m.Commit(t.Head)
+	if err != nil {
+		return nil, fmt.Errorf("check out %s: %w", t.Head.Short(), err)
+	}
+	t.Root = commit.Tree
+	return t, nil
+}

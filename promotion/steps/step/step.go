@@ -1,0 +1,98 @@
+// Package step is what every built-in step implements.
+package step
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/promotion/workspace"
+)
+
+// Repositories opens Git repositories with the credentials of a Project.
+type Repositories interface {
+	// Open returns the mirror of repoURL as the Project may see it. It makes
+	// no request.
+	Open(ctx context.Context, project, repoURL string) (*git.Mirror, error)
+}
+
+// Input is what a step gets. A step changes the workspace and nothing else.
+type Input struct {
+	// Promotion that runs; read only.
+	Promotion *v1alpha1.Promotion
+	// Config of the step, as frozen in the plan.
+	Config []byte
+	// Workspace of the run.
+	Workspace *workspace.Workspace
+	// Repositories of the Project.
+	Repositories Repositories
+	// Date for anything that needs one: the same in every attempt.
+	Date time.Time
+	// Intent that was recorded before; only for Effect.Run and Effect.Probe.
+	Intent *v1alpha1.CommitIntent
+}
+
+// Result is what a step has done.
+type Result struct {
+	// Output for later steps and for people.
+	Output map[string]any
+	// Commit on a Stage's branch, for a step that pushed one.
+	Commit *v1alpha1.PromotionCommit
+	// Message in one sentence.
+	Message string
+}
+
+// Step is one built-in step. Run must give the same result when it is run
+// again on the same input: steps without effect are replayed after a restart.
+// An error is retried unless it is terminal.
+type Step interface {
+	Run(ctx context.Context, in Input) (Result, error)
+}
+
+// Effect is a step that changes the world outside the cluster. The engine
+// records Prepare's intent before it calls Run, and after a crash asks Probe
+// whether the effect has happened (09-safety, rule 4).
+type Effect interface {
+	Step
+	// Prepare returns the intent; nil when nothing has to be done.
+	Prepare(ctx context.Context, in Input) (*v1alpha1.CommitIntent, error)
+	// Probe looks for the effect of in.Intent. found is false when it has not
+	// happened; an error says that this cannot be known now.
+	Probe(ctx context.Context, in Input) (result Result, found bool, err error)
+}
+
+// TerminalError is an error that no retry mends.
+type TerminalError struct {
+	// Reason is a CamelCase word for programs.
+	Reason string
+	Err    error
+}
+
+// Error returns the text of the cause.
+func (e *TerminalError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *TerminalError) Unwrap() error { return e.Err }
+
+// Terminal marks an error as one that no retry mends.
+func Terminal(reason string, err error) error { return &TerminalError{Reason: reason, Err: err} }
+
+// ErrRetryNow is wrapped by errors after which the run starts anew at once,
+// from a fresh look at the remote: a push that lost a race.
+var ErrRetryNow = errors.New("try again from the present state")
+
+// Decode reads a step's config strictly into out, a pointer to a struct.
+// A field the step does not have is a terminal error that names it.
+func Decode(raw []byte, out any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(out); err != nil {
+		return Terminal("InvalidConfig", fmt.Errorf("step config: %w", err))
+	}
+	return nil
+}
