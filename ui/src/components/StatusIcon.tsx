@@ -5,12 +5,12 @@ export interface StatusIconProps {
   status: string;
   /** Edge in pixels. */
   size?: number;
-  /** Says the word to screen readers; leave it out where the word stands beside the icon. */
-  labelled?: boolean;
+  /** Said to screen readers; leave it out where the word stands beside the icon. */
+  label?: string;
 }
 
 /** The icon of a status word. */
-export function StatusIcon({ status, size = 15, labelled = false }: StatusIconProps) {
+export function StatusIcon({ status, size = 15, label }: StatusIconProps) {
   const word = statusWord(status);
   const { icon: Icon, color } = statusLooks[word];
   return (
@@ -19,7 +19,7 @@ export function StatusIcon({ status, size = 15, labelled = false }: StatusIconPr
       stroke={1.9}
       color={color}
       className={word === 'Progressing' ? `${classes.icon} ${classes.turning}` : classes.icon}
-      {...(labelled ? { role: 'img', 'aria-label': word } : { 'aria-hidden': true })}
+      {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': true })}
     />
   );
 }

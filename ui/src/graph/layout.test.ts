@@ -16,14 +16,14 @@ function at(boxes: Box[], id: string) {
 describe('layout', () => {
   it('puts a chain on one line, a column each', () => {
     const chain = [box('warehouse'), box('test', 'warehouse'), box('uat', 'test'), box('prod', 'uat')];
-    const { boxes, width, height } = layout(chain, spacing);
+    const { boxes, columns, width, height } = layout(chain, spacing);
     expect([...boxes.values()]).toEqual([
       { x: 0, y: 0 },
       { x: 300, y: 0 },
       { x: 600, y: 0 },
       { x: 900, y: 0 },
     ]);
-    expect({ width, height }).toEqual({ width: 1100, height: 100 });
+    expect({ columns, width, height }).toEqual({ columns: 4, width: 1100, height: 100 });
   });
 
   it('stacks a fan in declared order, centred on its source', () => {
@@ -105,7 +105,7 @@ describe('layout', () => {
   });
 
   it('draws nothing for nothing', () => {
-    expect(layout([], spacing)).toEqual({ boxes: new Map(), edges: [], width: 0, height: 0 });
+    expect(layout([], spacing)).toEqual({ boxes: new Map(), edges: [], columns: 0, width: 0, height: 0 });
   });
 
   it('places 600 stages well within one frame budget of a page load', () => {

@@ -23,6 +23,7 @@ export interface Layout {
   /** Top left corner of each box. */
   boxes: Map<string, Point>;
   edges: PlacedEdge[];
+  columns: number;
   width: number;
   height: number;
 }
@@ -133,7 +134,13 @@ export function layout(boxes: Box[], spacing: Spacing): Layout {
     points.push({ x: lefts[to.rank] ?? 0, y: to.y - top });
     edges.push({ id, from: from.id, to: to.id, points: corners(points) });
   }
-  return { boxes: placed, edges, width: Math.max(0, x - spacing.column), height: all.length > 0 ? bottom - top : 0 };
+  return {
+    boxes: placed,
+    edges,
+    columns: columns.length,
+    width: Math.max(0, x - spacing.column),
+    height: all.length > 0 ? bottom - top : 0,
+  };
 }
 
 /** Longest path from the start, per box. A box met again on its own path closes a cycle and counts as 0 there. */

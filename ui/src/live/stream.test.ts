@@ -28,15 +28,15 @@ class FakeServer {
   }
 }
 
-function recorder(): Subscriber & { models: unknown[]; resets: number } {
+function recorder(): Subscriber & { models: unknown[]; gone: number } {
   return {
     models: [] as unknown[],
-    resets: 0,
+    gone: 0,
     onModel(model) {
       this.models.push(model);
     },
-    onReset() {
-      this.resets++;
+    onGone() {
+      this.gone++;
     },
   };
 }
@@ -119,17 +119,27 @@ describe('LiveStream', () => {
     expect(server.opened.length).toBe(calls + 1);
   });
 
-  it('asks for the model once when the gap is too old', async () => {
+  it('takes the models that follow a reset and resumes from there', async () => {
     const a = recorder();
     stream.subscribe('projects', '9', a);
     await pass(100);
-    server.send('event: reset\ndata: {}\n\n');
+    server.send('event: reset\nid: 3\ndata: {}\n\nid: 3\nevent: projects\ndata: {"v":1}\n\n');
     await pass(10);
-    expect(a.resets).toBe(1);
-    stream.moveCursor('projects', '77');
+    expect(a.models).toEqual([{ v: 1 }]);
     server.hangUp();
     await pass(2000);
-    expect(server.opened[1]?.lastEventId).toBe('77');
+    expect(server.opened[1]?.lastEventId).toBe('3');
+  });
+
+  it('tells the page when its topic is gone', async () => {
+    const a = recorder();
+    const b = recorder();
+    stream.subscribe('pipeline:a', '9', a);
+    stream.subscribe('projects', '9', b);
+    await pass(100);
+    server.send('id: 10\nevent: gone\ndata: pipeline:a\n\n');
+    await pass(10);
+    expect([a.gone, b.gone]).toEqual([1, 0]);
   });
 
   it('counts a silent connection as dead', async () => {

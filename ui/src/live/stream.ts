@@ -19,8 +19,8 @@ export interface LiveState {
 export interface Subscriber {
   /** A whole new model of the topic. `id` is the event's id. */
   onModel(data: unknown, id: string | undefined): void;
-  /** Events were missed and cannot be replayed: fetch the model once. */
-  onReset(): void;
+  /** The topic no longer exists or may no longer be read: fetching the page says which, in words. */
+  onGone(): void;
 }
 
 export interface StreamDeps {
@@ -160,8 +160,7 @@ export class LiveStream {
       return;
     }
     if (!answer.ok || !answer.body) {
-      // a topic that may no longer be read: fetching the page says why, in words
-      if (answer.status === 403 || answer.status === 404) this.reset();
+      if (answer.status === 403 || answer.status === 404) this.gone([...this.topics.values()]);
       throw new Error(`event stream: ${answer.status}`);
     }
     this.retries = 0;
@@ -179,30 +178,28 @@ export class LiveStream {
 
   private deliver(event: ServerEvent): void {
     if (event.type === 'reset') {
-      this.reset();
+      // the gap cannot be replayed; the present models follow on this stream
+      for (const topic of this.topics.values()) topic.cursor = event.id;
+      return;
+    }
+    if (event.id !== undefined) {
+      // ids are ordered over all topics: having seen this one, nothing before it is wanted again
+      for (const topic of this.topics.values()) topic.cursor = later(topic.cursor, event.id);
+    }
+    if (event.type === 'gone') {
+      this.gone([this.topics.get(event.data.trim())]);
       return;
     }
     const topic = this.topics.get(event.type);
-    if (event.id !== undefined) {
-      // ids are ordered over all topics: having seen this one, nothing before it is wanted again
-      for (const entry of this.topics.values()) entry.cursor = later(entry.cursor, event.id);
-    }
     if (!topic) return;
     const model: unknown = JSON.parse(event.data);
     for (const subscriber of topic.subscribers) subscriber.onModel(model, event.id);
   }
 
-  private reset(): void {
-    for (const topic of this.topics.values()) {
-      topic.cursor = undefined;
-      for (const subscriber of topic.subscribers) subscriber.onReset();
+  private gone(topics: (Topic | undefined)[]): void {
+    for (const topic of topics) {
+      for (const subscriber of topic?.subscribers ?? []) subscriber.onGone();
     }
-  }
-
-  /** After a fetch that a reset asked for: where the topic now stands. */
-  moveCursor(topic: string, cursor: string | undefined): void {
-    const entry = this.topics.get(topic);
-    if (entry) entry.cursor = later(entry.cursor, cursor);
   }
 
   private lost(run: AbortController): void {

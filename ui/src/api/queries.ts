@@ -1,0 +1,131 @@
+import { queryOptions, useMutation, useQuery } from '@tanstack/react-query';
+import { useLiveModel } from '../live/live';
+import { api, topics } from '../paths';
+import { call } from './client';
+import type {
+  Permissions,
+  Pipeline,
+  Plan,
+  Projects,
+  PromoteRequest,
+  Promotion,
+  RollbackPreview,
+  RollbackRequest,
+  StageDetail,
+  StagePermissions,
+  Why,
+} from './types';
+
+// A page model is fetched once; from then on the event stream replaces it.
+const live = { staleTime: Number.POSITIVE_INFINITY, refetchOnWindowFocus: false, refetchOnReconnect: false } as const;
+
+export const keys = {
+  projects: ['projects'] as const,
+  pipeline: (project: string) => ['pipeline', project] as const,
+  permissions: (project: string) => ['permissions', project] as const,
+  stage: (project: string, stage: string) => ['stage', project, stage] as const,
+  plan: (project: string, stage: string, freight: string) => ['plan', project, stage, freight] as const,
+  why: (project: string, stage: string, freight: string) => ['why', project, stage, freight] as const,
+  rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
+};
+
+/** The projects page, live. */
+export function useProjects() {
+  const query = useQuery({
+    queryKey: keys.projects,
+    queryFn: ({ signal }) => call<Projects>(api.projects(), { signal }),
+    ...live,
+  });
+  useLiveModel(topics.projects(), keys.projects, query.data);
+  return query;
+}
+
+/** The pipeline of a project, live. */
+export function usePipeline(project: string) {
+  const queryKey = keys.pipeline(project);
+  const query = useQuery({
+    queryKey,
+    queryFn: ({ signal }) => call<Pipeline>(api.pipeline(project), { signal }),
+    ...live,
+  });
+  useLiveModel(topics.pipeline(project), queryKey, query.data);
+  return query;
+}
+
+/** What the person may do in a project, for its buttons. The server decides again when they are pressed. */
+export function usePermissions(project: string) {
+  return useQuery({
+    queryKey: keys.permissions(project),
+    queryFn: ({ signal }) => call<Permissions>(api.permissions(project), { signal }),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** What the person may do with one Stage; undefined until known. */
+export function useStagePermissions(project: string, stage: string): StagePermissions | undefined {
+  return usePermissions(project).data?.stages?.find((each) => each.stage === stage);
+}
+
+/** A Stage's latest promotions and conditions, fetched once per visit; what moves comes with the pipeline. */
+export function useStageDetail(project: string, stage: string) {
+  return useQuery({
+    queryKey: keys.stage(project, stage),
+    queryFn: ({ signal }) => call<StageDetail>(api.stage(project, stage), { signal }),
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+}
+
+/** What a promotion would change. Made anew each time the dialog asks. */
+export function planOptions(project: string, stage: string, freight: string) {
+  return queryOptions({
+    queryKey: keys.plan(project, stage, freight),
+    queryFn: ({ signal }) => call<Plan>(api.plan(project, stage, freight), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** Every gate's verdict, open ones included. */
+export function whyOptions(project: string, stage: string, freight: string) {
+  return queryOptions({
+    queryKey: keys.why(project, stage, freight),
+    queryFn: ({ signal }) => call<Why>(api.why(project, stage, freight), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** Where a Stage can go back to, and what that would change. */
+export function rollbackOptions(project: string, stage: string, to: string | undefined) {
+  return queryOptions({
+    queryKey: keys.rollback(project, stage, to),
+    queryFn: ({ signal }) => call<RollbackPreview>(api.rollback(project, stage, to), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** Promotes; resolves when the server has accepted it, not when it runs. */
+export function usePromote(project: string, stage: string) {
+  return useMutation({
+    mutationFn: (body: PromoteRequest) => call<Promotion>(api.promote(project, stage), { method: 'POST', body }),
+  });
+}
+
+/** Rolls back; resolves when the server has accepted it. */
+export function useRollback(project: string, stage: string) {
+  return useMutation({
+    mutationFn: (body: RollbackRequest) => call<Promotion>(api.rollback(project, stage), { method: 'POST', body }),
+  });
+}
+
+/** Lifts every hold on a Stage. */
+export function useResume(project: string, stage: string) {
+  return useMutation({ mutationFn: () => call<unknown>(api.resume(project, stage), { method: 'POST' }) });
+}
+
+/** Asks a Warehouse to look at its registries now. */
+export function useRefresh(project: string, warehouse: string) {
+  return useMutation({ mutationFn: () => call<unknown>(api.refresh(project, warehouse), { method: 'POST' }) });
+}

@@ -1,0 +1,145 @@
+import { Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
+import {
+  IconCheck,
+  IconDeviceDesktop,
+  IconLayoutGrid,
+  IconLogout,
+  IconMoon,
+  IconSelector,
+  IconSitemap,
+  IconSun,
+  IconUser,
+} from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { useSession, useSignOut } from '../api/session';
+import { useRecent } from '../lib/recent';
+import { routes } from '../paths';
+import { Avatar } from './Avatar';
+import { Logo } from './Logo';
+import classes from './Shell.module.css';
+
+export interface ShellProps {
+  children: ReactNode;
+}
+
+/** The frame of every page behind the sign-in: navigation on the left, on a phone at the bottom. */
+export function Shell({ children }: ShellProps) {
+  const recent = useRecent();
+  return (
+    <div className={classes.shell}>
+      <a href="#main" className={classes.skip}>
+        Skip to content
+      </a>
+      <nav className={classes.nav} aria-label="Main">
+        <Link to={routes.projects} className={classes.brand}>
+          <Logo /> Waybill
+        </Link>
+        <Link
+          to={routes.projects}
+          className={classes.item}
+          activeOptions={{ exact: true, includeSearch: false }}
+          activeProps={{ className: classes.active, 'aria-current': 'page' }}
+        >
+          <IconLayoutGrid size={17} stroke={1.7} aria-hidden="true" /> <span>Projects</span>
+        </Link>
+        {recent.length > 0 && (
+          <>
+            <h2 className={classes.heading} id="recent">
+              Recent
+            </h2>
+            <ul aria-labelledby="recent">
+              {recent.map((name) => (
+                <li key={name}>
+                  <Link
+                    to={routes.pipeline}
+                    params={{ project: name }}
+                    className={classes.item}
+                    activeOptions={{ includeSearch: false }}
+                    activeProps={{ className: classes.active, 'aria-current': 'page' }}
+                    title={name}
+                  >
+                    <IconSitemap size={16} stroke={1.7} aria-hidden="true" /> <span>{name}</span>
+                  </Link>
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
+        <div className={classes.foot}>
+          <AccountMenu wide />
+        </div>
+      </nav>
+      <main className={classes.main} id="main" tabIndex={-1}>
+        {children}
+      </main>
+      <nav className={classes.bar} aria-label="Main">
+        <Link
+          to={routes.projects}
+          className={classes.tab}
+          activeOptions={{ includeSearch: false }}
+          activeProps={{ className: classes.tabActive, 'aria-current': 'page' }}
+        >
+          <IconLayoutGrid size={20} stroke={1.7} aria-hidden="true" /> Projects
+        </Link>
+        <AccountMenu />
+      </nav>
+    </div>
+  );
+}
+
+interface AccountMenuProps {
+  wide?: boolean;
+}
+
+/** Who is signed in, the colour scheme, and the way out. */
+function AccountMenu({ wide = false }: AccountMenuProps) {
+  const { data: session } = useSession();
+  const signOut = useSignOut();
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const name = session?.name ?? '';
+  const schemes = [
+    { value: 'auto', label: 'As the system', icon: IconDeviceDesktop },
+    { value: 'light', label: 'Light', icon: IconSun },
+    { value: 'dark', label: 'Dark', icon: IconMoon },
+  ] as const;
+  return (
+    <Menu position="top-start" width={208}>
+      <Menu.Target>
+        {wide ? (
+          <UnstyledButton className={classes.user} aria-label={`Account of ${name}`}>
+            <Avatar name={name} />
+            <span className={classes.who}>
+              <strong>{name}</strong>
+              <small>{session?.groups?.join(', ')}</small>
+            </span>
+            <IconSelector size={15} stroke={1.7} aria-hidden="true" />
+          </UnstyledButton>
+        ) : (
+          <UnstyledButton className={classes.tab} aria-label={`Account of ${name}`}>
+            <IconUser size={20} stroke={1.7} aria-hidden="true" /> Account
+          </UnstyledButton>
+        )}
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>Colours</Menu.Label>
+        {schemes.map(({ value, label, icon: Icon }) => (
+          <Menu.Item
+            key={value}
+            role="menuitemradio"
+            aria-checked={colorScheme === value}
+            leftSection={<Icon size={15} stroke={1.7} aria-hidden="true" />}
+            rightSection={colorScheme === value ? <IconCheck size={14} aria-hidden="true" /> : undefined}
+            onClick={() => setColorScheme(value)}
+          >
+            {label}
+          </Menu.Item>
+        ))}
+        <Menu.Divider />
+        <Menu.Item leftSection={<IconLogout size={15} stroke={1.7} aria-hidden="true" />} onClick={signOut}>
+          Sign out
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}

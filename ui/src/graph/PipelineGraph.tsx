@@ -1,0 +1,234 @@
+import '@xyflow/react/dist/base.css';
+import { UnstyledButton } from '@mantine/core';
+import { useElementSize } from '@mantine/hooks';
+import { IconArrowsMaximize, IconMinus, IconPlus } from '@tabler/icons-react';
+import { type Node, type NodeProps, ReactFlow, ReactFlowProvider, useReactFlow, ViewportPortal } from '@xyflow/react';
+import { memo, useCallback, useEffect, useMemo, useRef } from 'react';
+import type { Edge, Pipeline, Stage, Verdict, Warehouse } from '../api/types';
+import { GatePill } from '../components/GatePill';
+import { useDialog } from '../lib/search';
+import { StageCard } from '../pages/pipeline/StageCard';
+import { WarehouseCard } from '../pages/pipeline/WarehouseCard';
+import { type Layout, layout, type Point, path } from './layout';
+import { graphModel } from './model';
+import classes from './PipelineGraph.module.css';
+
+export interface PipelineGraphProps {
+  pipeline: Pipeline;
+  /** The verdict about the selected Freight by Stage; undefined while none is selected. */
+  verdicts: Map<string, Verdict> | undefined;
+}
+
+type StageNode = Node<{ stage: Stage; verdict: Verdict | null | undefined }, 'stage'>;
+type WarehouseNode = Node<{ warehouse: Warehouse }, 'warehouse'>;
+
+const margin = 24;
+const rowGap = 16;
+const leastGap = 150;
+const mostGap = 280;
+const smallestZoom = 0.55;
+
+/** The pipeline as a graph from left to right. The list beside it says the same without a mouse. */
+export function PipelineGraph(props: PipelineGraphProps) {
+  return (
+    <ReactFlowProvider>
+      <Graph {...props} />
+    </ReactFlowProvider>
+  );
+}
+
+const nodeTypes = { stage: memo(StageNodeView), warehouse: memo(WarehouseNodeView) };
+
+function Graph({ pipeline, verdicts }: PipelineGraphProps) {
+  const { ref, width, height } = useElementSize();
+  const flow = useReactFlow();
+  const { stages, warehouses, edges: pipelineEdges } = pipeline;
+
+  const { nodes, edges, size } = useMemo(() => {
+    const model = graphModel({ stages, warehouses, edges: pipelineEdges });
+    const column = columnGap(layout(model.boxes, { column: 0, row: rowGap }), width);
+    const placed = layout(model.boxes, { column, row: rowGap });
+    const nodes: (StageNode | WarehouseNode)[] = model.boxes.map((box) => {
+      const shared = {
+        id: box.id,
+        position: placed.boxes.get(box.id) ?? { x: 0, y: 0 },
+        width: box.width,
+        height: box.height,
+        focusable: false,
+      };
+      const stage = model.stages.get(box.id);
+      if (stage) {
+        const verdict = verdicts && (verdicts.get(stage.name) ?? null);
+        return { ...shared, type: 'stage', data: { stage, verdict } };
+      }
+      return { ...shared, type: 'warehouse', data: { warehouse: model.warehouses.get(box.id) as Warehouse } };
+    });
+    const edges = placed.edges.flatMap(({ id, to, points }): DrawnEdge[] => {
+      const edge = model.edges.get(id);
+      if (!edge) return [];
+      const guard = model.guards.get(to);
+      const pill = guard?.edge === edge ? { others: guard.others, width: column - 62 } : undefined;
+      return [{ id, points, edge, pill }];
+    });
+    return { nodes, edges, size: { width: placed.width, height: placed.height } };
+  }, [stages, warehouses, pipelineEdges, verdicts, width]);
+
+  const showAll = useCallback(
+    (duration: number) => {
+      if (width === 0 || height === 0) return;
+      const wanted = Math.min(1, (width - 2 * margin) / size.width, (height - 2 * margin) / size.height);
+      const zoom = Math.max(smallestZoom, wanted);
+      // what does not fit starts at the left edge, where the Warehouse is
+      const x = size.width * zoom > width - 2 * margin ? margin : (width - size.width * zoom) / 2;
+      const y = size.height * zoom > height - 2 * margin ? margin : (height - size.height * zoom) / 2;
+      flow.setViewport({ x, y, zoom }, { duration });
+    },
+    [flow, size.width, size.height, width, height],
+  );
+  useEffect(() => showAll(0), [showAll]);
+
+  return (
+    <section className={classes.graph} ref={ref} aria-label="Pipeline graph">
+      {width > 0 && (
+        <ReactFlow
+          nodes={nodes}
+          nodeTypes={nodeTypes}
+          onInit={() => showAll(0)}
+          minZoom={0.2}
+          maxZoom={1.6}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          nodesFocusable={false}
+          elementsSelectable={false}
+          onlyRenderVisibleElements={nodes.length > 120}
+          zoomOnScroll={false}
+          panOnScroll
+          preventScrolling={false}
+          proOptions={{ hideAttribution: true }}
+        >
+          <Edges edges={edges} />
+        </ReactFlow>
+      )}
+      <div className={classes.controls}>
+        <UnstyledButton className={classes.control} aria-label="Zoom in" onClick={() => flow.zoomIn({ duration: 150 })}>
+          <IconPlus size={16} aria-hidden="true" />
+        </UnstyledButton>
+        <UnstyledButton
+          className={classes.control}
+          aria-label="Zoom out"
+          onClick={() => flow.zoomOut({ duration: 150 })}
+        >
+          <IconMinus size={16} aria-hidden="true" />
+        </UnstyledButton>
+        <UnstyledButton className={classes.control} aria-label="Show all" onClick={() => showAll(200)}>
+          <IconArrowsMaximize size={15} aria-hidden="true" />
+        </UnstyledButton>
+      </div>
+    </section>
+  );
+}
+
+/** The gap between columns: it takes the room that is left, within reason. */
+function columnGap(tight: Layout, room: number): number {
+  if (tight.columns < 2) return leastGap;
+  const share = (room - 2 * margin - tight.width) / (tight.columns - 1);
+  return Math.round(Math.min(mostGap, Math.max(leastGap, share)));
+}
+
+interface DrawnEdge {
+  id: string;
+  points: Point[];
+  edge: Edge;
+  /** Set on the one edge into a Stage that carries its gate pill. */
+  pill: { others: number; width: number } | undefined;
+}
+
+/** Lines and gate pills, drawn by hand: the layout has worked out where they run. */
+const Edges = memo(function Edges({ edges }: { edges: DrawnEdge[] }) {
+  const dialog = useDialog();
+  return (
+    <ViewportPortal>
+      <svg className={classes.lines} aria-hidden="true">
+        <defs>
+          <marker
+            id="gate-arrow"
+            markerWidth="9"
+            markerHeight="9"
+            refX="8"
+            refY="4.5"
+            orient="auto"
+            markerUnits="userSpaceOnUse"
+          >
+            <path d="M0 0L9 4.5L0 9z" className={classes.arrow} />
+          </marker>
+        </defs>
+        {edges.map(({ id, points, edge }) => (
+          <path
+            key={id}
+            d={path(points, 10)}
+            className={edge.open ? classes.edge : `${classes.edge} ${classes.closed}`}
+            markerEnd="url(#gate-arrow)"
+          />
+        ))}
+      </svg>
+      {edges.map(({ id, points, edge, pill }) => {
+        const end = points.at(-1);
+        if (!pill || !end) return null;
+        const freight = edge.freight;
+        const middle = end.x - 22 - pill.width / 2;
+        return (
+          <div
+            key={id}
+            className={classes.pill}
+            style={{ width: pill.width, transform: `translate(-50%, -50%) translate(${middle}px, ${end.y}px)` }}
+          >
+            <GatePill
+              edge={edge}
+              others={pill.others}
+              onWhy={freight === undefined ? undefined : () => dialog({ why: edge.to, with: freight })}
+            />
+          </div>
+        );
+      })}
+    </ViewportPortal>
+  );
+});
+
+function StageNodeView({ data, positionAbsoluteX: x, positionAbsoluteY: y, width, height }: NodeProps<StageNode>) {
+  const box = useBringIntoView(x, y, width, height);
+  return (
+    <div style={{ height: '100%' }} {...box}>
+      <StageCard stage={data.stage} verdict={data.verdict} />
+    </div>
+  );
+}
+
+function WarehouseNodeView({
+  data,
+  positionAbsoluteX: x,
+  positionAbsoluteY: y,
+  width,
+  height,
+}: NodeProps<WarehouseNode>) {
+  const box = useBringIntoView(x, y, width, height);
+  return (
+    <div style={{ height: '100%' }} {...box}>
+      <WarehouseCard warehouse={data.warehouse} />
+    </div>
+  );
+}
+
+/** Keyboard focus may land on a card outside the picture: then the picture moves. */
+function useBringIntoView(x: number, y: number, width = 0, height = 0) {
+  const flow = useReactFlow();
+  const ref = useRef<HTMLDivElement>(null);
+  const onFocusCapture = () => {
+    const card = ref.current?.getBoundingClientRect();
+    const frame = ref.current?.closest('.react-flow')?.getBoundingClientRect();
+    if (!card || !frame) return;
+    const inside =
+      card.left >= frame.left && card.right <= frame.right && card.top >= frame.top && card.bottom <= frame.bottom;
+    if (!inside) flow.setCenter(x + width / 2, y + height / 2, { zoom: flow.getZoom(), duration: 150 });
+  };
+  return { ref, onFocusCapture };
+}

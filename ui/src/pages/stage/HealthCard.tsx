@@ -1,0 +1,79 @@
+import type { Application, Stage } from '../../api/types';
+import { Card } from '../../components/Card';
+import { HealthIcon } from '../../components/HealthIcon';
+import { StatusIcon } from '../../components/StatusIcon';
+import { When } from '../../components/When';
+import classes from './StagePage.module.css';
+
+export interface HealthCardProps {
+  stage: Stage;
+}
+
+/** How the Stage is, why, and each object that is not well. */
+export function HealthCard({ stage }: HealthCardProps) {
+  const many = stage.destinations.length > 1;
+  return (
+    <Card title="Health" aside={stage.synced ? 'synced with Git' : 'not synced with Git'}>
+      <ul className={classes.rows}>
+        <li>
+          <HealthIcon health={stage.health} />
+          <span className={classes.grow}>
+            <span className={classes.strong}>{stage.health}</span>
+            {(stage.healthMessage || stage.healthReason) && (
+              <small>{stage.healthMessage || stage.healthReason || ''}</small>
+            )}
+          </span>
+        </li>
+        {stage.destinations.map((app) => (
+          <Destination key={app.name} app={app} isNamed={many} />
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+function Destination({ app, isNamed }: { app: Application; isNamed: boolean }) {
+  return (
+    <>
+      <li>
+        <StatusIcon status={app.drifting ? 'Drifted' : syncLooksLike[app.sync]} size={16} label={app.sync} />
+        <span className={classes.grow}>
+          <span className={classes.strong}>
+            {isNamed ? `${app.name}: ` : ''}
+            {app.sync}
+          </span>
+          <small>
+            {app.revision && (
+              <>
+                {app.branch ?? 'commit'} at <code title={app.revision}>{app.revision.slice(0, 7)}</code>
+              </>
+            )}
+            {app.syncMessage && ` ${app.syncMessage}`}
+          </small>
+        </span>
+        <span className={classes.right}>
+          {app.resources !== undefined && `${app.resources} objects`} <When at={app.syncedAt} suffix=" ago" />
+        </span>
+      </li>
+      {app.objects?.map((object) => (
+        <li key={`${app.name} ${object.group ?? ''}/${object.kind}/${object.namespace ?? ''}/${object.name}`}>
+          <HealthIcon health={object.health ?? 'Unknown'} />
+          <span className={classes.grow}>
+            <span className={classes.strong}>
+              {object.kind}/{object.name}
+            </span>
+            {(object.message || object.reason) && <small>{object.message || object.reason || ''}</small>}
+          </span>
+          <span className={classes.right}>{object.reason}</span>
+        </li>
+      ))}
+    </>
+  );
+}
+
+const syncLooksLike: Record<Application['sync'], string> = {
+  Synced: 'Healthy',
+  OutOfSync: 'Progressing',
+  Syncing: 'Progressing',
+  Unknown: 'Unknown',
+};

@@ -1,0 +1,196 @@
+import { Button } from '@mantine/core';
+import { IconArrowBackUp, IconHandStop, IconRocket, IconSnowflake } from '@tabler/icons-react';
+import { usePipeline, useResume, useStageDetail, useStagePermissions } from '../../api/queries';
+import type { Freeze, Pipeline, Stage } from '../../api/types';
+import { Card } from '../../components/Card';
+import { ErrorState } from '../../components/ErrorState';
+import { GateList } from '../../components/GateList';
+import { PageHeader } from '../../components/PageHeader';
+import { Skeleton } from '../../components/Skeleton';
+import { Status, statusClass } from '../../components/Status';
+import { useToast } from '../../components/toast';
+import { When } from '../../components/When';
+import { Dialogs } from '../../dialogs/Dialogs';
+import { Failure } from '../../dialogs/Note';
+import { personName, versionOf } from '../../lib/freight';
+import { useNow } from '../../lib/now';
+import { type DialogSearch, useDialog } from '../../lib/search';
+import { clock, instant } from '../../lib/time';
+import { AboutCard } from './AboutCard';
+import { DriftCard } from './DriftCard';
+import { HealthCard } from './HealthCard';
+import { PromotionsCard } from './PromotionsCard';
+import classes from './StagePage.module.css';
+
+export interface StagePageProps {
+  project: string;
+  stage: string;
+  search: DialogSearch;
+}
+
+/** One Stage: what is next and what stops it, how it is and why, what drifted, what was promoted. */
+export function StagePage({ project, stage: name, search }: StagePageProps) {
+  const query = usePipeline(project);
+  const stage = query.data?.stages.find((each) => each.name === name);
+  if (query.isError || (query.data && !stage)) {
+    return (
+      <>
+        <PageHeader title={name} project={project} underProject />
+        <div className={classes.content}>
+          <ErrorState
+            error={query.error ?? new Error(`There is no Stage ${name} in ${project}`)}
+            what={`The Stage ${name}`}
+            onRetry={() => query.refetch()}
+          />
+        </div>
+      </>
+    );
+  }
+  if (!query.data || !stage) {
+    return (
+      <>
+        <PageHeader title={name} project={project} underProject />
+        <section className={`${classes.content} ${classes.column}`} aria-busy="true" aria-label="Loading the stage">
+          <Skeleton height={180} />
+          <Skeleton height={240} />
+        </section>
+      </>
+    );
+  }
+  return <Loaded pipeline={query.data} stage={stage} search={search} />;
+}
+
+interface LoadedProps {
+  pipeline: Pipeline;
+  stage: Stage;
+  search: DialogSearch;
+}
+
+function Loaded({ pipeline, stage, search }: LoadedProps) {
+  const dialog = useDialog();
+  const detail = useStageDetail(pipeline.project, stage.name);
+  const next = stage.next;
+  const place = stage.destinations[0];
+  const actions = (
+    <>
+      <Button
+        leftSection={<IconArrowBackUp size={16} stroke={1.7} aria-hidden="true" />}
+        onClick={() => dialog({ rollback: stage.name })}
+      >
+        Roll back…
+      </Button>
+      <Button
+        variant="filled"
+        leftSection={<IconRocket size={16} stroke={1.7} aria-hidden="true" />}
+        onClick={() => dialog({ promote: stage.name, with: next?.freight.name })}
+      >
+        Promote…
+      </Button>
+    </>
+  );
+  return (
+    <>
+      <PageHeader title={stage.name} project={pipeline.project} underProject actions={actions}>
+        <div className={classes.hero} data-stage={stage.name} data-status={stage.status.word}>
+          {stage.freight && (
+            <>
+              <span className={classes.version}>{versionOf(stage.freight)}</span>
+              <span className={classes.muted}>{stage.freight.alias}</span>
+            </>
+          )}
+          <Status status={stage.status.word} pill />
+          <span className={classes.muted}>{stage.status.sentence}</span>
+          <span className={classes.facts}>
+            {stage.behind > 0 && <span>{stage.behind} behind</span>}
+            {stage.freight?.since && (
+              <span>
+                for <When at={stage.freight.since} />
+              </span>
+            )}
+            {place && (
+              <span>
+                {place.cluster} · {place.namespace}
+              </span>
+            )}
+          </span>
+        </div>
+      </PageHeader>
+      <div className={classes.content}>
+        {stage.freezes?.map((freeze) => (
+          <Stop key={freeze.name} freeze={freeze} stage={stage} />
+        ))}
+        <div className={classes.columns}>
+          <div className={classes.column}>
+            {next && (
+              <Card
+                title={
+                  <>
+                    Next: {versionOf(next.freight)} <span className={classes.muted}>{next.freight.alias}</span>
+                  </>
+                }
+                aside={
+                  <Button
+                    size="xs"
+                    variant="subtle"
+                    onClick={() => dialog({ why: stage.name, with: next.freight.name })}
+                  >
+                    All gates
+                  </Button>
+                }
+              >
+                {next.closed.length > 0 ? (
+                  <GateList gates={next.closed} label="Closed gates" />
+                ) : (
+                  <p className={classes.empty}>Every gate is open.</p>
+                )}
+              </Card>
+            )}
+            <HealthCard stage={stage} />
+            <DriftCard applications={stage.destinations} />
+          </div>
+          <div className={classes.column}>
+            <PromotionsCard
+              stage={stage}
+              promotions={detail.data?.promotions}
+              activity={pipeline.activity}
+              error={detail.error}
+              onRetry={() => detail.refetch()}
+            />
+            <AboutCard stage={stage} />
+          </div>
+        </div>
+      </div>
+      <Dialogs pipeline={pipeline} search={search} />
+    </>
+  );
+}
+
+/** A freeze or hold in force, and for a hold the way to end it. */
+function Stop({ freeze, stage }: { freeze: Freeze; stage: Stage }) {
+  const now = useNow();
+  const toast = useToast();
+  const resume = useResume(stage.project, stage.name);
+  const mayResume = useStagePermissions(stage.project, stage.name)?.hold ?? false;
+  const isHold = freeze.shownAs === 'hold';
+  const until = instant(freeze.until);
+  return (
+    <div className={`${classes.banner} ${statusClass(isHold ? 'Unknown' : 'Frozen')}`}>
+      {isHold ? <IconHandStop size={18} aria-hidden="true" /> : <IconSnowflake size={18} aria-hidden="true" />}
+      <div className={classes.bannerText}>
+        <strong>{isHold ? 'The automatic flow is held' : 'Frozen'}</strong> by {personName(freeze.by)}
+        {until && ` until ${clock(until, now)}`}: {freeze.reason}
+        {resume.isError && <Failure error={resume.error} />}
+      </div>
+      {isHold && mayResume && (
+        <Button
+          loading={resume.isPending}
+          onClick={() =>
+            resume.mutate(undefined, { onSuccess: () => toast(`The automatic flow into ${stage.name} goes on.`) })
+          }
+        >
+          Resume
+        </Button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,136 @@
+import type { QueryClient } from '@tanstack/react-query';
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  type ErrorComponentProps,
+  Outlet,
+  type RouterHistory,
+  redirect,
+} from '@tanstack/react-router';
+import { Problem } from './api/problem';
+import { sessionOptions } from './api/session';
+import { ErrorState } from './components/ErrorState';
+import { Shell } from './components/Shell';
+import { dialogSearch, pipelineSearch, projectsSearch } from './lib/search';
+import { LoginPage } from './pages/login/LoginPage';
+import { PipelinePage } from './pages/pipeline/PipelinePage';
+import { ProjectsPage } from './pages/projects/ProjectsPage';
+import { StagePage } from './pages/stage/StagePage';
+import { routes } from './paths';
+
+// The map of the dashboard: every page, its address, and what it reads from the address.
+
+interface Context {
+  client: QueryClient;
+}
+
+const root = createRootRouteWithContext<Context>()({
+  component: Outlet,
+  errorComponent: Broken,
+  notFoundComponent: NotFound,
+});
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: routes.login,
+  validateSearch: (raw: Record<string, unknown>): { next?: string } => ({
+    next: typeof raw.next === 'string' ? raw.next : undefined,
+  }),
+  component: function Login() {
+    return <LoginPage next={login.useSearch().next} />;
+  },
+});
+
+/** Everything behind the sign-in. */
+const inside = createRoute({
+  getParentRoute: () => root,
+  id: 'inside',
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.client.ensureQueryData(sessionOptions());
+    } catch (problem) {
+      if (problem instanceof Problem && problem.status === 401) {
+        throw redirect({ to: routes.login, search: { next: location.href === '/' ? undefined : location.href } });
+      }
+      throw problem;
+    }
+  },
+  component: function Inside() {
+    return (
+      <Shell>
+        <Outlet />
+      </Shell>
+    );
+  },
+});
+
+const start = createRoute({
+  getParentRoute: () => inside,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: routes.projects });
+  },
+});
+
+const projects = createRoute({
+  getParentRoute: () => inside,
+  path: routes.projects,
+  validateSearch: projectsSearch,
+  component: function Projects() {
+    return <ProjectsPage search={projects.useSearch()} />;
+  },
+});
+
+const pipeline = createRoute({
+  getParentRoute: () => inside,
+  path: routes.pipeline,
+  validateSearch: pipelineSearch,
+  component: function Pipeline() {
+    const { project } = pipeline.useParams();
+    return <PipelinePage key={project} project={project} search={pipeline.useSearch()} />;
+  },
+});
+
+const stage = createRoute({
+  getParentRoute: () => inside,
+  path: routes.stage,
+  validateSearch: dialogSearch,
+  component: function Stage() {
+    const { project, stage: name } = stage.useParams();
+    return <StagePage key={`${project}/${name}`} project={project} stage={name} search={stage.useSearch()} />;
+  },
+});
+
+const tree = root.addChildren([login, inside.addChildren([start, projects, pipeline, stage])]);
+
+function Broken({ error, reset }: ErrorComponentProps) {
+  return (
+    <main style={{ padding: 14 }}>
+      <ErrorState error={error} what="This page" onRetry={reset} />
+    </main>
+  );
+}
+
+function NotFound() {
+  return (
+    <main style={{ padding: 14 }}>
+      <ErrorState
+        error={new Problem({ status: 404, code: 'not-found', detail: 'there is no page at this address' })}
+        what="This page"
+        onRetry={() => window.location.assign(routes.projects)}
+      />
+    </main>
+  );
+}
+
+/** The router over these pages. `history` is given in tests only. */
+export function makeRouter(client: QueryClient, history?: RouterHistory) {
+  return createRouter({ routeTree: tree, context: { client }, history, defaultPendingMs: 1500 });
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof makeRouter>;
+  }
+}
