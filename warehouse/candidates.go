@@ -50,13 +50,23 @@ func (p *Policy) Select(resolved []Resolved) []v1alpha1.Image {
 	return out
 }
 
+// Reasons of a poll that succeeded and still needs attention.
+const (
+	// ReasonNoMatchingTag: no tag passes the filters of the subscription.
+	ReasonNoMatchingTag = "NoMatchingTag"
+	// ReasonTagPassedOver: the newest tag cannot be read, an older one is used.
+	ReasonTagPassedOver = "TagPassedOver"
+)
+
 // Poll is the result of asking for one subscription.
 type Poll struct {
 	At         metav1.Time
 	Requests   int // sent to the registry and its token service
 	Tags       int // the repository has, before any filter
 	Candidates []v1alpha1.Image
-	// Reason and Error are empty when the poll succeeded.
+	// IsFailed means that nothing was learned: the old candidates stay.
+	IsFailed bool
+	// Reason and Error say what failed, or what needs attention all the same.
 	Reason, Error string
 }
 
@@ -69,7 +79,7 @@ func (p *Policy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.Subs
 	s := old
 	s.RepoURL, s.LastPoll = p.repoURL, poll.At.DeepCopy()
 	s.Requests, s.Reason, s.Error = int32(poll.Requests), poll.Reason, poll.Error //nolint:gosec // thousands at most
-	if poll.Error != "" {
+	if poll.IsFailed {
 		s.Candidates = p.stillAccepted(old.Candidates)
 		return s
 	}

@@ -178,7 +178,7 @@ func TestOneFailingSubscriptionHidesNothing(t *testing.T) {
 	}
 	status := []v1alpha1.SubscriptionStatus{
 		good.Merge(old[0], warehouse.Poll{At: now, Requests: 1, Tags: 2, Candidates: []v1alpha1.Image{image("r.example/good", "1.1.0", 2), image("r.example/good", "1.0.0", 1)}}),
-		bad.Merge(old[1], warehouse.Poll{At: now, Requests: 2, Reason: "AccessDenied", Error: "denied"}),
+		bad.Merge(old[1], warehouse.Poll{At: now, Requests: 2, IsFailed: true, Reason: "AccessDenied", Error: "denied"}),
 	}
 	images, missing := warehouse.Newest(status)
 	if d := cmp.Diff([]v1alpha1.Image{image("r.example/good", "1.1.0", 2), image("r.example/bad", "5.0.0", 5)}, images); d != "" || missing != nil {
@@ -194,13 +194,18 @@ func TestOneFailingSubscriptionHidesNothing(t *testing.T) {
 		t.Errorf("the error stayed: %+v", cleared)
 	}
 
+	none := bad.Merge(old[1], warehouse.Poll{At: now, Tags: 3, Reason: warehouse.ReasonNoMatchingTag, Error: "none matches"})
+	if len(none.Candidates) != 0 || none.Error != "none matches" || !none.LastSuccess.Equal(&now) {
+		t.Errorf("an answer without a match is an answer: %+v", none)
+	}
+
 	// Old candidates serve only while the spec still accepts them.
 	narrower := compile(t, v1alpha1.ImageSubscription{RepoURL: "r.example/bad", Constraint: "<5.0.0"})
-	if s := narrower.Merge(old[1], warehouse.Poll{At: now, Error: "down"}); len(s.Candidates) != 0 {
+	if s := narrower.Merge(old[1], warehouse.Poll{At: now, IsFailed: true, Error: "down"}); len(s.Candidates) != 0 {
 		t.Errorf("kept what the new constraint refuses: %+v", s)
 	}
 	other := compile(t, v1alpha1.ImageSubscription{RepoURL: "r.example/other"})
-	if s := other.Merge(old[1], warehouse.Poll{At: now, Error: "down"}); len(s.Candidates) != 0 || s.LastSuccess != nil {
+	if s := other.Merge(old[1], warehouse.Poll{At: now, IsFailed: true, Error: "down"}); len(s.Candidates) != 0 || s.LastSuccess != nil {
 		t.Errorf("kept the candidates of another repository: %+v", s)
 	}
 	if images, missing := warehouse.Newest([]v1alpha1.SubscriptionStatus{status[0], {RepoURL: "r.example/none"}}); images != nil || !slices.Equal(missing, []string{"r.example/none"}) {

@@ -151,9 +151,6 @@ func (t *Transport) judge(req *http.Request) (isForeign bool, err error) {
 	if u.User != nil {
 		return false, fmt.Errorf("%w: user information in the URL of %q", ErrForbiddenURL, u.Host)
 	}
-	if u.Scheme == "http" && !t.policy.plainHTTPAllowed(u.Host) {
-		return false, fmt.Errorf("%w for %q", ErrPlainHTTP, u.Host)
-	}
 	hops := 0
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
 		hops++
@@ -170,6 +167,9 @@ func (t *Transport) judge(req *http.Request) (isForeign bool, err error) {
 			}
 			isForeign = true
 		}
+	}
+	if u.Scheme == "http" && !t.policy.plainHTTPAllowed(u.Host) {
+		return false, fmt.Errorf("%w for %q", ErrPlainHTTP, u.Host)
 	}
 	return isForeign, nil
 }
