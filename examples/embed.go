@@ -18,6 +18,7 @@ const (
 	GitURL = "https://git.example.com/guestbook.git"
 	// ImageRepo is the image repository.
 	ImageRepo = "registry.example.com/guestbook"
-	// Password of the credential Secrets.
+	// Username and Password of the credential Secrets.
+	Username = "waybill"
 	Password = "change-me"
 )
