@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,21 +27,27 @@ const (
 )
 
 func newAPI(server string, ca []byte, client pair) (*api, error) {
+	config, err := clientTLS(ca, client)
+	if err != nil {
+		return nil, fmt.Errorf("client of %s: %w", server, err)
+	}
+	return &api{server: server, client: &http.Client{
+		Timeout:   requestTimeout,
+		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true},
+	}}, nil
+}
+
+// clientTLS believes the servers of one authority only, and shows them the client's certificate.
+func clientTLS(ca []byte, client pair) (*tls.Config, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("certificate authority of %s: no certificate", server)
+		return nil, errors.New("certificate authority: no certificate")
 	}
 	cert, err := tls.X509KeyPair(client.cert, client.key)
 	if err != nil {
-		return nil, fmt.Errorf("client certificate for %s: %w", server, err)
+		return nil, fmt.Errorf("client certificate: %w", err)
 	}
-	return &api{server: server, client: &http.Client{
-		Timeout: requestTimeout,
-		Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2: true,
-		},
-	}}, nil
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // readAPI makes a client from a kubeconfig that this package wrote.

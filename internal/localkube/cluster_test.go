@@ -341,3 +341,103 @@ func TestACancelledStartLeavesNothing(t *testing.T) {
 		t.Errorf("left running: %v, %v", left, err)
 	}
 }
+
+func TestHousekeeping(t *testing.T) {
+	c := start(t, Options{Housekeeping: true})
+	create(t, c.admin, "/api/v1/namespaces", object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": "short"}})
+	create(t, c.admin, "/api/v1/namespaces/short/configmaps", configMap("inside", nil))
+	create(t, c.admin, "/api/v1/namespaces/default/configmaps", configMap("owner", nil))
+	var owner struct{ Metadata struct{ UID string } }
+	if err := c.admin.do(t.Context(), http.MethodGet, "/api/v1/namespaces/default/configmaps/owner", "", nil, &owner); err != nil {
+		t.Fatal(err)
+	}
+	owned := configMap("owned", nil)
+	owned["metadata"].(object)["ownerReferences"] = []object{{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.Metadata.UID}}
+	create(t, c.admin, "/api/v1/namespaces/default/configmaps", owned)
+
+	for _, path := range []string{"/api/v1/namespaces/short", "/api/v1/namespaces/default/configmaps/owner"} {
+		if err := c.admin.do(t.Context(), http.MethodDelete, path, "", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/api/v1/namespaces/short", "/api/v1/namespaces/default/configmaps/owned"} {
+		eventually(t, 30*time.Second, func() error {
+			err := c.admin.do(t.Context(), http.MethodGet, path, "", nil, nil)
+			var status *statusError
+			if errors.As(err, &status) && status.code == http.StatusNotFound {
+				return nil
+			}
+			return fmt.Errorf("%s is still there (%v)", path, err)
+		})
+	}
+	// People are given the aggregated role "admin" in their namespaces; its rules are put together by a controller.
+	eventually(t, 30*time.Second, func() error {
+		var role struct{ Rules []any }
+		if err := c.admin.do(t.Context(), http.MethodGet, "/apis/rbac.authorization.k8s.io/v1/clusterroles/admin", "", nil, &role); err != nil {
+			return err
+		}
+		if len(role.Rules) == 0 {
+			return errors.New("ClusterRole admin has no rules")
+		}
+		return nil
+	})
+}
+
+func TestARememberedPortThatIsTakenIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	if err := makeDirs(dir); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	if err := rememberPorts(dir, Ports{API: portOf(taken), Etcd: portOf(taken)}); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, Options{DataDir: dir})
+	if ports := c.Ports(); ports.API == portOf(taken) || ports.Etcd == portOf(taken) || ports.API == ports.Etcd {
+		t.Errorf("ports %v, of which %d was taken", ports, portOf(taken))
+	}
+	now, err := rememberedPorts(dir)
+	if err != nil || now != c.Ports() {
+		t.Errorf("remembered %v, %v; in use %v", now, err, c.Ports())
+	}
+}
+
+// A port may be taken between its choice and its use. Here it always is, and the answer must be a new choice.
+func TestALostPortIsChosenAgain(t *testing.T) {
+	taken, err := listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{Binary: binary(t), DataDir: t.TempDir()}
+	if err := opts.complete(); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeDirs(opts.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	free, err := choosePorts(Ports{}, Ports{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{opts: opts, ports: Ports{API: free.API, Etcd: portOf(taken)}, spawner: newSpawner()}
+	err = c.start(t.Context())
+	var failed *ProcessError
+	if !errors.As(err, &failed) || failed.Process != "etcd" {
+		t.Errorf("start on a taken port: %v, want etcd's error", err)
+	}
+	t.Log(err)
+	if !c.lostPort() {
+		t.Error("not seen as a lost port")
+	}
+	if err := c.Kill(); err != nil {
+		t.Error(err)
+	}
+	taken.Close()
+	if c.lostPort() {
+		t.Error("seen as a lost port although it is free")
+	}
+}

@@ -23,6 +23,8 @@ func (c *Cluster) etcdFlags() []string {
 		"--cert-file=" + c.pki("etcd.crt"), "--peer-cert-file=" + c.pki("etcd.crt"),
 		"--key-file=" + c.pki("etcd.key"), "--peer-key-file=" + c.pki("etcd.key"),
 		"--log-level=warn",
+		// A single member still waits for an election before it serves; by default that is up to a second.
+		"--heartbeat-interval=50", "--election-timeout=250",
 		"--snapshot-count=1000", // the raft log is kept in memory between snapshots; one member needs little of it
 		"--quota-backend-bytes=2147483648",
 	}

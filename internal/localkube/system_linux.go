@@ -37,7 +37,8 @@ func birth(pid int) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("look at process %d: /proc/%d/stat has %d fields", pid, pid, len(fields)+2)
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
+	// A dead first thread is not yet a dead process: until the last one ended, ports are still taken.
+	if state, threads := fields[0], fields[17]; state == "X" || state == "Z" && (threads == "0" || threads == "1") {
 		return "", nil
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
