@@ -298,7 +298,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		{"a directory", Options{Binary: t.TempDir()}, []string{"not a file"}},
 		{"another program", Options{Binary: notKube}, []string{"exit status 3", "what is "}},
 		{"port in use", Options{Binary: kube, Ports: Ports{API: portOf(taken)}}, []string{fmt.Sprintf("port %d for kube-apiserver is taken", portOf(taken))}},
-		{"no time", Options{Binary: kube, ReadyTimeout: time.Millisecond}, []string{"kube-apiserver", "not ready", "deadline"}},
+		{"no time", Options{Binary: kube, ReadyTimeout: time.Millisecond}, []string{"etcd: not ready", "deadline exceeded"}},
 		{"broken authority", Options{Binary: kube, DataDir: badPKI}, []string{"ca.crt", "remove it"}},
 		{"too many nodes", Options{Binary: kube, Nodes: 101}, []string{"101 nodes", "1 to 100"}},
 	} {
