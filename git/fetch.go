@@ -222,23 +222,8 @@ func (m *Mirror) fetchWants(ctx context.Context, w *wire, adv *packp.AdvRefs, ba
 		return err
 	}
 	defer func() { _ = pack.Close() }()
-	switch err := m.store.ingest(ctx, pack); {
-	case errors.Is(err, errBadPack):
-		return w.broken(ctx, nil, err)
-	case errors.Is(err, ErrTooLarge):
-		var e *Error
-		if errors.As(err, &e) {
-			return e
-		}
-		return fmt.Errorf("%s: %w", w.op, err)
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		var e *Error
-		if errors.As(err, &e) {
-			return e
-		}
-		return w.unreachable(ctx, err)
-	case err != nil:
-		return err
+	if err := m.store.ingest(ctx, pack); err != nil {
+		return w.ingestError(ctx, err)
 	}
 	return m.store.read(func(r *reader) error {
 		for _, h := range wants {
@@ -248,6 +233,22 @@ func (m *Mirror) fetchWants(ctx context.Context, w *wire, adv *packp.AdvRefs, ba
 		}
 		return nil
 	})
+}
+
+// ingestError names the operation in an error that has no name yet. Those of
+// the remote were classified while the pack was read.
+func (w *wire) ingestError(ctx context.Context, err error) error {
+	var classified *Error
+	switch {
+	case errors.As(err, &classified):
+		return classified
+	case errors.Is(err, errBadPack):
+		return w.broken(ctx, nil, err)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return w.unreachable(ctx, err)
+	default:
+		return fmt.Errorf("%s: %w", w.op, err)
+	}
 }
 
 func toPlumbing(hashes []Hash) []plumbing.Hash {
