@@ -8,9 +8,10 @@ import classes from './LivePill.module.css';
 export function LivePill() {
   const { phase, heardAt } = useLiveState();
   const now = useNow();
-  if (phase === 'idle' || phase === 'connecting') {
+  if (phase === 'idle') return null;
+  if (phase === 'connecting') {
     return (
-      <output className={classes.pill} data-live={phase}>
+      <output className={classes.pill} data-live="connecting">
         Connecting
       </output>
     );

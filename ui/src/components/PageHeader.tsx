@@ -11,6 +11,7 @@ export interface PageHeaderProps {
   project?: string;
   /** Draws the project as a step of its own before the title. */
   underProject?: boolean;
+  /** Buttons at the right; on a phone a row of their own below. */
   actions?: ReactNode;
   children?: ReactNode;
 }

@@ -14,6 +14,7 @@ import { When } from '../components/When';
 import { fullName, shortRepo, versionOf } from '../lib/freight';
 import { useDialog } from '../lib/search';
 import { useLiveState } from '../live/live';
+import { Choices } from './Choices';
 import { ImageTable } from './ImageTable';
 import { Failure, Note } from './Note';
 import { Sheet } from './Sheet';
@@ -107,14 +108,12 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
                 ))}
             </select>
           </div>
-          <fieldset className={`${classes.choices} ${classes.field}`}>
-            <legend className={classes.label}>Version</legend>
+          <Choices legend="Version" count={choices.length} isChosen={chosen !== undefined}>
             {choices.map((each) => (
               <label className={classes.choice} key={each.name} data-version={versionOf(each)}>
                 <input
                   type="radio"
                   name="freight"
-                  data-autofocus={each.name === freight || undefined}
                   checked={each.name === freight}
                   onChange={() => dialog({ promote: stage.name, with: each.name })}
                 />
@@ -130,7 +129,7 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
               </label>
             ))}
             {choices.length === 0 && <p className={classes.muted}>There is no Freight this Stage may take yet.</p>}
-          </fieldset>
+          </Choices>
         </>
       }
       right={

@@ -15,6 +15,7 @@ import { useNow } from '../lib/now';
 import { useDialog } from '../lib/search';
 import { clock, instant, span } from '../lib/time';
 import { useLiveState } from '../live/live';
+import { Choices } from './Choices';
 import { ImageTable } from './ImageTable';
 import { Failure, Note } from './Note';
 import { Sheet } from './Sheet';
@@ -76,14 +77,12 @@ export function RollbackDialog({ pipeline, stage, to }: RollbackDialogProps) {
       }
       onClose={() => dialog()}
       left={
-        <fieldset className={classes.choices}>
-          <legend className={classes.label}>Go back to</legend>
+        <Choices legend="Go back to" count={data?.targets.length ?? 0} isChosen={target !== undefined}>
           {data?.targets.map((each) => (
             <label className={classes.choice} key={each.freight.name} data-version={versionOf(each.freight)}>
               <input
                 type="radio"
                 name="target"
-                data-autofocus={each.freight.name === target?.name || undefined}
                 checked={each.freight.name === target?.name}
                 onChange={() => dialog({ rollback: stage.name, with: each.freight.name })}
               />
@@ -91,7 +90,7 @@ export function RollbackDialog({ pipeline, stage, to }: RollbackDialogProps) {
             </label>
           ))}
           {data?.targets.length === 0 && <p className={classes.muted}>Nothing else ran here yet.</p>}
-        </fieldset>
+        </Choices>
       }
       right={
         preview.isError ? (
@@ -177,11 +176,7 @@ function Target({ target }: { target: RollbackTarget }) {
           {until && `, for ${span((until.getTime() - from.getTime()) / 1000)}`}
         </span>
       )}
-      {target.lastGood && (
-        <div>
-          <strong>Last good version</strong>
-        </div>
-      )}
+      {target.lastGood && <div className={classes.last}>Last good version</div>}
       {target.rejected && <div className={classes.bad}>Rejected: {target.rejected}</div>}
     </span>
   );

@@ -33,7 +33,9 @@ export function Sheet({ title, badge, aside, left, right, foot, onClose }: Sheet
       <Drawer.Content>
         <div className={classes.sheet}>
           <div className={classes.head}>
-            <Drawer.Title className={classes.title}>{title}</Drawer.Title>
+            <Drawer.Title className={classes.title} tabIndex={-1} data-autofocus>
+              {title}
+            </Drawer.Title>
             {badge}
             <span className={classes.aside}>{aside}</span>
             <CloseButton aria-label="Close" onClick={onClose} />

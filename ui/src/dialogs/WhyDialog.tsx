@@ -39,7 +39,11 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
     <Modal
       opened
       onClose={() => dialog()}
-      title={<span className={classes.title}>{heading(state, version, stage.name)}</span>}
+      title={
+        <span className={classes.title} tabIndex={-1} data-autofocus>
+          {heading(state, version, stage.name)}
+        </span>
+      }
       closeButtonProps={{ 'aria-label': 'Close' }}
       size={560}
       fullScreen={isPhone}

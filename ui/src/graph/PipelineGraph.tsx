@@ -10,7 +10,7 @@ import { useDialog } from '../lib/search';
 import { StageCard } from '../pages/pipeline/StageCard';
 import { WarehouseCard } from '../pages/pipeline/WarehouseCard';
 import { type Layout, layout, type Point, path } from './layout';
-import { graphModel } from './model';
+import { type GraphModel, graphModel } from './model';
 import classes from './PipelineGraph.module.css';
 
 export interface PipelineGraphProps {
@@ -24,8 +24,12 @@ type WarehouseNode = Node<{ warehouse: Warehouse }, 'warehouse'>;
 
 const margin = 24;
 const rowGap = 16;
-const leastGap = 150;
-const mostGap = 280;
+const leastGap = 100;
+const mostGap = 230;
+const mostShare = 130; // a wide page spreads the columns, but not without end
+const letterWidth = 6.3; // of the pill's font, on average
+const pillPadding = 42; // icon, gaps and the pill's own padding
+const pillMargin = 40; // for the turn on the left and the arrow on the right
 const smallestZoom = 0.55;
 
 /** The pipeline as a graph from left to right. The list beside it says the same without a mouse. */
@@ -46,8 +50,9 @@ function Graph({ pipeline, verdicts }: PipelineGraphProps) {
 
   const { nodes, edges, size } = useMemo(() => {
     const model = graphModel({ stages, warehouses, edges: pipelineEdges });
-    const column = columnGap(layout(model.boxes, { column: 0, row: rowGap }), width);
-    const placed = layout(model.boxes, { column, row: rowGap });
+    const tight = layout(model.boxes, { column: 0, row: rowGap });
+    const gaps = columnGaps(tight, model.guards, width);
+    const placed = layout(model.boxes, { column: gaps, row: rowGap });
     const nodes: (StageNode | WarehouseNode)[] = model.boxes.map((box) => {
       const shared = {
         id: box.id,
@@ -67,7 +72,8 @@ function Graph({ pipeline, verdicts }: PipelineGraphProps) {
       const edge = model.edges.get(id);
       if (!edge) return [];
       const guard = model.guards.get(to);
-      const pill = guard?.edge === edge ? { others: guard.others, width: column - 62 } : undefined;
+      const room = (gaps[(placed.ranks.get(to) ?? 1) - 1] ?? leastGap) - pillMargin;
+      const pill = guard?.edge === edge ? { others: guard.others, width: room } : undefined;
       return [{ id, points, edge, pill }];
     });
     return { nodes, edges, size: { width: placed.width, height: placed.height } };
@@ -128,11 +134,20 @@ function Graph({ pipeline, verdicts }: PipelineGraphProps) {
   );
 }
 
-/** The gap between columns: it takes the room that is left, within reason. */
-function columnGap(tight: Layout, room: number): number {
-  if (tight.columns < 2) return leastGap;
-  const share = (room - 2 * margin - tight.width) / (tight.columns - 1);
-  return Math.round(Math.min(mostGap, Math.max(leastGap, share)));
+/**
+ * The gaps between columns: each has room for the longest pill in it, and what is left of the page's width is
+ * shared out.
+ */
+function columnGaps(tight: Layout, guards: GraphModel['guards'], room: number): number[] {
+  const gaps = Array.from({ length: Math.max(0, tight.columns - 1) }, () => leastGap);
+  for (const [id, { edge }] of guards) {
+    const before = (tight.ranks.get(id) ?? 1) - 1;
+    const wanted = Math.min(mostGap, edge.label.length * letterWidth + pillPadding + pillMargin);
+    gaps[before] = Math.max(gaps[before] ?? leastGap, Math.round(wanted));
+  }
+  const rest = room - 2 * margin - tight.width - gaps.reduce((sum, gap) => sum + gap, 0);
+  const share = Math.floor(rest / Math.max(1, gaps.length));
+  return share > 0 ? gaps.map((gap) => gap + Math.min(share, mostShare)) : gaps;
 }
 
 interface DrawnEdge {
@@ -175,7 +190,7 @@ const Edges = memo(function Edges({ edges }: { edges: DrawnEdge[] }) {
         const end = points.at(-1);
         if (!pill || !end) return null;
         const freight = edge.freight;
-        const middle = end.x - 22 - pill.width / 2;
+        const middle = end.x - 14 - pill.width / 2;
         return (
           <div
             key={id}

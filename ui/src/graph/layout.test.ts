@@ -26,6 +26,14 @@ describe('layout', () => {
     expect({ columns, width, height }).toEqual({ columns: 4, width: 1100, height: 100 });
   });
 
+  it('takes a gap of its own before each column', () => {
+    const chain = [box('w'), box('a', 'w'), box('b', 'a')];
+    const { boxes, ranks, width } = layout(chain, { column: [10, 30], row: 0 });
+    expect([...boxes.values()].map(({ x }) => x)).toEqual([0, 210, 440]);
+    expect([...ranks.values()]).toEqual([0, 1, 2]);
+    expect(width).toBe(640);
+  });
+
   it('stacks a fan in declared order, centred on its source', () => {
     const fan = [box('uat'), box('prod-eu', 'uat'), box('prod-us', 'uat'), box('prod-apac', 'uat')];
     expect(at(fan, 'prod-eu')).toEqual({ x: 300, y: 0 });
@@ -105,7 +113,14 @@ describe('layout', () => {
   });
 
   it('draws nothing for nothing', () => {
-    expect(layout([], spacing)).toEqual({ boxes: new Map(), edges: [], columns: 0, width: 0, height: 0 });
+    expect(layout([], spacing)).toEqual({
+      boxes: new Map(),
+      ranks: new Map(),
+      edges: [],
+      columns: 0,
+      width: 0,
+      height: 0,
+    });
   });
 
   it('places 600 stages well within one frame budget of a page load', () => {

@@ -22,6 +22,8 @@ export interface PlacedEdge {
 export interface Layout {
   /** Top left corner of each box. */
   boxes: Map<string, Point>;
+  /** Column of each box, from 0. */
+  ranks: Map<string, number>;
   edges: PlacedEdge[];
   columns: number;
   width: number;
@@ -29,8 +31,8 @@ export interface Layout {
 }
 
 export interface Spacing {
-  /** Between columns; the gate pills sit in it. */
-  column: number;
+  /** Between columns; the gate pills sit in it. A list gives the gap before the second column, the third, ... */
+  column: number | number[];
   /** Between boxes of one column. */
   row: number;
 }
@@ -47,7 +49,7 @@ interface Item {
 }
 
 const bendHeight = 20;
-const turn = 28; // from a box's right edge to where its edges turn
+const turn = 20; // from a box's right edge to where its edges turn
 const sweeps = 4;
 
 /**
@@ -110,9 +112,10 @@ export function layout(boxes: Box[], spacing: Spacing): Layout {
   const lefts: number[] = [];
   let x = 0;
   const widths = columns.map((items) => Math.max(0, ...items.map((item) => item.box?.width ?? 0)));
-  for (const width of widths) {
+  for (const [i, width] of widths.entries()) {
+    if (i > 0) x += typeof spacing.column === 'number' ? spacing.column : (spacing.column[i - 1] ?? 0);
     lefts.push(x);
-    x += width + spacing.column;
+    x += width;
   }
 
   const all = columns.flat();
@@ -136,9 +139,10 @@ export function layout(boxes: Box[], spacing: Spacing): Layout {
   }
   return {
     boxes: placed,
+    ranks,
     edges,
     columns: columns.length,
-    width: Math.max(0, x - spacing.column),
+    width: x,
     height: all.length > 0 ? bottom - top : 0,
   };
 }

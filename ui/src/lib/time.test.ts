@@ -28,7 +28,9 @@ describe('span', () => {
     [59, '59s'],
     [245, '4m 05s'],
     [7800, '2h 10m'],
+    [3600, '1h'],
     [100 * 3600, '4d 4h'],
+    [7 * 86400, '7d'],
   ])('%s seconds are %s', (seconds, want) => {
     expect(span(seconds)).toBe(want);
   });

@@ -12,13 +12,17 @@ export function ago(then: Date, now: Date): string {
   return `${Math.floor(seconds / day)}d`;
 }
 
-/** A length of time in at most two units: "3s", "4m 05s", "2h 10m", "3d 4h". */
+/** A length of time in at most two units: "3s", "4m 05s", "2h 10m", "3d 4h", "7d". */
 export function span(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));
   if (s < minute) return `${s}s`;
   if (s < hour) return `${Math.floor(s / minute)}m ${String(s % minute).padStart(2, '0')}s`;
-  if (s < day) return `${Math.floor(s / hour)}h ${String(Math.floor((s % hour) / minute)).padStart(2, '0')}m`;
-  return `${Math.floor(s / day)}d ${Math.floor((s % day) / hour)}h`;
+  if (s < day) return two(Math.floor(s / hour), 'h', String(Math.floor((s % hour) / minute)).padStart(2, '0'), 'm');
+  return two(Math.floor(s / day), 'd', String(Math.floor((s % day) / hour)), 'h');
+}
+
+function two(large: number, largeUnit: string, small: string, smallUnit: string): string {
+  return Number(small) === 0 ? `${large}${largeUnit}` : `${large}${largeUnit} ${small}${smallUnit}`;
 }
 
 /** Date and time in the reader's zone, for titles: "20 Nov 2026, 12:04:41". */

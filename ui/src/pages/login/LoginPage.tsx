@@ -38,7 +38,7 @@ export function LoginPage({ next }: LoginPageProps) {
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (username && password) enter.mutate();
+    enter.mutate();
   };
 
   return (
@@ -59,6 +59,8 @@ export function LoginPage({ next }: LoginPageProps) {
             autoCapitalize="none"
             spellCheck={false}
             maxLength={128}
+            required
+            withAsterisk={false}
             value={username}
             onChange={(event) => setUsername(event.currentTarget.value)}
           />
@@ -67,17 +69,13 @@ export function LoginPage({ next }: LoginPageProps) {
             name="password"
             autoComplete="current-password"
             maxLength={1024}
+            required
+            withAsterisk={false}
             value={password}
             onChange={(event) => setPassword(event.currentTarget.value)}
             visibilityToggleButtonProps={{ 'aria-label': 'Show password' }}
           />
-          <Button
-            data-size="md"
-            type="submit"
-            variant="filled"
-            loading={enter.isPending}
-            disabled={!username || !password}
-          >
+          <Button data-size="md" type="submit" variant="filled" loading={enter.isPending}>
             Sign in
           </Button>
           <p className={classes.terminal}>

@@ -40,7 +40,7 @@ export function StageCard({ stage, verdict }: StageCardProps) {
       data-version={freight ? versionOf(freight) : ''}
     >
       <div className={classes.body}>
-        <div className={classes.line}>
+        <div className={`${classes.line} ${classes.middle}`}>
           <Link
             to={routes.stage}
             params={{ project: stage.project, stage: stage.name }}

@@ -25,7 +25,7 @@ export function StageFoot({ stage, verdict }: StageFootProps) {
         next.closed.length > 0 ? (
           <Reason gates={next.closed} stage={stage.name} freight={next.freight.name} />
         ) : (
-          <span className={classes.footText}>{versionOf(next.freight)} is ready</span>
+          <span className={classes.footText}>{versionOf(next.freight)} ready</span>
         )
       ) : (
         <span className={classes.footText}>{stage.freight ? 'up to date' : 'waiting for Freight'}</span>

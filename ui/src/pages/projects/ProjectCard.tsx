@@ -33,7 +33,7 @@ export function ProjectCard({ project }: ProjectCardProps) {
       <div className={classes.flow}>
         {columns(project.stages).map((cells, i) => (
           <Fragment key={cells[0]?.key}>
-            {i > 0 && <IconChevronRight size={13} className={classes.arrow} aria-hidden="true" />}
+            {i > 0 && <IconChevronRight size={12} className={classes.arrow} aria-hidden="true" />}
             <div className={classes.rank} style={{ flexGrow: cells.length }}>
               {cells.map((cell) => (
                 <div className={classes.cell} key={cell.key}>
@@ -42,7 +42,7 @@ export function ProjectCard({ project }: ProjectCardProps) {
                   </span>
                   <span className={classes.version}>
                     <span title={cell.version}>{cell.version}</span>
-                    <StatusIcon status={cell.status} size={14} label={cell.status} />
+                    <StatusIcon status={cell.status} size={13} label={cell.status} />
                   </span>
                 </div>
               ))}

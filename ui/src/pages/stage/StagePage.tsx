@@ -14,6 +14,7 @@ import { Dialogs } from '../../dialogs/Dialogs';
 import { Failure } from '../../dialogs/Note';
 import { personName, versionOf } from '../../lib/freight';
 import { useNow } from '../../lib/now';
+import { usePhone } from '../../lib/phone';
 import { type DialogSearch, useDialog } from '../../lib/search';
 import { clock, instant } from '../../lib/time';
 import { AboutCard } from './AboutCard';
@@ -71,6 +72,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
   const detail = useStageDetail(pipeline.project, stage.name);
   const next = stage.next;
   const place = stage.destinations[0];
+  const isPhone = usePhone();
   const actions = (
     <>
       <Button
@@ -90,7 +92,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
   );
   return (
     <>
-      <PageHeader title={stage.name} project={pipeline.project} underProject actions={actions}>
+      <PageHeader title={stage.name} project={pipeline.project} underProject actions={isPhone ? undefined : actions}>
         <div className={classes.hero} data-stage={stage.name} data-status={stage.status.word}>
           {stage.freight && (
             <>
@@ -114,6 +116,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
             )}
           </span>
         </div>
+        {isPhone && <div className={classes.phoneActions}>{actions}</div>}
       </PageHeader>
       <div className={classes.content}>
         {stage.freezes?.map((freeze) => (
