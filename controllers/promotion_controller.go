@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/failpoint"
@@ -67,6 +68,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
+		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)
 	if err != nil {
@@ -444,6 +446,11 @@ func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []c
 		stage = ""
 	}
 	return r.unsettled(ctx, o.GetNamespace(), stage, "")
+}
+
+// everyUnsettled wakes all Promotions that have not come to rest.
+func (r *PromotionReconciler) everyUnsettled(ctx context.Context, _ client.Object) []ctrl.Request {
+	return r.unsettled(ctx, metav1.NamespaceAll, "", "")
 }
 
 func (r *PromotionReconciler) unsettled(ctx context.Context, namespace, stage, except string) []ctrl.Request {

@@ -5,13 +5,16 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion"
@@ -36,6 +39,8 @@ type PolicyWatch interface {
 	// Missing returns the names of policies and bindings that are absent or
 	// were changed, sorted; nil when all are in force.
 	Missing() []string
+	// Restored returns a channel that gets an event when all are in force again.
+	Restored() <-chan event.GenericEvent
 }
 
 // StageReconciler keeps a Stage's Applications, its record of Freight, and
@@ -58,6 +63,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Freight{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreight)).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
+		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)
 	if err != nil {
@@ -218,3 +224,7 @@ func (r *StageReconciler) stagesThat(ctx context.Context, namespace string, matc
 	return out
 }
 
+// everyStage wakes all Stages.
+func (r *StageReconciler) everyStage(ctx context.Context, _ client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, metav1.NamespaceAll, func(*v1alpha1.Stage) bool { return true })
+}

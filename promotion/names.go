@@ -29,7 +29,8 @@ func Seq(name string) int64 {
 	if len(parts) < 3 {
 		return 0
 	}
-	n, err := strconv.ParseInt(parts[len(parts)-2], 10, 64)
+	// A Stage's name has no dot, so the number is always the second part.
+	n, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil || n < 0 {
 		return 0
 	}

@@ -10,6 +10,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=wbpromo,categories=waybill
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.startsWith(self.spec.stage + '.') && self.metadata.name.matches('^[a-z0-9-]+\\.[0-9]{1,12}\\.[a-z0-9]{1,40}$')",message="a Promotion is named <stage>.<number>.<freight>, with a number higher than any before; waybill promote does that"
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.stage`
 // +kubebuilder:printcolumn:name="Freight",type=string,JSONPath=`.spec.freight`
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`

@@ -1,0 +1,54 @@
+// Command waybilld is the Waybill server: API, dashboard, controllers and
+// reconciler in one process.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "waybilld: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}
+
+// version is set by the linker.
+var version = "dev"
+
+func command() *cobra.Command {
+	var o serveOptions
+	root := &cobra.Command{
+		Use:   "waybilld",
+		Short: "The Waybill server: API, dashboard, controllers and reconciler",
+		Long: `waybilld watches registries and Git, promotes Freight through Stages, keeps
+clusters equal to their branches, and serves the API and the dashboard.
+
+Without --kubeconfig it uses the account of the Pod it runs in.`,
+		Example: `  waybilld --kubeconfig ~/.kube/config --listen 127.0.0.1:8080 --data /var/lib/waybill
+  waybilld install --kubeconfig admin.kubeconfig`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o) },
+	}
+	o.bind(root.Flags())
+	root.AddCommand(installCommand(), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
+	}
+}

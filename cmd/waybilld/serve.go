@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/controllers"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
+	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/warehouse/registry"
+)
+
+// serveOptions are the flags of waybilld.
+type serveOptions struct {
+	kubeconfig      string
+	listen          string
+	metricsListen   string
+	data            string
+	systemNamespace string
+	tlsCert, tlsKey string
+	allowHTTP       bool
+	allowLoopback   bool
+	leaderElect     bool
+	gitPoll         time.Duration
+	verbose         bool
+}
+
+func (o *serveOptions) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of Waybill's own cluster (default: the Pod's account)")
+	f.StringVar(&o.listen, "listen", ":8080", "address of API and dashboard")
+	f.StringVar(&o.metricsListen, "metrics-listen", "", "address of /metrics, without authentication (default: off)")
+	f.StringVar(&o.data, "data", "/var/lib/waybill", "folder for Git mirrors and caches; everything in it can be rebuilt")
+	f.StringVar(&o.systemNamespace, "system-namespace", "waybill-system", "Waybill's own Namespace")
+	f.StringVar(&o.tlsCert, "tls-cert-file", "", "certificate to serve https with")
+	f.StringVar(&o.tlsKey, "tls-key-file", "", "its key")
+	f.BoolVar(&o.allowHTTP, "allow-http", false, "speak plain http to Git servers and registries (credentials travel in the clear)")
+	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
+	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
+	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
+}
+
+// restConfig returns the client configuration of Waybill's own cluster. The
+// API server's priority and fairness limits the rate, not the client.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
+	}
+	config.QPS, config.UserAgent = -1, "waybilld/"+version
+	return config, nil
+}
+
+// scheme returns the kinds the server reads and writes as Go types.
+func scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme} {
+		if err := add(s); err != nil {
+			return nil, fmt.Errorf("register kinds: %w", err)
+		}
+	}
+	metav1.AddMetaToScheme(s) //nolint:errcheck // cannot fail for its own types
+	return s, nil
+}
+
+// serve runs until ctx ends.
+func serve(ctx context.Context, o serveOptions) error {
+	logger := newLogger(o.verbose)
+	git.UninstallUnsafeTransports()
+	points, err := failpoint.Parse(os.Getenv(failpoint.Env), knownFailpoints())
+	if err != nil {
+		return err //nolint:wrapcheck // names the variable already
+	}
+	if names := points.Names(); len(names) > 0 {
+		logger.Warn("failpoints are enabled: this server can be made to fail", "names", names)
+	}
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return err
+	}
+	parts, err := newParts(ctx, mgr, config, o, points)
+	if err != nil {
+		return err
+	}
+	defer parts.close(logger)
+	if err := parts.setUp(ctx, mgr, o, points); err != nil {
+		return err
+	}
+	api, err := newAPI(mgr, config, o, parts, logger)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return mgr.Start(ctx) })
+	group.Go(func() error { return api.run(ctx, mgr) })
+	return group.Wait() //nolint:wrapcheck // each part names itself
+}
+
+func newLogger(verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	h := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})
+	logger := slog.New(h)
+	log.SetLogger(logr.FromSlogHandler(h))
+	klog.SetSlogLogger(logger)
+	return logger
+}
+
+func knownFailpoints() []string {
+	var all []string
+	all = append(all, engine.Failpoints()...)
+	all = append(all, git.Failpoints()...)
+	all = append(all, controllers.ApplicationFailpoints()...)
+	return append(all, controllers.FailAfterResult)
+}
+
+func newManager(config *rest.Config, o serveOptions) (manager.Manager, error) {
+	s, err := scheme()
+	if err != nil {
+		return nil, err
+	}
+	credential, err := labels.NewRequirement(credentials.TypeLabel, selection.Exists, nil)
+	if err != nil {
+		return nil, fmt.Errorf("select credentials: %w", err)
+	}
+	metricsAddress := o.metricsListen
+	if metricsAddress == "" {
+		metricsAddress = "0"
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: s,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			// Only credentials are ever held in memory.
+			&corev1.Secret{}: {Label: labels.NewSelector().Add(*credential)},
+		}},
+		Metrics:                       server.Options{BindAddress: metricsAddress},
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "waybill.dev",
+		LeaderElectionNamespace:       o.systemNamespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to Waybill's cluster: %w", err)
+	}
+	return mgr, nil
+}
+
+// parts are what controllers and API share.
+type parts struct {
+	mirrors      *git.Mirrors
+	registry     *registry.Client
+	clusters     *cluster.Registry
+	store        *secretstore.Store
+	repositories *secretstore.Repositories
+	policies     *controllers.PolicyReconciler
+}
+
+func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
+	own, err := ownAddress(ctx, config, o)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := outbound.New(outbound.Policy{AllowLoopback: o.allowLoopback, AllowPlainHTTP: o.allowHTTP, DenyAddrs: own})
+	if err != nil {
+		return nil, fmt.Errorf("outbound transport: %w", err)
+	}
+	p := &parts{}
+	p.mirrors, err = git.NewMirrors(git.Options{
+		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
+		TransportWithCA: withCA(transport),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open Git mirrors: %w", err)
+	}
+	p.registry, err = registry.New(registry.Options{
+		Transport: transport, Now: time.Now, CacheDir: filepath.Join(o.data, "registry"), AllowLoopbackHTTP: o.allowLoopback,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open registry cache: %w", err), p.mirrors.Close())
+	}
+	inCluster, err := cluster.Connect(v1alpha1.InCluster, config, clock.RealClock{})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the destination cluster: %w", err)
+	}
+	p.clusters = cluster.NewRegistry(inCluster)
+	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace}
+	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
+	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the policies already
+	}
+	return p, nil
+}
+
+func (p *parts) close(logger *slog.Logger) {
+	if err := errors.Join(p.mirrors.Close(), p.registry.Close()); err != nil {
+		logger.Error("close caches", "error", err)
+	}
+}
+
+// ownAddress is where the cluster's API server answers: nothing that a Project
+// names may make us connect there.
+func ownAddress(ctx context.Context, config *rest.Config, o serveOptions) ([]netip.AddrPort, error) {
+	u, err := url.Parse(config.Host)
+	if err != nil {
+		return nil, fmt.Errorf("address of the API server: %w", err)
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil {
+		port = 443
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return nil, fmt.Errorf("look up the API server: %w", err)
+	}
+	var out []netip.AddrPort
+	for _, a := range addrs {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+	}
+	if own, err := netip.ParseAddrPort(o.listen); err == nil {
+		out = append(out, own)
+	}
+	return out, nil
+}
+
+// setUp registers indexes and controllers.
+func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, points *failpoint.Set) error {
+	if err := observe.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err //nolint:wrapcheck // names the index already
+	}
+	c, clk := mgr.GetClient(), clock.RealClock{}
+	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
+		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote, Render: renderSource,
+		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // names the controller already
+	}
+	eng := &engine.Engine{
+		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
+		Clock: clk, Repositories: p.repositories, Failpoints: points,
+	}
+	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
+		p.policies,
+		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace}),
+		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, Clock: clk, Concurrency: 4}),
+		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
+		controllers.NewPromotionReconciler(controllers.PromotionOptions{
+			Client: c, Live: mgr.GetAPIReader(), Clock: clk, Policies: p.policies, Repositories: p.repositories,
+			Engine: eng, Failpoints: points, Concurrency: 8,
+		}),
+		applications,
+	} {
+		if err := r.SetupWithManager(mgr); err != nil {
+			return err //nolint:wrapcheck // names the controller already
+		}
+	}
+	return nil
+}

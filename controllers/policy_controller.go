@@ -1,0 +1,171 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/waybill-dev/waybill/internal/install"
+)
+
+// PolicyReconciler keeps Waybill's admission policies in force and says which
+// are not: while one is missing or changed, nobody's authority is proven, and
+// nothing is promoted (01-architecture, admission without webhooks).
+type PolicyReconciler struct {
+	client client.Client
+	wanted []*unstructured.Unstructured
+
+	mu sync.Mutex
+	// inForce maps "Kind/name" to the generation our apply gave it.
+	inForce map[string]int64
+	// skipped are optional ones that the API server does not serve.
+	skipped map[string]bool
+	// waiting are told when all are in force again.
+	waiting []chan event.GenericEvent
+}
+
+// NewPolicyReconciler returns a keeper of the policies in the Helm chart.
+func NewPolicyReconciler(c client.Client) (*PolicyReconciler, error) {
+	wanted, err := install.Policies()
+	if err != nil {
+		return nil, fmt.Errorf("read admission policies: %w", err)
+	}
+	return &PolicyReconciler{
+		client: c, wanted: wanted, inForce: map[string]int64{}, skipped: map[string]bool{},
+	}, nil
+}
+
+// SetupWithManager registers the controller, which also runs once at start.
+func (r *PolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	start := make(chan event.GenericEvent, 1)
+	start <- event.GenericEvent{Object: r.wanted[0]}
+	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []ctrl.Request {
+		return []ctrl.Request{{NamespacedName: client.ObjectKey{Name: "policies"}}}
+	})
+	b := ctrl.NewControllerManagedBy(mgr).Named("policy").WatchesRawSource(source.Channel(start, all))
+	watched := map[string]bool{}
+	for _, u := range r.wanted {
+		kind := u.GetKind()
+		if watched[kind] {
+			continue
+		}
+		watched[kind] = true
+		if _, err := mgr.GetRESTMapper().RESTMapping(u.GroupVersionKind().GroupKind(), u.GroupVersionKind().Version); err != nil {
+			if meta.IsNoMatchError(err) && install.IsOptional(u) {
+				continue
+			}
+			return fmt.Errorf("look up %s: %w", kind, err)
+		}
+		like := &unstructured.Unstructured{}
+		like.SetGroupVersionKind(u.GroupVersionKind())
+		b = b.Watches(like, all, builder.WithPredicates(strays(r.isStray)))
+	}
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("set up the policy controller: %w", err)
+	}
+	return nil
+}
+
+// isStray reports whether o is one of ours and not as we applied it.
+func (r *PolicyReconciler) isStray(o client.Object, deleted bool) bool {
+	key := policyKey(o)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, u := range r.wanted {
+		if policyKey(u) != key {
+			continue
+		}
+		if deleted || r.inForce[key] != o.GetGeneration() {
+			delete(r.inForce, key)
+			return true
+		}
+	}
+	return false
+}
+
+func policyKey(o client.Object) string {
+	return o.GetObjectKind().GroupVersionKind().Kind + "/" + o.GetName()
+}
+
+// Restored returns a channel that gets an event whenever all policies are in
+// force after one was not. Call it before the manager starts.
+func (r *PolicyReconciler) Restored() <-chan event.GenericEvent {
+	ch := make(chan event.GenericEvent, 1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, ch)
+	return ch
+}
+
+// Reconcile applies every policy and binding.
+func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	for _, u := range r.wanted {
+		live := u.DeepCopy()
+		err := install.Apply(ctx, r.client, live)
+		r.mu.Lock()
+		switch {
+		case err == nil:
+			r.inForce[policyKey(u)] = live.GetGeneration()
+		case meta.IsNoMatchError(err) && install.IsOptional(u):
+			r.skipped[policyKey(u)] = true
+		default:
+			delete(r.inForce, policyKey(u))
+		}
+		r.mu.Unlock()
+		if err != nil && !meta.IsNoMatchError(err) {
+			if apierrors.IsForbidden(err) {
+				// Somebody took our right away; look again in a while.
+				return ctrl.Result{RequeueAfter: time.Minute}, nil
+			}
+			return ctrl.Result{}, err
+		}
+	}
+	if len(r.Missing()) == 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, ch := range r.waiting {
+			select {
+			case ch <- event.GenericEvent{Object: r.wanted[0]}:
+			default: // an event is waiting there already
+			}
+		}
+	}
+	return ctrl.Result{}, nil
+}
+
+// Missing returns the names of policies and bindings that are not in force.
+func (r *PolicyReconciler) Missing() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, u := range r.wanted {
+		if _, ok := r.inForce[policyKey(u)]; !ok && !r.skipped[policyKey(u)] {
+			out = append(out, policyKey(u))
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// strays lets through what is not as we applied it.
+func strays(isStray func(o client.Object, deleted bool) bool) predicate.Funcs {
+	return predicate.Funcs{
+		CreateFunc:  func(e event.CreateEvent) bool { return isStray(e.Object, false) },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return isStray(e.ObjectNew, false) },
+		DeleteFunc:  func(e event.DeleteEvent) bool { return isStray(e.Object, true) },
+		GenericFunc: func(event.GenericEvent) bool { return true },
+	}
+}
