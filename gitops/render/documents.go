@@ -1,0 +1,257 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/yaml"
+)
+
+// document is one YAML document of a file.
+type document struct {
+	number int // from 1
+	line   int // of the file, at which text begins
+	text   []byte
+}
+
+// splitDocuments cuts a file at its document markers: a line that begins with "---" or "..." followed by white space
+// or nothing. YAML allows such a line inside no scalar (YAML 1.2.2, rule c-forbidden), so a textual cut is exact.
+// What follows "---" on its line belongs to the document. Documents without content are left out but numbered.
+func splitDocuments(content []byte) []document {
+	var (
+		out     []document
+		current = document{number: 1, line: 1}
+		begin   int
+		line    = 1
+		started bool // the current document has had its "---"
+	)
+	flush := func(end int) {
+		if text := content[begin:end]; hasContent(text) {
+			current.text = text
+			out = append(out, current)
+			started = true
+		}
+	}
+	for at := 0; at < len(content); line++ {
+		next := len(content)
+		if i := bytes.IndexByte(content[at:], '\n'); i >= 0 {
+			next = at + i + 1
+		}
+		switch {
+		case isMarker(content[at:next], "---"):
+			flush(at)
+			if started {
+				current.number++
+			}
+			started = true
+			begin, current.line = at+len("---"), line
+		case isMarker(content[at:next], "..."):
+			flush(at)
+			if started {
+				current.number++
+			}
+			started = false
+			begin, current.line = next, line+1
+		}
+		at = next
+	}
+	flush(len(content))
+	return out
+}
+
+// isMarker says whether line is marker, alone or before white space.
+func isMarker(line []byte, marker string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(marker))
+	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r')
+}
+
+// hasContent says whether text holds anything but white space, comments and directives.
+func hasContent(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\uFEFF")))
+		if len(line) > 0 && line[0] != '#' && line[0] != '%' {
+			return true
+		}
+	}
+	return false
+}
+
+// decodeFile returns the objects of one file, lists taken apart.
+func decodeFile(t *tree, name string, content []byte) ([]located, error) {
+	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
+	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
+		return nil, &Error{File: name, Err: fmt.Errorf("%w: not a text in UTF-8", ErrInvalid)}
+	}
+	documents := []document{{number: 1, line: 1, text: content}}
+	isJSON := strings.HasSuffix(name, ".json")
+	if !isJSON {
+		documents = splitDocuments(content)
+	}
+	// Anchors cost nothing where they are written; what they expand to is known before anything is decoded.
+	if bytes.IndexByte(content, '&') >= 0 && bytes.IndexByte(content, '*') >= 0 {
+		if err := t.checkYAML(name, content); err != nil {
+			return nil, err
+		}
+	}
+	var out []located
+	for _, d := range documents {
+		if err := t.ctx.Err(); err != nil {
+			return nil, err
+		}
+		value, err := d.decode(name, isJSON)
+		if err != nil {
+			return nil, err
+		}
+		if depth(value, t.limits.Depth) > t.limits.Depth {
+			return nil, &Error{File: name, Document: d.number, Err: fmt.Errorf("%w: nested deeper than %d levels", ErrTooLarge, t.limits.Depth)}
+		}
+		objects, problem := flatten(value, "")
+		if problem != nil {
+			problem.File, problem.Document = name, d.number
+			return nil, problem
+		}
+		for _, object := range objects {
+			out = append(out, located{object: object, file: name, document: d.number})
+		}
+		if len(out) > t.limits.Objects {
+			return nil, &Error{File: name, Document: d.number, Err: fmt.Errorf("%w: more than %d objects", ErrTooLarge, t.limits.Objects)}
+		}
+	}
+	return out, nil
+}
+
+// decode reads the document as Kubernetes does: YAML 1.1 through JSON, duplicate keys refused.
+func (d document) decode(name string, isJSON bool) (value any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			value, err = nil, &Error{File: name, Document: d.number, Line: d.line, Err: fmt.Errorf("%w: cannot be read", ErrInvalid)}
+		}
+	}()
+	encoded := d.text
+	if !isJSON {
+		if encoded, err = yaml.YAMLToJSONStrict(d.text); err != nil {
+			line, text := d.locate(err.Error())
+			return nil, &Error{File: name, Document: d.number, Line: line, Err: fmt.Errorf("%w: %s", ErrInvalid, text)}
+		}
+	}
+	if err := json.Unmarshal(encoded, &value); err != nil {
+		return nil, &Error{File: name, Document: d.number, Err: fmt.Errorf("%w: %s", ErrInvalid, oneLine(err.Error()))}
+	}
+	return value, nil
+}
+
+// locate takes the line out of the YAML library's text and makes it one of the file.
+func (d document) locate(text string) (line int, rest string) {
+	rest = oneLine(strings.ReplaceAll(text, "error converting YAML to JSON: ", ""))
+	pattern := regexp.MustCompile(`line (\d+): `)
+	if m := pattern.FindStringSubmatch(rest); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = d.line + n - 1
+		}
+		rest = pattern.ReplaceAllString(rest, "")
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, "yaml: "), "unmarshal errors: ")
+	return line, rest
+}
+
+// depth returns how deep value nests, or limit+1 when it is deeper than limit.
+func depth(value any, limit int) int {
+	deepest := 0
+	switch v := value.(type) {
+	case map[string]any:
+		for _, child := range v {
+			if limit == 0 {
+				return 1
+			}
+			deepest = max(deepest, depth(child, limit-1))
+		}
+	case []any:
+		for _, child := range v {
+			if limit == 0 {
+				return 1
+			}
+			deepest = max(deepest, depth(child, limit-1))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
+}
+
+// maxListDepth bounds lists of lists.
+const maxListDepth = 4
+
+// flatten returns the object value is, or those in it when it is a list (kind List, ConfigMapList, ...).
+// at is the field of the document that value stands in.
+func flatten(value any, at string) ([]*unstructured.Unstructured, *Error) {
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return nil, &Error{Field: at, Err: fmt.Errorf("%w: is not an object with apiVersion and kind", ErrInvalid)}
+	}
+	object := &unstructured.Unstructured{Object: fields}
+	kind, _ := fields["kind"].(string)
+	items, isList := fields["items"].([]any)
+	if isList && strings.HasSuffix(kind, "List") {
+		if strings.Count(at, "items[") >= maxListDepth {
+			return nil, &Error{Field: at, Err: fmt.Errorf("%w: lists nested deeper than %d", ErrTooLarge, maxListDepth)}
+		}
+		var out []*unstructured.Unstructured
+		for i, item := range items {
+			field := fmt.Sprintf("items[%d]", i)
+			if at != "" {
+				field = at + "." + field
+			}
+			objects, err := flatten(item, field)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, objects...)
+		}
+		return out, nil
+	}
+	if field, problem := identify(fields); problem != "" {
+		if at != "" {
+			field = at + "." + field
+		}
+		return nil, &Error{Field: field, Err: fmt.Errorf("%w: %s", ErrInvalid, problem)}
+	}
+	return []*unstructured.Unstructured{object}, nil
+}
+
+// identify returns the field that keeps an object from having an identity, and what is wrong with it.
+func identify(fields map[string]any) (field, problem string) {
+	for _, name := range []string{"apiVersion", "kind"} {
+		if s, ok := fields[name].(string); !ok || s == "" {
+			return name, "is missing or not a text; every document needs apiVersion, kind and metadata.name"
+		}
+	}
+	metadata, ok := fields["metadata"].(map[string]any)
+	if !ok {
+		return "metadata", "is missing or not a mapping; every document needs apiVersion, kind and metadata.name"
+	}
+	switch name := metadata["name"].(type) {
+	case string:
+		if name == "" {
+			return "metadata.name", "is empty"
+		}
+	case nil:
+		if metadata["generateName"] != nil {
+			return "metadata.name", "is missing; generateName would make a new object at every sync"
+		}
+		return "metadata.name", "is missing"
+	default:
+		return "metadata.name", "is not a text; put it in quotes" // 7, and n, which YAML 1.1 reads as false
+	}
+	if namespace, there := metadata["namespace"]; there && namespace != nil {
+		if _, ok := namespace.(string); !ok {
+			return "metadata.namespace", "is not a text; put it in quotes"
+		}
+	}
+	return "", ""
+}
