@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
 
@@ -58,6 +60,9 @@ func retryAfter(header string) time.Duration {
 // unreachable classifies an error of the transport: no answer at all. The text
 // names the cause without addresses that change from call to call.
 func (w *wire) unreachable(ctx context.Context, err error) *Error {
+	if e := w.forbidden(err); e != nil {
+		return e
+	}
 	e := w.fail(ErrUnreachable, networkCause(err))
 	e.refused = neverConnected(err)
 	if errors.Is(err, ErrTooLarge) {
@@ -69,6 +74,28 @@ func (w *wire) unreachable(ctx context.Context, err error) *Error {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
 		e.cause, e.Detail = context.DeadlineExceeded, "no answer in time"
 	}
+	return e
+}
+
+// forbidden returns what the guarded transport refused to do, or nil: no
+// request was made, and none will be until the URL or the policy changes.
+func (w *wire) forbidden(err error) *Error {
+	var kind error
+	switch {
+	case errors.Is(err, outbound.ErrForbiddenRedirect):
+		kind = ErrRedirected
+	case errors.Is(err, outbound.ErrForbiddenAddress), errors.Is(err, outbound.ErrPlainHTTP), errors.Is(err, outbound.ErrForbiddenURL):
+		kind = ErrInvalidRemote
+	default:
+		return nil
+	}
+	detail := err
+	var uerr *url.Error
+	if errors.As(err, &uerr) {
+		detail = uerr.Err // its own text repeats the URL
+	}
+	e := w.fail(kind, detail.Error())
+	e.refused = true
 	return e
 }
 
