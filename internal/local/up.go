@@ -158,7 +158,11 @@ func (s *supervisor) start(ctx context.Context) error {
 		return err
 	}
 	s.opts.Progress("starting waybilld")
-	s.server, err = startServer(s.opts.Binaries.Waybilld, serverFlags(s.dir, kubeconfig, s.ports.server), s.dir, s.say)
+	serverKubeconfig, err := s.serverKubeconfig(kubeconfig)
+	if err != nil {
+		return err
+	}
+	s.server, err = startServer(s.opts.Binaries.Waybilld, serverFlags(s.dir, serverKubeconfig, s.ports.server), s.dir, s.say)
 	if err != nil {
 		return err
 	}
@@ -229,6 +233,17 @@ func (s *supervisor) cluster(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return s.kube.Kubeconfig(), nil
+}
+
+// serverKubeconfig is who the server is: in the own cluster its service account
+// with no more rights than it has anywhere, in another cluster whoever the given
+// kubeconfig says.
+func (s *supervisor) serverKubeconfig(kubeconfig string) (string, error) {
+	if s.kube == nil {
+		return kubeconfig, nil
+	}
+	return s.kube.ClientKubeconfig("system:serviceaccount:"+SystemNamespace+":"+serviceAccount,
+		[]string{"system:serviceaccounts", "system:serviceaccounts:" + SystemNamespace})
 }
 
 func (s *supervisor) instance(kubeconfig string) Instance {

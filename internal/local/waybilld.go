@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// SystemNamespace is Waybill's own Namespace.
-const SystemNamespace = "waybill"
+// SystemNamespace is Waybill's own Namespace, as in the chart.
+const SystemNamespace = "waybill-system"
+
+// serviceAccount is who the server is in the cluster; `waybilld install` gives
+// it its rights.
+const serviceAccount = "waybill"
 
 // Binaries are the programs local mode starts.
 type Binaries struct {
