@@ -52,9 +52,13 @@ func lockDataDir(dir string) (*dataLock, error) {
 	}
 }
 
-// release ends the ownership and leaves no file.
+// release ends the ownership and leaves no file; the data directory may be gone already.
 func (l *dataLock) release() error {
-	return errors.Join(os.Remove(l.file.Name()), l.file.Close())
+	err := os.Remove(l.file.Name())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.file.Close())
 }
 
 func isFileAt(f *os.File, path string) bool {

@@ -112,7 +112,8 @@ func nodesReady(ctx context.Context, a *api, names []string) error {
 
 // MarkImage makes every Pod created from now on, one of whose containers has the given image, fare as run says:
 // CrashLoopBackOff or ImagePullBackOff. image is a reference as manifests have it; a digest after it does not matter.
-// The cluster of dataDir must be running, with Workloads. Marking twice changes nothing.
+// The cluster of dataDir must be running, with Workloads. The API server learns of the mark by watch, within
+// milliseconds; existing Pods keep running. Marking twice changes nothing.
 func MarkImage(ctx context.Context, dataDir, image, run string) error {
 	if image == "" || strings.ContainsAny(image, " \t\r\n") {
 		return fmt.Errorf("mark image %q: not an image reference", image)

@@ -15,7 +15,8 @@ cd "$here"
 version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 minor=${version#v*.}
 pkg=k8s.io/component-base/version
-CGO_ENABLED=0 go build -trimpath -o "$out/waybill-kube" -ldflags "-s -w \
+# Without the commit in it, the binary changes only when its source does.
+CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -o "$out/waybill-kube" -ldflags "-s -w \
 	-X $pkg.gitVersion=$version -X $pkg.gitMajor=1 -X $pkg.gitMinor=${minor%%.*} -X $pkg.gitTreeState=clean" .
 
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler kwok kubectl; do
