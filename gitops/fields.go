@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -315,4 +316,27 @@ func showValue(v any, maxBytes int) string {
 	}
 	const dots = "..."
 	return strings.ToValidUTF8(text[:maxBytes-len(dots)], "") + dots
+}
+
+// NeedsTakeOver reports whether a human tool added a field that desired does
+// not have: only then our PATCH alone does not remove it. A field that both
+// name is simply set by it.
+func NeedsTakeOver(desired *unstructured.Unstructured, managed []metav1.ManagedFieldsEntry, tools HumanTools) bool {
+	ours := fieldSet(ownEntry(managed))
+	for i := range managed {
+		if !isHumanUpdate(&managed[i], tools) {
+			continue
+		}
+		for path := range addedBy(&managed[i], ours).Leaves().All() {
+			if _, wanted := lookup(desired.Object, path); !wanted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// PathOfLabel returns the path of a label as shown to people.
+func PathOfLabel(key string) string {
+	return PathString(fieldpath.MakePathOrDie("metadata", "labels", key))
 }

@@ -9,8 +9,9 @@ import (
 // the same fields of an object within ten minutes mean that somebody fights,
 // who is named, and from then on the pauses grow until ten minutes were quiet.
 const (
-	contestWindow  = 10 * time.Minute
-	contestAfter   = 5
+	contestWindow = 10 * time.Minute
+	// ContestAfter is the number of heals that make a contest.
+	ContestAfter   = 5
 	firstHealPause = time.Second
 	maxHealPause   = 5 * time.Minute
 )
@@ -51,7 +52,7 @@ func (l *HealLog) Contest(now time.Time) (rival string, heals int, contested boo
 			}
 		}
 	}
-	return rival, heals, heals >= contestAfter
+	return rival, heals, heals >= ContestAfter
 }
 
 // Next returns the earliest time at which fields may be healed: at once until
@@ -65,14 +66,24 @@ func (l *HealLog) Next(now time.Time, fields string) time.Time {
 			n, last = n+1, h.at
 		}
 	}
-	if n < contestAfter {
+	if n < ContestAfter {
 		return now
 	}
 	pause := firstHealPause
-	for range n - contestAfter {
+	for range n - ContestAfter {
 		pause = min(2*pause, maxHealPause)
 	}
 	return last.Add(pause)
+}
+
+// QuietAt returns the earliest instant at which a contest may be over: when the
+// oldest heal is forgotten.
+func (l *HealLog) QuietAt(now time.Time) time.Time {
+	l.forget(now)
+	if len(l.heals) == 0 {
+		return now
+	}
+	return l.heals[0].at.Add(contestWindow)
 }
 
 // IsQuiet reports whether nothing is remembered any more at now.

@@ -14,21 +14,11 @@ type ObjectHealth struct {
 	Health v1alpha1.Health
 }
 
-// Verdict is a health that time alone may change.
+// Verdict is the health of one object and when time alone may change it (zero:
+// only an event can).
 type Verdict struct {
-	Health v1alpha1.Health
-	// TurnsAt is when Health becomes Then if nothing else happens; zero: never.
-	TurnsAt time.Time
-	Then    v1alpha1.Health
-}
-
-// At returns the health at now, and when it changes by itself (zero: it does
-// not).
-func (v Verdict) At(now time.Time) (v1alpha1.Health, time.Time) {
-	if v.TurnsAt.IsZero() || now.Before(v.TurnsAt) {
-		return v.Health, v.TurnsAt
-	}
-	return v.Then, time.Time{}
+	Health  v1alpha1.Health
+	Recheck time.Time
 }
 
 // severity orders health from good to bad: Healthy, Suspended, Progressing,

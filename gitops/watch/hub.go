@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"strconv"
 	"sync"
@@ -38,7 +37,7 @@ type Options struct {
 	Sink    Sink
 	// Assess judges the health of an object by itself. A verdict without a
 	// status is taken as: it exists, and that is all there is to say.
-	Assess func(*unstructured.Unstructured) gitops.Verdict
+	Assess func(obj *unstructured.Unstructured, now time.Time) gitops.Verdict
 	Tools  gitops.HumanTools
 	Clock  clock.WithTicker
 }
@@ -64,6 +63,8 @@ type Hub struct {
 type record struct {
 	gitops.Live
 	apiVersion string // version of the kind, for requests
+	// obj is kept while time alone may change the verdict on it.
+	obj *unstructured.Unstructured
 }
 
 // NewHub returns a hub that watches nothing yet.
@@ -97,11 +98,10 @@ func (h *Hub) Run(ctx context.Context) {
 }
 
 // Use says which kinds user needs, in place of what it needed before. A kind
-// that nobody needs any more is no longer watched. err is the first kind that
-// cannot be watched (not served, or the cluster does not answer); the others
-// are.
-func (h *Hub) Use(ctx context.Context, user string, kinds []schema.GroupVersionKind) error {
-	var firstErr error
+// that nobody needs any more is no longer watched. unserved are the kinds that
+// the cluster does not have; an error is for a cluster that does not answer.
+// Everything else is watched in either case.
+func (h *Hub) Use(ctx context.Context, user string, kinds []schema.GroupVersionKind) (unserved []schema.GroupVersionKind, err error) {
 	resolved := map[schema.GroupKind]cluster.Kind{}
 	wanted := map[schema.GroupKind]schema.GroupVersionKind{}
 	for _, gvk := range kinds {
@@ -113,14 +113,13 @@ func (h *Hub) Use(ctx context.Context, user string, kinds []schema.GroupVersionK
 		_, running := h.kinds[gk]
 		h.mu.RUnlock()
 		if !running {
-			kind, served, err := h.opts.Cluster.Kind(ctx, gvk)
-			if err == nil && !served {
-				err = fmt.Errorf("cluster %q serves no kind %q in %q", h.opts.Cluster.Name, gvk.Kind, gvk.GroupVersion())
-			}
-			if err != nil {
-				if firstErr == nil {
-					firstErr = err
-				}
+			kind, served, kindErr := h.opts.Cluster.Kind(ctx, gvk)
+			switch {
+			case kindErr != nil:
+				err = kindErr
+				continue
+			case !served:
+				unserved = append(unserved, gvk)
 				continue
 			}
 			resolved[gk] = kind
@@ -143,7 +142,7 @@ func (h *Hub) Use(ctx context.Context, user string, kinds []schema.GroupVersionK
 	}
 	h.users[user] = wanted
 	h.stopUnused()
-	return firstErr
+	return unserved, err
 }
 
 // Release forgets user.
@@ -225,6 +224,28 @@ func (h *Hub) Get(key gitops.Key) (gitops.Live, bool) {
 	defer h.mu.RUnlock()
 	r, ok := h.live[key]
 	return r.Live, ok
+}
+
+// Verdict returns the health of an object by itself as it is now: a verdict
+// whose time has come is made again.
+func (h *Hub) Verdict(key gitops.Key) (gitops.Verdict, bool) {
+	h.mu.RLock()
+	r, ok := h.live[key]
+	h.mu.RUnlock()
+	if !ok || r.obj == nil || h.opts.Clock.Now().Before(r.Verdict.Recheck) {
+		return r.Verdict, ok
+	}
+	v := h.assess(r.obj)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now, still := h.live[key]; still && now.Version == r.Version {
+		now.Verdict = v
+		if v.Recheck.IsZero() {
+			now.obj = nil
+		}
+		h.live[key] = now
+	}
+	return v, true
 }
 
 // Owned lists the objects that carry the label value ownerLabel and that were
@@ -340,10 +361,19 @@ func (h *Hub) recordOf(obj *unstructured.Unstructured, hasValues bool, old recor
 	} else {
 		r.Values = gitops.OwnedValues(obj)
 	}
-	if r.Verdict = h.opts.Assess(obj); r.Verdict.Health.Status == "" {
-		r.Verdict = exists()
+	r.Verdict = h.assess(obj)
+	if !r.Verdict.Recheck.IsZero() {
+		r.obj = obj
 	}
 	return r
+}
+
+func (h *Hub) assess(obj *unstructured.Unstructured) gitops.Verdict {
+	v := h.opts.Assess(obj, h.opts.Clock.Now())
+	if v.Health.Status == "" {
+		v.Health = exists().Health
+	}
+	return v
 }
 
 // exists is the verdict on an object whose kind knows no health.

@@ -1,0 +1,422 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/apply"
+	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/gitops/watch"
+	"github.com/waybill-dev/waybill/internal/credentials"
+)
+
+// ApplicationReconciler keeps a namespace of a cluster equal to a path of a
+// branch: it syncs new revisions, heals drift and watches health.
+//
+// Reconcile observes (spec, limits, head, content, what lives), asks
+// gitops.MakePlan what to do, does it, and writes one status patch, two when
+// the inventory grows. Single drifted objects are healed beside it, straight
+// from the watch event (application_heal.go).
+type ApplicationReconciler struct {
+	opts    ApplicationOptions
+	heads   *branchHeads
+	renders *renderCache
+	heals   workqueue.TypedDelayingInterface[healItem]
+
+	mu      sync.Mutex
+	states  map[types.NamespacedName]*appState
+	objects map[objectID]*appState // who applies an object
+	targets map[string]*target     // by cluster
+	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
+	ctx     context.Context
+	wg      sync.WaitGroup
+}
+
+// objectID names an object of a cluster.
+type objectID struct {
+	cluster string
+	key     gitops.Key
+}
+
+// target is what the reconciler has for one cluster.
+type target struct {
+	cluster *cluster.Cluster
+	hub     *watch.Hub
+	applier *apply.Applier
+	pods    *watch.Pods
+}
+
+// NewApplicationReconciler returns a reconciler for Applications.
+func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &ApplicationReconciler{
+		opts:    o,
+		renders: newRenderCache(o.Limits),
+		heals: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[healItem]{
+			Name: "application-heal", Clock: o.Clock,
+		}),
+		states:  map[types.NamespacedName]*appState{},
+		objects: map[objectID]*appState{},
+		targets: map[string]*target{},
+	}
+	r.heads = newBranchHeads(o.Mirrors, o.Clock, o.PollInterval, r.headsChanged)
+	return r, nil
+}
+
+// SetupWithManager registers the controller, what wakes it (10-contracts, Who
+// wakes whom) and its background work.
+func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("application").
+		For(&v1alpha1.Application{}, builder.WithPredicates(applicationChanged())).
+		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.promotionChanged}).
+		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfProject), builder.WithPredicates(projectChanged())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfSecret), builder.WithPredicates(credentialSecret())).
+		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.queue = q
+			return nil
+		})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.opts.Concurrency}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the Application controller: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(r.run)); err != nil {
+		return fmt.Errorf("set up the Application controller: %w", err)
+	}
+	return nil
+}
+
+// run does the background work until ctx ends: polls, watches, heals.
+func (r *ApplicationReconciler) run(ctx context.Context) error {
+	r.mu.Lock()
+	r.ctx = ctx //nolint:containedctx // The life of the watches that Reconcile starts.
+	for _, t := range r.targets {
+		r.startTarget(t)
+	}
+	r.mu.Unlock()
+	r.wg.Go(func() { r.heads.run(ctx) })
+	for range r.opts.HealConcurrency {
+		r.wg.Go(func() { r.healWorker(ctx) })
+	}
+	if r.opts.Wake != nil {
+		r.wg.Go(func() {
+			for {
+				select {
+				case m, open := <-r.opts.Wake:
+					if !open {
+						return
+					}
+					r.heads.moved(m)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	<-ctx.Done()
+	r.heals.ShutDown()
+	r.mu.Lock()
+	r.ctx = nil
+	r.mu.Unlock()
+	r.wg.Wait()
+	return nil
+}
+
+// Reconcile brings one Application forward.
+func (r *ApplicationReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var app v1alpha1.Application
+	if err := r.opts.Client.Get(ctx, req.NamespacedName, &app); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("read Application %q: %w", req.NamespacedName, err)
+	}
+	s := r.state(&app)
+	newest := s.adopt(&app)
+	var result ctrl.Result
+	var err error
+	if newest.DeletionTimestamp != nil {
+		result, err = r.finalize(ctx, s, newest)
+	} else {
+		result, err = r.reconcile(ctx, s, newest)
+	}
+	if apierrors.IsConflict(err) {
+		// The cache is behind; what it brings next wakes us, and the short
+		// pause covers the case that it has arrived already.
+		s.mu.Lock()
+		s.app = nil
+		s.mu.Unlock()
+		return ctrl.Result{RequeueAfter: 20 * time.Millisecond}, nil
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // superseded
+	}
+	return settle(result, err)
+}
+
+// reconcile observes, decides, enacts and writes the status.
+func (r *ApplicationReconciler) reconcile(ctx context.Context, s *appState, app *v1alpha1.Application) (ctrl.Result, error) {
+	if held := app.DeepCopy(); controllerutil.AddFinalizer(held, v1alpha1.FinalizerResources) {
+		if err := r.patchFinalizers(ctx, s, held); err != nil {
+			return ctrl.Result{}, err
+		}
+		app = s.adopt(app)
+	}
+	o := r.observe(ctx, s, app)
+	if o.superseded != nil {
+		return ctrl.Result{}, o.superseded
+	}
+	if o.plan != nil {
+		if err := r.enact(ctx, s, app, &o); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return r.writeStatus(ctx, s, &o)
+}
+
+// state returns what is remembered of app, and makes it.
+func (r *ApplicationReconciler) state(app *v1alpha1.Application) *appState {
+	name := client.ObjectKeyFromObject(app)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.states[name]
+	if s == nil || s.owner != gitops.OwnerOf(app) {
+		s = newAppState(app)
+		r.states[name] = s
+		for key := range s.entries {
+			r.objects[objectID{s.cluster, key}] = s
+		}
+	}
+	return s
+}
+
+// allStates returns what is remembered of every Application.
+func (r *ApplicationReconciler) allStates() []*appState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.states))
+}
+
+// claim notes that s applies these objects.
+func (r *ApplicationReconciler) claim(s *appState, keys []gitops.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range keys {
+		r.objects[objectID{s.cluster, k}] = s
+	}
+}
+
+// disclaim notes that s does not apply key any more.
+func (r *ApplicationReconciler) disclaim(s *appState, key gitops.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if id := (objectID{s.cluster, key}); r.objects[id] == s {
+		delete(r.objects, id)
+	}
+}
+
+// forget drops everything that is remembered of an Application.
+func (r *ApplicationReconciler) forget(name types.NamespacedName) {
+	r.heads.forget(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.states[name]
+	if s == nil {
+		return
+	}
+	delete(r.states, name)
+	t := r.targets[s.cluster]
+	for id, owner := range r.objects {
+		if owner != s {
+			continue
+		}
+		delete(r.objects, id)
+		if t != nil {
+			t.pods.Forget(id.key)
+		}
+	}
+	if t != nil {
+		t.hub.Release(name.String())
+	}
+}
+
+// target returns what there is for a cluster, and makes it.
+func (r *ApplicationReconciler) target(name string) (*target, error) {
+	c, err := r.opts.Clusters.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.targets[name]; t != nil {
+		return t, nil
+	}
+	hub, err := watch.NewHub(watch.Options{
+		Cluster: c, Sink: r, Assess: assess, Tools: gitops.DefaultHumanTools(), Clock: r.opts.Clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &target{cluster: c, hub: hub, applier: apply.New(c, r.opts.ApplyConcurrency), pods: watch.NewPods(c, r.opts.Clock, r.podsChanged)}
+	r.targets[name] = t
+	r.startTarget(t)
+	return t, nil
+}
+
+// startTarget runs t's watches. r.mu is held.
+func (r *ApplicationReconciler) startTarget(t *target) {
+	if r.ctx == nil {
+		return
+	}
+	ctx := r.ctx
+	r.wg.Go(func() { t.hub.Run(ctx) })
+	r.wg.Go(func() { t.pods.Run(ctx) })
+}
+
+// Priorities in the queue: what a person or a promotion waits for goes before
+// what merely has to be written down, and both before a mass resync.
+const (
+	urgent  = 100
+	routine = 10
+)
+
+// enqueue wakes Applications.
+func (r *ApplicationReconciler) enqueue(priority int, names ...types.NamespacedName) {
+	r.mu.Lock()
+	q := r.queue
+	r.mu.Unlock()
+	if q == nil {
+		return
+	}
+	for _, n := range names {
+		request := reconcile.Request{NamespacedName: n}
+		if pq, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+			pq.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+		} else {
+			q.Add(request)
+		}
+	}
+}
+
+// headsChanged is told by branchHeads. A sync of the old head is stopped.
+func (r *ApplicationReconciler) headsChanged(apps []types.NamespacedName) {
+	for _, name := range apps {
+		r.mu.Lock()
+		s := r.states[name]
+		r.mu.Unlock()
+		if s != nil {
+			s.supersede()
+		}
+	}
+	r.enqueue(urgent, apps...)
+}
+
+// promotionChanged hears of commits that a promotion made, on whichever replica
+// it ran.
+func (r *ApplicationReconciler) promotionChanged(_ context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	was, okOld := e.ObjectOld.(*v1alpha1.Promotion)
+	is, okNew := e.ObjectNew.(*v1alpha1.Promotion)
+	if !okOld || !okNew || is.Status.Commit == nil || was.Status.Commit != nil && *was.Status.Commit == *is.Status.Commit {
+		return
+	}
+	c := is.Status.Commit
+	r.heads.moved(BranchMoved{RepoURL: c.RepoURL, Branch: c.Branch, Parent: c.Parent, Commit: c.Commit})
+}
+
+// applicationsOfProject lists the Applications of a Project, and those of the
+// others when one appeared or went: the limits of all depend on the names.
+func (r *ApplicationReconciler) applicationsOfProject(_ context.Context, _ client.Object) []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]reconcile.Request, 0, len(r.states))
+	for name := range r.states {
+		out = append(out, reconcile.Request{NamespacedName: name})
+	}
+	return out
+}
+
+// applicationsOfSecret lists the Applications that may wait for a credential.
+func (r *ApplicationReconciler) applicationsOfSecret(_ context.Context, o client.Object) []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []reconcile.Request
+	for name := range r.states {
+		if o.GetNamespace() == name.Namespace || o.GetNamespace() == r.opts.SystemNamespace {
+			out = append(out, reconcile.Request{NamespacedName: name})
+		}
+	}
+	return out
+}
+
+// applicationChanged lets through what a person or a Stage changed.
+func applicationChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		confirmed := func(o client.Object) string { return o.GetAnnotations()[v1alpha1.AnnotationConfirmPrune] }
+		return specOrRequestChanged().Update(e) || confirmed(e.ObjectOld) != confirmed(e.ObjectNew)
+	}}
+}
+
+func projectChanged() predicate.Predicate {
+	return predicate.GenerationChangedPredicate{}
+}
+
+func credentialSecret() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetLabels()[credentials.TypeLabel] != ""
+	})
+}
+
+// kindsOf lists the kinds of desired objects and of the inventory.
+func kindsOf(desired []gitops.Desired, entries []v1alpha1.InventoryEntry) []schema.GroupVersionKind {
+	seen := map[schema.GroupKind]schema.GroupVersionKind{}
+	for _, e := range entries {
+		gvk := schema.GroupVersionKind{Group: e.Group, Version: e.Version, Kind: e.Kind}
+		seen[gvk.GroupKind()] = gvk
+	}
+	for _, d := range desired {
+		seen[d.Key.GroupKind()] = d.GVK()
+	}
+	out := make([]schema.GroupVersionKind, 0, len(seen))
+	for _, gvk := range seen {
+		out = append(out, gvk)
+	}
+	slices.SortFunc(out, func(a, b schema.GroupVersionKind) int {
+		if a.String() < b.String() {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

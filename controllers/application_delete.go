@@ -1,0 +1,102 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
+)
+
+// letGoAfter is how long a deleted Application waits for a cluster that does
+// not answer before it leaves its objects behind.
+const letGoAfter = 10 * time.Minute
+
+// finalize ends an Application. With deletionPolicy Delete its objects are
+// deleted first, dependents before them, in the reverse order of creation; with
+// Orphan they stay as they are, our label included, so that another Application
+// of the Project can take them over without a fight. Namespaces made by
+// CreateNamespace stay in both cases.
+//
+// A cluster that does not answer holds the Application for ten minutes, or
+// until spec.deletionPolicy is set to Orphan.
+func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *v1alpha1.Application) (ctrl.Result, error) {
+	s.supersede()
+	if !controllerutil.ContainsFinalizer(app, v1alpha1.FinalizerResources) {
+		return ctrl.Result{}, nil
+	}
+	if app.Spec.DeletionPolicy == "Orphan" {
+		return ctrl.Result{}, r.letGo(ctx, s, app)
+	}
+	o := observation{app: app, now: r.opts.Clock.Now()}
+	var err error
+	if o.t, err = r.target(s.cluster); err != nil {
+		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error(), unknown: true}
+	} else {
+		r.observeInventory(ctx, s, &o)
+	}
+	if o.superseded != nil {
+		return ctrl.Result{}, o.superseded
+	}
+	if o.waiting {
+		return ctrl.Result{}, nil
+	}
+	if o.problem != nil {
+		deadline := app.DeletionTimestamp.Add(letGoAfter)
+		if !o.now.Before(deadline) {
+			logf.FromContext(ctx).Info("deleted without its objects: the cluster does not answer", "application", s.name.String(), "cluster", s.cluster, "objects", len(s.inventory()))
+			return ctrl.Result{}, r.letGo(ctx, s, app)
+		}
+		o.problem.message += fmt.Sprintf("; its objects are left behind at %s, or at once when spec.deletionPolicy is Orphan", deadline.UTC().Format(time.RFC3339))
+		o.look(deadline)
+		return r.writeStatus(ctx, s, &o)
+	}
+	o.plan = &gitops.Plan{}
+	gone := r.deleteAll(ctx, s, &o)
+	if err := ctx.Err(); err != nil {
+		return ctrl.Result{}, err
+	}
+	if gone {
+		return ctrl.Result{}, r.letGo(ctx, s, app)
+	}
+	o.problem = &problem{reason: reasonDeleting, message: fmt.Sprintf("%d objects are being deleted", len(s.inventory()))}
+	return r.writeStatus(ctx, s, &o)
+}
+
+// deleteAll deletes what the inventory lists, wave by wave: the next begins
+// when the one before is gone. It reports whether nothing is left.
+func (r *ApplicationReconciler) deleteAll(ctx context.Context, s *appState, o *observation) bool {
+	plan := gitops.MakePlan(gitops.PlanInput{
+		Owner: s.owner, Inventory: s.inventory(), Live: o.t.hub.Get,
+		Prune: true, AllowEmpty: true, PruneConfirmed: true,
+	})
+	for _, wave := range plan.Prune {
+		isLeft := false
+		for _, d := range wave {
+			if !s.mayTry(o.now, gitops.Desired{Key: d.Key}) || !r.deleteOne(ctx, s, o.t, d, metav1.DeletePropagationForeground) {
+				isLeft = true
+			}
+		}
+		if isLeft {
+			return false
+		}
+	}
+	return true
+}
+
+// letGo removes the finalizer.
+func (r *ApplicationReconciler) letGo(ctx context.Context, s *appState, app *v1alpha1.Application) error {
+	after := app.DeepCopy()
+	controllerutil.RemoveFinalizer(after, v1alpha1.FinalizerResources)
+	if err := r.patchFinalizers(ctx, s, after); err != nil {
+		return err
+	}
+	r.forget(s.name)
+	return nil
+}

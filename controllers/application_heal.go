@@ -1,0 +1,394 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/apply"
+)
+
+// healItem is an object that may have drifted.
+type healItem struct {
+	app types.NamespacedName
+	key gitops.Key
+}
+
+// Actions of a drift record.
+const (
+	driftHealed    = "Healed"
+	driftReported  = "Reported"
+	driftContested = "Contested"
+)
+
+// maxDriftFields is how many fields of one drift are recorded by themselves.
+const maxDriftFields = 5
+
+// ObjectChanged is part of watch.Sink: it sends drift to the heal queue and
+// news about health to the Application.
+func (r *ApplicationReconciler) ObjectChanged(cluster string, key gitops.Key, live gitops.Live, obj *unstructured.Unstructured, hasValues bool) {
+	r.mu.Lock()
+	s, t := r.objects[objectID{cluster, key}], r.targets[cluster]
+	r.mu.Unlock()
+	if s == nil || t == nil {
+		return
+	}
+	isNews := hasValues && t.pods.Observe(obj)
+	s.mu.Lock()
+	drift := gitops.NoDrift
+	if base, known := s.baseline(key); known {
+		drift = gitops.Judge(base, live, true, s.owner, s.policy.additions)
+	}
+	if drift != gitops.NoDrift {
+		s.seen[key] = seenObject{obj, hasValues}
+	}
+	isNews = isNews || s.health[key] != live.Verdict.Health
+	s.health[key] = live.Verdict.Health
+	s.mu.Unlock()
+	if drift != gitops.NoDrift {
+		r.heals.Add(healItem{s.name, key})
+	}
+	if isNews || live.Terminating {
+		r.enqueue(urgent, s.name)
+	}
+}
+
+// ObjectGone is part of watch.Sink.
+func (r *ApplicationReconciler) ObjectGone(cluster string, key gitops.Key, _ gitops.Live) {
+	r.mu.Lock()
+	s, t := r.objects[objectID{cluster, key}], r.targets[cluster]
+	r.mu.Unlock()
+	if s == nil || t == nil {
+		return
+	}
+	t.pods.Forget(key)
+	s.mu.Lock()
+	delete(s.health, key)
+	_, wanted := s.desired[key]
+	deleting := s.app != nil && s.app.DeletionTimestamp != nil
+	s.mu.Unlock()
+	if wanted && !deleting {
+		r.heals.Add(healItem{s.name, key})
+		return
+	}
+	r.enqueue(urgent, s.name) // the end of a deletion
+}
+
+// KindChanged is part of watch.Sink.
+func (r *ApplicationReconciler) KindChanged(cluster string, kind schema.GroupKind) {
+	var names []types.NamespacedName
+	for _, s := range r.allStates() {
+		if s.cluster == cluster && s.usesKind(kind) {
+			names = append(names, s.name)
+		}
+	}
+	r.enqueue(routine, names...)
+}
+
+func (s *appState) usesKind(kind schema.GroupKind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.kinds, func(gvk schema.GroupVersionKind) bool { return gvk.GroupKind() == kind })
+}
+
+// healWorker heals objects until ctx ends.
+func (r *ApplicationReconciler) healWorker(ctx context.Context) {
+	for {
+		item, shutdown := r.heals.Get()
+		if shutdown {
+			return
+		}
+		r.heal(ctx, item)
+		r.heals.Done(item)
+	}
+}
+
+// heal looks once more whether an object drifted, with nobody else writing to
+// it, and takes the change back: one PATCH, or two when a person added fields.
+func (r *ApplicationReconciler) heal(ctx context.Context, item healItem) {
+	s := r.stateOf(item.app)
+	if s == nil || ctx.Err() != nil {
+		return
+	}
+	unlock := s.locks.lock(item.key)
+	defer unlock()
+	h, ok := r.judge(s, item.key)
+	if !ok {
+		return
+	}
+	now := r.opts.Clock.Now()
+	switch {
+	case h.drift == gitops.DriftTaken:
+		r.enqueue(urgent, s.name) // the plan says whose it is
+		return
+	case h.policy.drift == v1alpha1.DriftOff:
+		return
+	case h.policy.drift != v1alpha1.DriftHeal,
+		h.drift == gitops.DriftAdded && h.policy.additions == "report":
+		r.report(s, h, now)
+		return
+	}
+	if !r.mayHeal(s, h, now) {
+		return
+	}
+	if err := r.repair(ctx, s, h); err != nil {
+		r.healFailed(s, h, err)
+		return
+	}
+	s.healed(h, now)
+	r.enqueue(routine, s.name)
+}
+
+// healing is one object that drifted.
+type healing struct {
+	key     gitops.Key
+	t       *target
+	drift   gitops.DriftKind
+	live    gitops.Live
+	present bool
+	desired gitops.Desired
+	policy  driftPolicy
+	seen    seenObject
+	uid     string // of what was applied
+	changes []gitops.FieldChange
+}
+
+// judge finds out whether key drifted. ok is false when it did not, or is not
+// ours to heal.
+func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, ok bool) {
+	r.mu.Lock()
+	h.t = r.targets[s.cluster]
+	r.mu.Unlock()
+	if h.t == nil || !h.t.hub.IsReady([]schema.GroupVersionKind{{Group: key.Group, Kind: key.Kind}}) {
+		return h, false
+	}
+	h.key = key
+	h.live, h.present = h.t.hub.Get(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app != nil && s.app.DeletionTimestamp != nil {
+		return h, false
+	}
+	var wanted, known bool
+	if h.desired, wanted = s.desired[key]; !wanted {
+		return h, false
+	}
+	base, known := s.baseline(key)
+	if !known {
+		return h, false // never applied: the sync's business
+	}
+	h.drift = gitops.Judge(base, h.live, h.present, s.owner, s.policy.additions)
+	h.policy, h.uid = s.policy, base.UID
+	h.seen = s.seen[key]
+	if h.drift == gitops.NoDrift {
+		delete(s.seen, key)
+		if _, was := s.reported[key]; was {
+			delete(s.reported, key)
+			r.enqueueLocked(s)
+		}
+		return h, false
+	}
+	h.changes = changesOf(h)
+	return h, true
+}
+
+// enqueueLocked wakes s while s.mu is held.
+func (r *ApplicationReconciler) enqueueLocked(s *appState) { r.enqueue(routine, s.name) }
+
+// changesOf names what is different, for the record and for telling one fight
+// from another.
+func changesOf(h healing) []gitops.FieldChange {
+	if h.drift == gitops.DriftDeleted || h.drift == gitops.DriftReplaced {
+		return []gitops.FieldChange{{}}
+	}
+	var out []gitops.FieldChange
+	if h.seen.obj != nil && versionMatches(h.seen.obj, h.live) {
+		out = gitops.Changes(h.desired.Object, h.seen.obj, h.seen.hasValues)
+	}
+	for _, a := range h.live.Additions {
+		for _, field := range a.Fields {
+			if !slices.ContainsFunc(out, func(c gitops.FieldChange) bool { return c.Field == field }) {
+				out = append(out, gitops.FieldChange{Field: field, Manager: a.Manager, Got: "added"})
+			}
+		}
+	}
+	if len(out) == 0 {
+		out = []gitops.FieldChange{{Field: "metadata.managedFields", Want: "owned by " + gitops.FieldManager}}
+	}
+	return out
+}
+
+func versionMatches(obj *unstructured.Unstructured, live gitops.Live) bool {
+	return string(obj.GetUID()) == live.UID && gitops.Fingerprint(obj.GetManagedFields()) == live.Fingerprint
+}
+
+// report records a drift that is left alone, once.
+func (r *ApplicationReconciler) report(s *appState, h healing, now time.Time) {
+	mark := string(h.drift) + " " + fieldsOf(h.changes)
+	s.mu.Lock()
+	known := s.reported[h.key] == mark
+	s.reported[h.key] = mark
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	s.record(driftRecords(h, driftReported, now)...)
+	r.enqueue(routine, s.name)
+}
+
+// mayHeal applies the pauses: of a contested object and of a storm.
+func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.breaker.IsOpen(now) {
+		return false // the ordered sync afterwards does it
+	}
+	log := s.heals[h.key]
+	if log != nil {
+		if next := log.Next(now, fieldsOf(h.changes)); next.After(now) {
+			r.heals.AddAfter(healItem{s.name, h.key}, next.Sub(now))
+			r.enqueueLocked(s)
+			return false
+		}
+	}
+	if t, failed := s.trouble[h.key]; failed && t.next.After(now) {
+		r.heals.AddAfter(healItem{s.name, h.key}, t.next.Sub(now))
+		return false
+	}
+	if s.breaker.Drifted(now, len(s.entries)) {
+		s.ordered = true
+		r.enqueueLocked(s)
+		return false
+	}
+	return true
+}
+
+// repair makes the object equal to Git again.
+func (r *ApplicationReconciler) repair(ctx context.Context, s *appState, h healing) error {
+	if len(h.live.Additions) > 0 && h.present {
+		managed, version, err := r.managedFields(ctx, h)
+		if err != nil {
+			return err
+		}
+		if gitops.NeedsTakeOver(h.desired.Object, managed, gitops.DefaultHumanTools()) {
+			moved, taken, err := gitops.TakeAdditions(managed, gitops.DefaultHumanTools())
+			if err != nil {
+				return err
+			}
+			if taken {
+				if err := h.t.applier.TakeOver(ctx, h.key, h.desired.Version, version, moved); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	answer, err := h.t.applier.ApplyNow(ctx, h.desired)
+	if namespaceMissing(err) && s.forgetNamespace(h.key.Namespace) {
+		if err = r.ensureNamespace(ctx, s, h.t, gitops.Action{Kind: gitops.ActionCreate, Desired: h.desired}); err == nil {
+			answer, err = h.t.applier.ApplyNow(ctx, h.desired)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.answered(s, h.t, h.desired, answer)
+	return nil
+}
+
+// managedFields returns those of the object with its resourceVersion: from the
+// event that brought us here, or read anew.
+func (r *ApplicationReconciler) managedFields(ctx context.Context, h healing) ([]metav1.ManagedFieldsEntry, string, error) {
+	if h.seen.obj != nil && versionMatches(h.seen.obj, h.live) {
+		return h.seen.obj.GetManagedFields(), h.seen.obj.GetResourceVersion(), nil
+	}
+	found, err := h.t.applier.Read(ctx, h.key, h.desired.Version)
+	if err != nil {
+		return nil, "", err
+	}
+	if found == nil {
+		return nil, "", nil
+	}
+	return found.ManagedFields, found.ResourceVersion, nil
+}
+
+// healFailed keeps the error and tries again: at once when the object only
+// moved on meanwhile, else after a growing pause.
+func (r *ApplicationReconciler) healFailed(s *appState, h healing, err error) {
+	item := healItem{s.name, h.key}
+	var failed *apply.Error
+	if errors.As(err, &failed) && failed.Reason == apply.Changed {
+		r.heals.AddAfter(item, 20*time.Millisecond)
+		return
+	}
+	r.applyFailed(s, h.desired, err)
+	s.mu.Lock()
+	next := s.trouble[h.key].next
+	s.mu.Unlock()
+	r.heals.AddAfter(item, next.Sub(r.opts.Clock.Now()))
+	r.enqueue(urgent, s.name)
+}
+
+// healed records that a drift was taken back.
+func (s *appState) healed(h healing, now time.Time) {
+	s.mu.Lock()
+	log := s.heals[h.key]
+	if log == nil {
+		log = &gitops.HealLog{}
+		s.heals[h.key] = log
+	}
+	rival := rivalOf(h.changes)
+	log.Healed(now, fieldsOf(h.changes), rival)
+	_, _, contested := log.Contest(now)
+	if h.drift == gitops.DriftDeleted && s.entries[h.key].UID == h.uid {
+		// The same object answered: it was never gone, only out of our sight.
+		h.changes = []gitops.FieldChange{{Field: gitops.PathOfLabel(v1alpha1.LabelManagedBy), Want: s.owner.Label()}}
+	}
+	s.mu.Unlock()
+	action := driftHealed
+	if contested {
+		action = driftContested
+	}
+	s.record(driftRecords(h, action, now)...)
+}
+
+func rivalOf(changes []gitops.FieldChange) string {
+	for _, c := range changes {
+		if c.Manager != "" {
+			return c.Manager
+		}
+	}
+	return ""
+}
+
+// fieldsOf identifies a set of fields.
+func fieldsOf(changes []gitops.FieldChange) string {
+	names := make([]string, 0, len(changes))
+	for _, c := range changes {
+		names = append(names, c.Field)
+	}
+	return strings.Join(names, " ")
+}
+
+// driftRecords are the entries of status.drifts for one drift.
+func driftRecords(h healing, action string, now time.Time) []v1alpha1.Drift {
+	out := make([]v1alpha1.Drift, 0, min(len(h.changes), maxDriftFields))
+	for _, c := range h.changes {
+		if len(out) == maxDriftFields {
+			break
+		}
+		out = append(out, v1alpha1.Drift{
+			Group: h.key.Group, Kind: h.key.Kind, Namespace: h.key.Namespace, Name: h.key.Name,
+			Field: c.Field, Want: c.Want, Got: c.Got, Manager: c.Manager, Action: action, At: microTime(now),
+		})
+	}
+	return out
+}

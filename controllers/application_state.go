@@ -1,0 +1,282 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
+)
+
+// appState is what the process remembers of one Application. Everything in it
+// can be made again from the Application's status, Git and the watches.
+//
+// Reconcile of an Application never runs twice at a time and is the only one to
+// change the desired state; heals run beside it and change what they healed.
+type appState struct {
+	// name, owner and cluster never change: another UID or destination cluster
+	// makes another state.
+	name    types.NamespacedName
+	owner   gitops.Owner
+	cluster string
+
+	mu sync.Mutex
+	// app is the newest version of the object we know; nil after a conflict.
+	app    *v1alpha1.Application
+	policy driftPolicy
+	// desired is what the cluster is held to; commit is where it is from.
+	desired map[gitops.Key]gitops.Desired
+	commit  string
+	// entries is the inventory as it is, newer than the one in the status.
+	entries map[gitops.Key]v1alpha1.InventoryEntry
+	// values holds Baseline.Values of what was applied in this process.
+	values map[gitops.Key]string
+	kinds  []schema.GroupVersionKind
+	// trouble is what went wrong with single objects.
+	trouble map[gitops.Key]objectTrouble
+	// seen keeps the last event of objects that wait to be healed.
+	seen   map[gitops.Key]seenObject
+	heals  map[gitops.Key]*gitops.HealLog
+	drifts []v1alpha1.Drift // newest first
+	// reported are drifts that were recorded and are left alone.
+	reported map[gitops.Key]string
+	breaker  gitops.Breaker
+	// namespaces that were made sure of.
+	namespaces map[string]bool
+	// health as last seen, to notice changes.
+	health map[gitops.Key]v1alpha1.Health
+
+	// cancel stops the sync that runs; target is what it syncs to.
+	cancel context.CancelFunc
+	target string
+	// request is the last value of waybill.dev/requested-at that was acted on.
+	request string
+	// manual is the revision a person asked for, until it is reached.
+	manual string
+	// failures in a row of the same kind, for growing pauses.
+	failures int
+	// ordered asks the next sync to take back drift as well: healing was
+	// paused.
+	ordered bool
+	// lazyAt is when the status was last written for its details only.
+	lazyAt time.Time
+
+	locks keyLocks
+}
+
+// driftPolicy is how changes in the cluster are answered.
+type driftPolicy struct {
+	drift           v1alpha1.DriftPolicy
+	additions       string
+	createNamespace bool
+}
+
+type objectTrouble struct {
+	err *gitops.ObjectError
+	// hash of what could not be applied; another content is tried at once.
+	hash     string
+	attempts int
+	// next is when it is tried again; zero: only when something changes.
+	next time.Time
+}
+
+type seenObject struct {
+	obj       *unstructured.Unstructured
+	hasValues bool
+}
+
+func newAppState(app *v1alpha1.Application) *appState {
+	owner := gitops.OwnerOf(app)
+	s := &appState{
+		owner: owner, cluster: owner.Cluster,
+		name:       types.NamespacedName{Namespace: app.Namespace, Name: app.Name},
+		entries:    map[gitops.Key]v1alpha1.InventoryEntry{},
+		values:     map[gitops.Key]string{},
+		trouble:    map[gitops.Key]objectTrouble{},
+		seen:       map[gitops.Key]seenObject{},
+		heals:      map[gitops.Key]*gitops.HealLog{},
+		reported:   map[gitops.Key]string{},
+		namespaces: map[string]bool{},
+		health:     map[gitops.Key]v1alpha1.Health{},
+		drifts:     slices.Clone(app.Status.Drifts),
+	}
+	for _, e := range app.Status.Inventory {
+		s.entries[gitops.EntryKey(e)] = e
+	}
+	return s
+}
+
+// adopt takes app in unless a newer version is known, and returns the newest.
+func (s *appState) adopt(app *v1alpha1.Application) *v1alpha1.Application {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app == nil || versionNumber(app) > versionNumber(s.app) {
+		s.app = app
+	}
+	s.policy = policyOf(s.app)
+	return s.app
+}
+
+// policyOf resolves spec.driftPolicy: heal with selfHeal, else report.
+func policyOf(app *v1alpha1.Application) driftPolicy {
+	p := driftPolicy{drift: app.Spec.DriftPolicy, additions: app.Spec.Additions}
+	if p.drift == "" {
+		p.drift = v1alpha1.DriftReport
+		if a := app.Spec.SyncPolicy.Automated; a != nil && a.SelfHeal {
+			p.drift = v1alpha1.DriftHeal
+		}
+	}
+	if p.additions == "" {
+		p.additions = "heal"
+	}
+	if app.Spec.Suspend && p.drift == v1alpha1.DriftHeal {
+		p.drift = v1alpha1.DriftReport
+	}
+	p.createNamespace = slices.Contains(app.Spec.SyncPolicy.SyncOptions, "CreateNamespace=true")
+	return p
+}
+
+// inventory returns the entries in the order they are stored.
+func (s *appState) inventory() []v1alpha1.InventoryEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inventoryLocked()
+}
+
+func (s *appState) inventoryLocked() []v1alpha1.InventoryEntry {
+	out := make([]v1alpha1.InventoryEntry, 0, len(s.entries))
+	for _, e := range s.entries {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.InventoryEntry) int { return gitops.EntryKey(a).Compare(gitops.EntryKey(b)) })
+	return out
+}
+
+// applied records the server's answer to an apply of d.
+func (s *appState) applied(d gitops.Desired, live gitops.Live) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries[d.Key] = v1alpha1.InventoryEntry{
+		Group: d.Key.Group, Version: d.Version, Kind: d.Key.Kind, Namespace: d.Key.Namespace, Name: d.Key.Name,
+		UID: live.UID, Hash: d.Hash, Fingerprint: live.Fingerprint,
+	}
+	s.values[d.Key] = live.Values
+	delete(s.trouble, d.Key)
+	delete(s.seen, d.Key)
+	delete(s.reported, d.Key)
+	s.health[d.Key] = live.Verdict.Health
+}
+
+// baseline returns what key is compared with. known is false for an object that
+// was never applied successfully.
+func (s *appState) baseline(key gitops.Key) (b gitops.Baseline, known bool) {
+	e, ok := s.entries[key]
+	return gitops.Baseline{UID: e.UID, Fingerprint: e.Fingerprint, Values: s.values[key]}, ok && e.UID != ""
+}
+
+// failed records that key could not be applied and when it is tried again.
+func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitops.ObjectError, retry bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.trouble[key]
+	if t.hash != hash {
+		t = objectTrouble{hash: hash}
+	}
+	t.err = err
+	t.attempts++
+	t.next = time.Time{}
+	if retry {
+		t.next = now.Add(min(retryPause(t.attempts), maxApplyPause))
+	}
+	s.trouble[key] = t
+}
+
+// maxApplyPause is the longest pause between two tries of one object
+// (syncPolicy.retry.backoff.maxDuration of Argo CD).
+const maxApplyPause = 3 * time.Minute
+
+// mayTry reports whether an object that failed before may be tried at now.
+func (s *appState) mayTry(now time.Time, d gitops.Desired) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, hasFailed := s.trouble[d.Key]
+	return !hasFailed || t.hash != d.Hash || !t.next.After(now)
+}
+
+// maxDrifts is the number of drift records kept in the status.
+const maxDrifts = 20
+
+// record puts drifts in front of the list.
+func (s *appState) record(drifts ...v1alpha1.Drift) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drifts = append(slices.Clone(drifts), s.drifts...)
+	if len(s.drifts) > maxDrifts {
+		s.drifts = s.drifts[:maxDrifts]
+	}
+}
+
+// begin makes a context for a sync to target that supersede can end.
+func (s *appState) begin(ctx context.Context, target string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	s.cancel, s.target = cancel, target
+	s.mu.Unlock()
+	return ctx, func() {
+		s.mu.Lock()
+		s.cancel = nil
+		s.mu.Unlock()
+		cancel()
+	}
+}
+
+// supersede ends a running sync: its target is not the newest any more. What it
+// sent already stays; the next sync starts from there.
+func (s *appState) supersede() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// keyLocks keeps two writers off one object.
+type keyLocks struct {
+	mu    sync.Mutex
+	locks map[gitops.Key]*keyLock
+}
+
+type keyLock struct {
+	sync.Mutex
+	waiting int
+}
+
+// lock waits until key is free and returns what frees it again.
+func (l *keyLocks) lock(key gitops.Key) (unlock func()) {
+	l.mu.Lock()
+	if l.locks == nil {
+		l.locks = map[gitops.Key]*keyLock{}
+	}
+	k := l.locks[key]
+	if k == nil {
+		k = &keyLock{}
+		l.locks[key] = k
+	}
+	k.waiting++
+	l.mu.Unlock()
+	k.Lock()
+	return func() {
+		k.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if k.waiting--; k.waiting == 0 {
+			delete(l.locks, key)
+		}
+	}
+}
