@@ -37,6 +37,9 @@ cannot be read; the error names file, document, line and field.`,
 				return err
 			}
 			opts.Project = x.Project
+			if _, err := parse(files, x.Project); err != nil {
+				return err
+			}
 			result, err := c.Apply(cmd.Context(), files, opts)
 			if err != nil {
 				return err

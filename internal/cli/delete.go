@@ -1,14 +1,10 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/waybill-dev/waybill/api/client"
 	"github.com/waybill-dev/waybill/api/rest/model"
@@ -71,7 +67,7 @@ type definition struct {
 
 func (a *App) definitionsNamed(cmd *cobra.Command, x Context, args []string) ([]definition, error) {
 	if len(args) < 2 {
-		return nil, usagef(cmd, "KIND and NAME are missing: %s, or -f FILE", cmd.UseLine())
+		return nil, usagef(cmd, "KIND and NAME are missing: %s, or -f FILE", useLine(cmd))
 	}
 	k, err := findKind(cmd, args[0])
 	if err != nil {
@@ -96,38 +92,20 @@ func (a *App) definitionsInFiles(cmd *cobra.Command, x Context, f manifestFlags)
 	if err != nil {
 		return nil, err
 	}
+	docs, err := parse(files, x.Project)
+	if err != nil {
+		return nil, err
+	}
 	var found []definition
-	for _, file := range files {
-		decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(file.Content), 4<<10)
-		for n := 1; ; n++ {
-			var o object
-			err := decoder.Decode(&o)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return nil, &failure{code: client.ExitUsage, what: fmt.Sprintf("%s, document %d: %v", file.Name, n, err)}
-			}
-			if len(o) == 0 {
-				continue
-			}
-			if !strings.HasPrefix(o.text("apiVersion"), "waybill.dev/") {
-				continue
-			}
-			k, err := findKind(cmd, o.text("kind"))
-			if err != nil {
-				return nil, err
-			}
-			name := o.text("metadata", "name")
-			if project := firstOf(o.text("metadata", "namespace"), x.Project); k.plural != client.KindProjects {
-				name = project + "/" + name
-			}
-			it, err := a.definitionTarget(cmd, x, k, name)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, definition{target: it, kind: k})
+	for _, d := range docs {
+		if !strings.HasPrefix(d.APIVersion, "waybill.dev/") {
+			continue
 		}
+		k, err := findKind(cmd, d.Kind)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, definition{target: target{project: firstOf(d.Namespace, d.Name), name: d.Name}, kind: k})
 	}
 	slices.Reverse(found)
 	return found, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,11 +69,17 @@ func (a *App) explain(err error) *failure {
 	case errors.As(err, &problem):
 		f.explainProblem(problem.Problem)
 	case errors.As(err, &unreachable):
-		f.what = fmt.Sprintf("cannot reach the server %s: %v", unreachable.Server, unreachable.Err)
+		cause := unreachable.Err
+		if dial := new(net.OpError); errors.As(cause, &dial) {
+			cause = dial.Err // without the address, which is said already
+		}
+		f.what = fmt.Sprintf("cannot reach the server %s: %v", unreachable.Server, cause)
 		f.next = []string{"waybill context list        # which server is that?"}
 		if strings.Contains(unreachable.Server, "//127.0.0.1:") {
 			f.next = append(f.next, "waybill local up --demo     # if it is the one on this machine")
 		}
+	case errors.Is(err, client.ErrGone):
+		f.code = client.ExitNotFound
 	case errors.Is(err, context.Canceled):
 		f.code, f.what = client.ExitInterrupted, ""
 	}
@@ -97,29 +104,20 @@ func (f *failure) explainProblem(p model.Problem) {
 	}
 }
 
-// fieldError says where a mistake is: file, document, line and field.
+// fieldError says where a mistake is: FILE: document N, line N: FIELD: what.
 func fieldError(e model.FieldError) string {
-	var where []string
-	if e.File != "" {
-		file := e.File
-		if file == "-" {
-			file = "standard input"
-		}
-		where = append(where, file)
+	file := e.File
+	if file == "-" {
+		file = "standard input"
 	}
+	var place []string
 	if e.Document > 0 {
-		where = append(where, fmt.Sprintf("document %d", e.Document))
+		place = append(place, fmt.Sprintf("document %d", e.Document))
 	}
 	if e.Line > 0 {
-		where = append(where, fmt.Sprintf("line %d", e.Line))
+		place = append(place, fmt.Sprintf("line %d", e.Line))
 	}
-	if field := firstOf(e.Field, e.Pointer); field != "" {
-		where = append(where, field)
-	}
-	if len(where) == 0 {
-		return e.Detail
-	}
-	return strings.Join(where, ", ") + ": " + e.Detail
+	return join(": ", file, strings.Join(place, ", "), firstOf(e.Field, e.Pointer), e.Detail)
 }
 
 // gateLines lists every closed gate, one line each, in columns.

@@ -121,7 +121,7 @@ applications or freezes. What runs where is said by waybill status.`,
   waybill get freight -p guestbook -o wide`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef(cmd, "KIND is missing: %s", cmd.UseLine())
+				return usagef(cmd, "KIND is missing: %s", useLine(cmd))
 			}
 			return nil
 		},

@@ -14,10 +14,8 @@ import (
 
 	"github.com/waybill-dev/waybill/api/client"
 	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/internal/manifest"
 )
-
-// maxManifestBytes bounds all manifests of one command together.
-const maxManifestBytes = 16 << 20
 
 // manifestFlags are -f and -R.
 type manifestFlags struct {
@@ -34,7 +32,7 @@ func addManifestFlags(cmd *cobra.Command, f *manifestFlags) {
 // and JSON files in it, in the order of their names.
 func (a *App) readManifests(cmd *cobra.Command, f manifestFlags) ([]model.ManifestFile, error) {
 	var files []model.ManifestFile
-	budget := int64(maxManifestBytes)
+	budget := int64(manifest.MaxBytes)
 	for _, name := range f.names {
 		if name == "-" {
 			file, err := readManifest("-", a.Stdin, &budget)
@@ -108,11 +106,39 @@ func readManifest(name string, r io.Reader, budget *int64) (model.ManifestFile, 
 		return model.ManifestFile{}, fileFailure(err)
 	}
 	if *budget -= int64(len(data)); *budget < 0 {
-		return model.ManifestFile{}, &failure{code: client.ExitUsage, what: fmt.Sprintf("the manifests are larger than %d MiB together", maxManifestBytes>>20)}
+		return model.ManifestFile{}, &failure{code: client.ExitUsage, what: fmt.Sprintf("the manifests are larger than %d MiB together", manifest.MaxBytes>>20)}
 	}
 	return model.ManifestFile{Name: name, Content: string(data)}, nil
 }
 
+// fileFailure says which file cannot be read, and why.
 func fileFailure(err error) error {
-	return &failure{code: client.ExitUsage, what: err.Error()}
+	what := err.Error()
+	if path := new(fs.PathError); errors.As(err, &path) {
+		what = fmt.Sprintf("cannot read %s: %v", path.Path, path.Err)
+	}
+	return &failure{code: client.ExitUsage, what: what}
+}
+
+// parse reads the documents of the files, with the same rules and words as the
+// server, which checks them again. It is a failure that lists every mistake
+// with file, document, line and field when there is one.
+func parse(files []model.ManifestFile, project string) ([]manifest.Document, error) {
+	sources := make([]manifest.File, len(files))
+	for i, f := range files {
+		sources[i] = manifest.File{Name: f.Name, Content: []byte(f.Content)}
+	}
+	docs, findings := manifest.Parse(sources, project)
+	mistakes := manifest.Errors(findings)
+	if len(mistakes) == 0 {
+		return docs, nil
+	}
+	f := &failure{code: client.ExitUsage, what: "1 mistake in the manifests; nothing was changed"}
+	if len(mistakes) > 1 {
+		f.what = fmt.Sprintf("%d mistakes in the manifests; nothing was changed", len(mistakes))
+	}
+	for _, m := range mistakes {
+		f.why = append(f.why, fieldError(model.FieldError{File: m.File, Document: m.Document, Line: m.Line, Field: m.Field, Detail: m.Message}))
+	}
+	return nil, f
 }

@@ -61,13 +61,21 @@ func rangeArgs(least int, names ...string) cobra.PositionalArgs {
 			if least-len(args) > 1 {
 				verb = "are"
 			}
-			return usagef(cmd, "%s %s missing: %s", missing, verb, cmd.UseLine())
+			return usagef(cmd, "%s %s missing: %s", missing, verb, useLine(cmd))
 		}
 		if len(args) > len(names) {
-			return usagef(cmd, "%q is one argument too many: %s", args[len(names)], cmd.UseLine())
+			return usagef(cmd, "%q is one argument too many: %s", args[len(names)], useLine(cmd))
 		}
 		return nil
 	}
+}
+
+// useLine is the command with its arguments.
+func useLine(cmd *cobra.Command) string {
+	if cmd.HasParent() {
+		return cmd.Parent().CommandPath() + " " + cmd.Use
+	}
+	return cmd.Use
 }
 
 // notFound is a failure for a thing that is not there.

@@ -48,7 +48,7 @@ until somebody resumes it.`,
 			if err := a.promoted(cmd, c, p, w, out); err != nil {
 				return err
 			}
-			a.say("The automatic flow is held. When the cause is gone: waybill resume %s", stage)
+			a.say("The automatic flow into %s stays held until: waybill resume %s", stage, stage)
 			return nil
 		},
 	}

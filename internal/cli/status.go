@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -38,7 +39,7 @@ change instead (with -o json, one object per change).`,
 			}
 			switch {
 			case x.Project == "" && watch:
-				return follow(a, cmd.Context(), out, a.projectRows, a.projectsTable, func(ctx context.Context, handle func(*model.Projects) error) error {
+				return follow(cmd.Context(), a, "the list of Projects", out, a.projectRows, a.projectsTable, func(ctx context.Context, handle func(*model.Projects) error) error {
 					return c.WatchProjects(ctx, a.reconnecting, handle)
 				})
 			case x.Project == "":
@@ -48,7 +49,7 @@ change instead (with -o json, one object per change).`,
 				}
 				return a.printProjects(page, out)
 			case watch:
-				return follow(a, cmd.Context(), out, a.stageRows, func(p *model.Pipeline) table { return a.stagesTable(p, out) },
+				return follow(cmd.Context(), a, fmt.Sprintf("Project %q", x.Project), out, a.stageRows, func(p *model.Pipeline) table { return a.stagesTable(p, out) },
 					func(ctx context.Context, handle func(*model.Pipeline) error) error {
 						return c.WatchPipeline(ctx, x.Project, a.reconnecting, handle)
 					})
@@ -196,7 +197,7 @@ func nextOf(s model.Stage) string {
 	}
 	next := freightName(s.Next.Freight)
 	for _, g := range s.Next.Closed {
-		return join(": ", next, join(", ", string(g.Gate), firstOf(g.OpensBy, g.Reason)))
+		return join(": ", next+" waits", firstOf(g.Reason, string(g.Gate)))
 	}
 	if s.Auto {
 		return next + " arrives by itself"
@@ -231,9 +232,9 @@ func (a *App) stageRows(page *model.Pipeline) []liveRow {
 // worth a line.
 type liveRow struct{ name, state string }
 
-// follow shows every model a watch delivers until it ends: redrawn in place on
+// follow shows every model of what a watch delivers until it ends: redrawn in place on
 // a terminal, else one line per change, or one JSON object per model.
-func follow[T any](a *App, ctx context.Context, out *output, rows func(*T) []liveRow, draw func(*T) table,
+func follow[T any](ctx context.Context, a *App, what string, out *output, rows func(*T) []liveRow, draw func(*T) table,
 	watch func(context.Context, func(*T) error) error,
 ) error {
 	known := map[string]string{}
@@ -271,10 +272,14 @@ func follow[T any](a *App, ctx context.Context, out *output, rows func(*T) []liv
 		}
 		return nil
 	})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return &failure{code: client.ExitInterrupted}
+	case errors.Is(err, client.ErrGone):
+		return notFound(what+" is gone, or you may no longer see it", "waybill status")
+	default:
+		return err
 	}
-	return err
 }
 
 // redraw replaces the lines that were drawn last. Each line is cut at the width

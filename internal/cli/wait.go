@@ -216,11 +216,16 @@ func timedOut(p *model.Promotion, timeout time.Duration) error {
 // sayProgress writes a line for each step that moved and for each new state of
 // the whole.
 func (a *App) sayProgress(seen *progress, p *model.Promotion) {
+	width := 0
+	for _, s := range p.Steps {
+		width = max(width, len(s.Name))
+	}
 	for _, s := range p.Steps {
 		if seen.steps[s.Name] == s.State {
 			continue
 		}
 		seen.steps[s.Name] = s.State
+		s.Name = fmt.Sprintf("%-*s", width, s.Name)
 		switch s.State {
 		case model.StepStateSucceeded:
 			a.say("  %s %s", a.sign(true), join("  ", s.Name, took(s.StartedAt, s.FinishedAt), stepNote(p, s)))
@@ -234,10 +239,10 @@ func (a *App) sayProgress(seen *progress, p *model.Promotion) {
 	var line string
 	switch p.Phase {
 	case model.PhasePending:
-		line = "waiting"
 		for _, g := range closedOf(p.Gates) {
-			line += fmt.Sprintf("  %s: %s", g.Gate, g.Reason)
+			line = join("; ", line, fmt.Sprintf("%s: %s", g.Gate, g.Reason))
 		}
+		line = prefix("waiting for ", line)
 	case model.PhaseSyncing:
 		line = join(": ", "syncing", firstOf(p.StageStatus.Sentence, p.Message))
 	case model.PhaseSucceeded:
