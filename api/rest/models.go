@@ -1,0 +1,435 @@
+package rest
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// The functions of this file turn objects into what pages show. They decide
+// nothing.
+
+func gateModel(v v1alpha1.GateVerdict) model.GateVerdict {
+	out := model.GateVerdict{
+		Gate: model.GateName(v.Gate), Group: model.GateVerdictGroup(v.Group), Open: v.Open, Bypassed: v.Bypassed,
+		Reason: v.Reason, OpensBy: v.OpensBy,
+	}
+	setTime(&out.OpensAt, v.OpensAt)
+	return out
+}
+
+// closedGates returns the closed ones, entry gates first.
+func closedGates(vs []v1alpha1.GateVerdict) []model.GateVerdict {
+	out := []model.GateVerdict{}
+	for _, group := range []string{promotion.GroupEntry, promotion.GroupStart} {
+		for _, v := range vs {
+			if !v.Open && v.Group == group {
+				out = append(out, gateModel(v))
+			}
+		}
+	}
+	return out
+}
+
+func gateModels(vs []v1alpha1.GateVerdict) []model.GateVerdict {
+	out := make([]model.GateVerdict, 0, len(vs))
+	for _, v := range vs {
+		out = append(out, gateModel(v))
+	}
+	return out
+}
+
+func setTime(into *model.Time, t *metav1.Time) {
+	if t != nil {
+		*into = t.UTC()
+	}
+}
+
+func setMicroTime(into *model.Time, t *metav1.MicroTime) {
+	if t != nil {
+		*into = t.UTC()
+	}
+}
+
+// versionOf returns what people call an image: its tag, or the start of its
+// digest.
+func versionOf(img v1alpha1.Image) string {
+	if img.Tag != "" {
+		return img.Tag
+	}
+	digest := strings.TrimPrefix(img.Digest, "sha256:")
+	return digest[:min(12, len(digest))]
+}
+
+// versionOfAll returns the version of the first image: what a Freight is called.
+func versionOfAll(images []v1alpha1.Image) string {
+	if len(images) == 0 {
+		return ""
+	}
+	return versionOf(images[0])
+}
+
+func imageModel(img v1alpha1.Image) model.Image {
+	return model.Image{RepoURL: img.RepoURL, Tag: img.Tag, Digest: img.Digest}
+}
+
+func imageModels(images []v1alpha1.Image) []model.Image {
+	out := make([]model.Image, 0, len(images))
+	for _, img := range images {
+		out = append(out, imageModel(img))
+	}
+	return out
+}
+
+func statusModel(s promotion.Summary) model.Status {
+	return model.Status{Word: model.StatusWord(s.Status), Sentence: s.Sentence, NextAction: nextAction(s.Next)}
+}
+
+// nextAction takes the line to type apart, so that a page can offer it as a
+// button: "waybill rollback guestbook/prod" is verb rollback.
+func nextAction(line string) model.NextAction {
+	if line == "" {
+		return model.NextAction{}
+	}
+	words := strings.Fields(line)
+	if len(words) < 2 || words[0] != "waybill" {
+		return model.NextAction{Verb: "open", Label: line}
+	}
+	out := model.NextAction{Verb: words[1], Command: line, Label: strings.ToUpper(words[1][:1]) + words[1][1:]}
+	switch words[1] {
+	case "rollback":
+		out.Label = "Roll back…"
+	case "promote":
+		out.Label = "Promote…"
+	case "get", "describe", "history", "why":
+		out.Verb, out.Label = "open", "Open"
+	case "status":
+		out.Verb, out.Label = "watch", "Watch"
+	}
+	return out
+}
+
+func conditionModels(cs []metav1.Condition) []model.Condition {
+	out := make([]model.Condition, 0, len(cs))
+	for _, c := range cs {
+		out = append(out, model.Condition{
+			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message, LastTransitionTime: c.LastTransitionTime.UTC(),
+		})
+	}
+	return out
+}
+
+func readyCondition(cs []metav1.Condition) *metav1.Condition {
+	for i := range cs {
+		if cs[i].Type == v1alpha1.ConditionReady {
+			return &cs[i]
+		}
+	}
+	return nil
+}
+
+// freightRef names a Freight as well as it is known.
+func (v *projectView) freightRef(name string) model.FreightRef {
+	if name == "" {
+		return model.FreightRef{}
+	}
+	ref := model.FreightRef{Name: name}
+	if f := v.freightByName[name]; f != nil {
+		ref.Alias, ref.Version, ref.Origin = f.Alias, versionOfAll(f.Images), f.Origin.Name
+	}
+	return ref
+}
+
+func (v *projectView) stageFreightModel(f v1alpha1.StageFreight) model.StageFreight {
+	out := model.StageFreight{
+		Name: f.Freight, Version: versionOfAll(f.Images), Origin: f.Origin, Images: imageModels(f.Images),
+		Promotion: f.Promotion, Commit: f.Commit,
+	}
+	if known := v.freightByName[f.Freight]; known != nil {
+		out.Alias = known.Alias
+		if len(f.Images) == 0 {
+			out.Images, out.Version = imageModels(known.Images), versionOfAll(known.Images)
+		}
+	}
+	setTime(&out.Since, f.Since)
+	return out
+}
+
+func (v *projectView) stageFreightModels(fs []v1alpha1.StageFreight) []model.StageFreight {
+	out := make([]model.StageFreight, 0, len(fs))
+	for _, f := range fs {
+		out = append(out, v.stageFreightModel(f))
+	}
+	return out
+}
+
+func (v *projectView) freightModel(f *v1alpha1.Freight) model.Freight {
+	out := model.Freight{
+		Name: f.Name, Alias: f.Alias, Version: versionOfAll(f.Images), Origin: f.Origin.Name, Order: f.Order,
+		Images: imageModels(f.Images), CreatedAt: f.CreationTimestamp.UTC(), Stages: []model.FreightInStage{}, Rejections: []model.Freeze{},
+	}
+	current := map[string]bool{}
+	for _, name := range v.runningIn[f.Name] {
+		current[name] = true
+	}
+	for _, st := range v.stages {
+		rec, ok := f.Status.Stages[st.Name]
+		if !ok && !current[st.Name] {
+			continue
+		}
+		in := model.FreightInStage{Stage: st.Name, Current: current[st.Name]}
+		setTime(&in.EnteredAt, rec.EnteredAt)
+		setTime(&in.LeftAt, rec.LeftAt)
+		setTime(&in.VerifiedAt, rec.VerifiedAt)
+		setTime(&in.SoakingSince, rec.Soak.RunningSince)
+		out.Stages = append(out.Stages, in)
+	}
+	for _, z := range v.rejections[f.Name] {
+		out.Rejections = append(out.Rejections, v.freezeModel(z))
+	}
+	return out
+}
+
+func (v *projectView) freezeModel(z *v1alpha1.Freeze) model.Freeze {
+	out := model.Freeze{
+		Name: z.Name, Project: z.Namespace, Stage: z.Spec.Stage, ShownAs: shownAs(z), Scope: model.FreezeScope(scopeOf(z)),
+		Reason: z.Spec.Reason, By: z.Spec.By, CreatedAt: z.CreationTimestamp.UTC(),
+	}
+	for _, name := range z.Spec.Freight {
+		out.Freight = append(out.Freight, v.freightRef(name))
+	}
+	setTime(&out.Until, z.Spec.Until)
+	return out
+}
+
+func scopeOf(z *v1alpha1.Freeze) v1alpha1.FreezeScope {
+	if z.Spec.Scope == "" {
+		return v1alpha1.FreezeAll
+	}
+	return z.Spec.Scope
+}
+
+// shownAs returns the word people know a Freeze by (design 00, objects).
+func shownAs(z *v1alpha1.Freeze) model.FreezeShownAs {
+	switch {
+	case len(z.Spec.Freight) > 0:
+		return model.FreezeShownAsRejected
+	case scopeOf(z) == v1alpha1.FreezeAutomatic:
+		return model.FreezeShownAsHold
+	default:
+		return model.FreezeShownAsFreeze
+	}
+}
+
+func phaseOf(p *v1alpha1.Promotion) v1alpha1.PromotionPhase {
+	if p.Status.Phase == "" {
+		return v1alpha1.PhasePending
+	}
+	return p.Status.Phase
+}
+
+func kindOf(p *v1alpha1.Promotion) v1alpha1.PromotionKind {
+	if p.Spec.Kind == "" {
+		return v1alpha1.KindPromote
+	}
+	return p.Spec.Kind
+}
+
+func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
+	out := model.Promotion{
+		Name: p.Name, UID: string(p.UID), Project: p.Namespace, Stage: p.Spec.Stage, Kind: model.PromotionKind(kindOf(p)),
+		Freight: v.freightRef(p.Spec.Freight), To: v.freightRef(p.Spec.To),
+		Phase: model.Phase(phaseOf(p)), Finished: phaseOf(p).IsFinished(), Reason: p.Status.Reason, Message: p.Status.Message,
+		RequestedBy: p.Spec.RequestedBy, RequestReason: p.Spec.Reason, Automatic: p.Spec.Automatic,
+		RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy, CreatedAt: p.CreationTimestamp.UTC(),
+		Steps: []model.Step{},
+	}
+	for _, g := range p.Spec.Bypass {
+		out.Bypass = append(out.Bypass, model.GateName(g))
+	}
+	for _, g := range p.Status.Gates {
+		if !g.Open {
+			out.Gates = append(out.Gates, gateModel(g))
+		}
+	}
+	if p.Status.Plan != nil && p.Status.Plan.Before != nil {
+		out.From = v.stageFreightModels(p.Status.Plan.Before.Current)
+	}
+	for _, st := range p.Status.Steps {
+		step := model.Step{Name: st.As, Uses: st.Uses, State: model.StepState(st.State), Message: st.Message, Attempts: int(st.Attempts)}
+		setMicroTime(&step.StartedAt, st.StartedAt)
+		setMicroTime(&step.FinishedAt, st.FinishedAt)
+		out.Steps = append(out.Steps, step)
+	}
+	if c := p.Status.Commit; c != nil {
+		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
+	}
+	if a := p.Spec.Abort; a != nil {
+		out.Abort = model.Abort{By: a.By, Reason: a.Reason}
+	}
+	setMicroTime(&out.StartedAt, p.Status.StartedAt)
+	setMicroTime(&out.PushedAt, p.Status.PushedAt)
+	setMicroTime(&out.FinishedAt, p.Status.FinishedAt)
+	if st := v.stageByName[p.Spec.Stage]; st != nil {
+		out.StageStatus = statusModel(promotion.Summarize(v.observe(st)))
+		out.StageHealth = model.Health(healthOf(st).Status)
+	}
+	return out
+}
+
+func healthOf(s *v1alpha1.Stage) v1alpha1.Health {
+	if s.Status.Health != nil {
+		return *s.Status.Health
+	}
+	return v1alpha1.Health{Status: v1alpha1.HealthUnknown}
+}
+
+// activityModel is a Promotion in one sentence.
+func (v *projectView) activityModel(p *v1alpha1.Promotion) model.Activity {
+	out := model.Activity{
+		Promotion: p.Name, Stage: p.Spec.Stage, Kind: model.ActivityKind(kindOf(p)), Freight: p.Spec.Freight,
+		Phase: model.Phase(phaseOf(p)), By: p.Spec.RequestedBy, Automatic: p.Spec.Automatic, At: lastChange(p),
+	}
+	what := v.freightRef(p.Spec.Freight).Version
+	if what == "" {
+		what = p.Spec.Freight
+	}
+	out.Version = what
+	verb := "promotion of " + what + " to " + p.Spec.Stage
+	if kindOf(p) == v1alpha1.KindRollback {
+		verb = "rollback of " + p.Spec.Stage
+		if to := v.freightRef(p.Spec.To).Version; to != "" {
+			verb += " to " + to
+		}
+	}
+	words := map[v1alpha1.PromotionPhase]string{
+		v1alpha1.PhasePending: "waits", v1alpha1.PhaseRunning: "runs", v1alpha1.PhaseSyncing: "is rolling out",
+		v1alpha1.PhaseSucceeded: "succeeded", v1alpha1.PhaseFailed: "failed", v1alpha1.PhaseAborted: "was aborted",
+		v1alpha1.PhaseSuperseded: "was superseded", v1alpha1.PhaseRolledBack: "was rolled back",
+	}
+	out.Sentence = verb + " " + words[phaseOf(p)]
+	if phaseOf(p) == v1alpha1.PhaseFailed && p.Status.Message != "" {
+		out.Sentence += ": " + p.Status.Message
+	}
+	return out
+}
+
+// lastChange is when a Promotion last moved.
+func lastChange(p *v1alpha1.Promotion) model.Time {
+	for _, t := range []*metav1.MicroTime{p.Status.FinishedAt, p.Status.PushedAt, p.Status.StartedAt} {
+		if t != nil {
+			return t.UTC()
+		}
+	}
+	return p.CreationTimestamp.UTC()
+}
+
+func (v *projectView) warehouseModel(w *v1alpha1.Warehouse) model.Warehouse {
+	out := model.Warehouse{
+		Name: w.Name, Project: w.Namespace, Interval: w.Spec.Interval.Duration.String(), LatestFreight: v.freightRef(w.Status.LatestFreight),
+		LastHandledRequest: w.Status.LastHandledRequest, Subscriptions: []model.Subscription{},
+	}
+	if c := readyCondition(w.Status.Conditions); c != nil {
+		out.Ready, out.Reason, out.Message = c.Status == metav1.ConditionTrue, c.Reason, c.Message
+	}
+	for i, sub := range w.Spec.Subscriptions {
+		if sub.Image == nil {
+			continue
+		}
+		m := model.Subscription{RepoURL: sub.Image.RepoURL, Constraint: sub.Image.Constraint, Strategy: string(sub.Image.ImageSelectionStrategy)}
+		// In the order of the spec; the status may be of an older one.
+		if i < len(w.Status.Subscriptions) && w.Status.Subscriptions[i].RepoURL == sub.Image.RepoURL {
+			st := w.Status.Subscriptions[i]
+			m.Tags, m.Candidates, m.Error, m.Reason = int(st.Tags), imageModels(st.Candidates), st.Error, st.Reason
+			setTime(&m.LastPoll, st.LastPoll)
+			setTime(&m.LastSuccess, st.LastSuccess)
+		}
+		out.Subscriptions = append(out.Subscriptions, m)
+	}
+	return out
+}
+
+func applicationModel(a *v1alpha1.Application) model.Application {
+	out := model.Application{
+		Name: a.Name, Project: a.Namespace, Stage: a.Labels[v1alpha1.LabelStage],
+		Cluster: a.Spec.Destination.Cluster, Namespace: a.Spec.Destination.Namespace,
+		RepoURL: a.Spec.Source.RepoURL, Branch: a.Spec.Source.TargetRevision, Path: a.Spec.Source.Path,
+		Sync: model.ApplicationSync(a.Status.Sync.Status), SyncMessage: a.Status.Sync.Message,
+		Revision: a.Status.Sync.Revision, Target: a.Status.Sync.Target,
+		Health: model.HealthUnknown, Suspended: a.Spec.Suspend, Drifting: a.Status.Drifting, Resources: len(a.Status.Inventory),
+	}
+	if out.Cluster == "" {
+		out.Cluster = v1alpha1.InCluster
+	}
+	if out.Sync == "" {
+		out.Sync = model.ApplicationSyncUnknown
+	}
+	if h := a.Status.Health; h != nil {
+		out.Health, out.HealthReason, out.HealthMessage = model.Health(h.Status), h.Reason, h.Message
+	}
+	setMicroTime(&out.SyncedAt, a.Status.Sync.SyncedAt)
+	for _, o := range a.Status.Objects {
+		out.Objects = append(out.Objects, model.ObjectStatus{
+			Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Health: model.Health(o.Health), Reason: o.Reason, Message: o.Message,
+		})
+	}
+	for _, d := range a.Status.Drifts {
+		out.Drifts = append(out.Drifts, model.Drift{
+			Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name, Field: d.Field, Want: d.Want, Got: d.Got,
+			Manager: d.Manager, Action: d.Action, At: d.At.UTC(),
+		})
+	}
+	return out
+}
+
+// imageChanges compares what runs with what would run, by repository.
+func imageChanges(before, after []v1alpha1.Image) []model.ImageChange {
+	byRepo := map[string]*model.ImageChange{}
+	at := func(repo string) *model.ImageChange {
+		if byRepo[repo] == nil {
+			byRepo[repo] = &model.ImageChange{RepoURL: repo}
+		}
+		return byRepo[repo]
+	}
+	for _, img := range before {
+		at(img.RepoURL).Before = imageModel(img)
+	}
+	for _, img := range after {
+		at(img.RepoURL).After = imageModel(img)
+	}
+	out := make([]model.ImageChange, 0, len(byRepo))
+	for _, c := range byRepo {
+		none := model.Image{}
+		switch {
+		case c.Before == none:
+			c.Change = model.ImageChangeChangeAdded
+		case c.After == none:
+			c.Change = model.ImageChangeChangeRemoved
+		case c.Before.Tag == c.After.Tag && c.Before.Digest == c.After.Digest:
+			c.Change = model.ImageChangeChangeUnchanged
+		default:
+			c.Change = model.ImageChangeChangeChanged
+		}
+		out = append(out, *c)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].RepoURL < out[j].RepoURL })
+	return out
+}
+
+// written returns what a mechanism writes for an image.
+func written(img v1alpha1.Image, pin v1alpha1.PinMode) string {
+	switch {
+	case pin == v1alpha1.PinDigest:
+		return img.Digest
+	case pin == v1alpha1.PinTag || img.Digest == "":
+		return img.Tag
+	default:
+		return fmt.Sprintf("%s@%s", img.Tag, img.Digest)
+	}
+}

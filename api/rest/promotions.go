@@ -1,0 +1,263 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/identity"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// maxNameTries is how often a name that was just taken is followed by the next.
+const maxNameTries = 10
+
+// buildPromotion returns the page of one Promotion.
+func (s *Server) buildPromotion(ctx context.Context, project, name string) (model.Promotion, error) {
+	v, err := s.loadProject(ctx, project)
+	if err != nil {
+		return model.Promotion{}, err
+	}
+	for i := range v.promotions {
+		if v.promotions[i].Name == name {
+			return v.promotionModel(&v.promotions[i]), nil
+		}
+	}
+	return model.Promotion{}, noPromotion(project, name)
+}
+
+func noPromotion(project, name string) *refusal {
+	return refuse(model.NotFound, "no Promotion %q in Project %q", name, project).withHint("waybill history -p %s", project)
+}
+
+// GetPromotion returns one Promotion.
+func (s *Server) GetPromotion(ctx context.Context, request GetPromotionRequestObject) (GetPromotionResponseObject, error) {
+	p, err := s.hub.current(ctx, topicPromotion(request.Project, request.Promotion))
+	if err != nil {
+		return nil, err
+	}
+	return rawPage(p.data), nil
+}
+
+// ListPromotions returns Promotions, newest first.
+func (s *Server) ListPromotions(ctx context.Context, request ListPromotionsRequestObject) (ListPromotionsResponseObject, error) {
+	q := request.Params
+	list, err := s.listPromotions(ctx, request.Project, q.Stage, q.Phase, q.Limit, q.Page)
+	return ListPromotions200JSONResponse(list), err
+}
+
+// History returns what happened, newest first: the Promotions, until there is
+// a store of records.
+func (s *Server) History(ctx context.Context, request HistoryRequestObject) (HistoryResponseObject, error) {
+	q := request.Params
+	list, err := s.listPromotions(ctx, request.Project, q.Stage, "", q.Limit, q.Page)
+	return History200JSONResponse(list), err
+}
+
+func (s *Server) listPromotions(ctx context.Context, project, stage string, phase model.Phase, limit int, token string) (model.PromotionList, error) {
+	v, err := s.loadProject(ctx, project)
+	if err != nil {
+		return model.PromotionList{}, err
+	}
+	if stage != "" {
+		if _, err := v.stage(stage); err != nil && len(v.promotionsOf[stage]) == 0 {
+			return model.PromotionList{}, err
+		}
+	}
+	var match []*v1alpha1.Promotion
+	for i := range v.promotions {
+		p := &v.promotions[i]
+		if (stage == "" || p.Spec.Stage == stage) && (phase == "" || model.Phase(phaseOf(p)) == phase) {
+			match = append(match, p)
+		}
+	}
+	// v.promotions are ordered by time, then number, then name; so is the key.
+	key := func(p *v1alpha1.Promotion) string {
+		return fmt.Sprintf("%020d %020d %s", p.CreationTimestamp.UnixNano(), promotion.Seq(p.Name), p.Name)
+	}
+	slices.SortFunc(match, func(a, b *v1alpha1.Promotion) int { return strings.Compare(key(b), key(a)) })
+	items, next, err := paginate(match, limit, token, key, afterKey(key, true))
+	if err != nil {
+		return model.PromotionList{}, err
+	}
+	out := model.PromotionList{Items: []model.Promotion{}, NextPage: next}
+	for _, p := range items {
+		out.Items = append(out.Items, v.shortPromotion(p))
+	}
+	return out, nil
+}
+
+// Promote makes a Promotion as the person.
+func (s *Server) Promote(ctx context.Context, request PromoteRequestObject) (PromoteResponseObject, error) {
+	v, st, err := s.loadStage(ctx, request.Project, request.Stage)
+	if err != nil {
+		return nil, err
+	}
+	body := *request.Body
+	bypass, err := s.bypassOf(ctx, st, body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.resolveForPromote(st, body.Freight, bypass)
+	if err != nil {
+		return nil, err
+	}
+	if promotion.IsControlFlow(st) {
+		return nil, refuse(model.InvalidRequest, "nothing is promoted into %q: Freight passes through it by itself", st.Name)
+	}
+	gates := promotion.Gates(unfinished(v.observe(st)), r.freight, promotion.Ask{Kind: v1alpha1.KindPromote, Bypass: bypass})
+	if blocking := promotion.Blocking(gates, promotion.GroupEntry); len(blocking) > 0 {
+		return nil, v.gateClosed(st, r.freight, blocking)
+	}
+	for _, p := range v.promotionsOf[st.Name] {
+		if isOnTheWay(p, r.freight.Name) && containsAll(p.Spec.Bypass, bypass) {
+			return promoteAnswer(v.promotionModel(p)), nil
+		}
+	}
+	spec := v1alpha1.PromotionSpec{Stage: st.Name, Kind: v1alpha1.KindPromote, Freight: r.freight.Name, Reason: body.Reason, Bypass: bypass}
+	p, err := s.createPromotion(ctx, v, st, spec, r.freight.Name)
+	if err != nil {
+		return nil, err
+	}
+	return promoteAnswer(v.promotionModel(p)), nil
+}
+
+// resolveForPromote is resolveFor, save that with a bypass latest is simply the
+// newest: the person has said that gates may be closed.
+func (v *projectView) resolveForPromote(st *v1alpha1.Stage, text string, bypass []v1alpha1.Gate) (resolved, error) {
+	if text != "latest" || len(bypass) == 0 {
+		return v.resolveFor(st, text)
+	}
+	origins := originsOf(st)
+	for i := range v.freight {
+		if slices.Contains(origins, v.freight[i].Origin.Name) {
+			return resolved{freight: &v.freight[i]}, nil
+		}
+	}
+	return v.resolveFor(st, text)
+}
+
+func promoteAnswer(m model.Promotion) PromoteResponseObject {
+	return Promote202JSONResponse{Body: m, Headers: Promote202ResponseHeaders{Location: locationOf(m)}}
+}
+
+func locationOf(m model.Promotion) string {
+	return "/api/v1/projects/" + m.Project + "/promotions/" + m.Name
+}
+
+// isOnTheWay reports whether p carries the Freight and has not ended.
+func isOnTheWay(p *v1alpha1.Promotion, freight string) bool {
+	return kindOf(p) == v1alpha1.KindPromote && p.Spec.Freight == freight && p.Spec.Abort == nil && !phaseOf(p).IsFinished()
+}
+
+func containsAll(have, want []v1alpha1.Gate) bool {
+	for _, g := range want {
+		if !slices.Contains(have, g) {
+			return false
+		}
+	}
+	return true
+}
+
+// bypassOf returns the gates to pass after asking for the right to; admission
+// asks again.
+func (s *Server) bypassOf(ctx context.Context, st *v1alpha1.Stage, body model.PromoteRequest) ([]v1alpha1.Gate, error) {
+	if len(body.Bypass) == 0 {
+		return nil, nil
+	}
+	if strings.TrimSpace(body.Reason) == "" {
+		return nil, refuse(model.InvalidRequest, "passing a gate needs a reason").withHint("--reason, which is kept in the history")
+	}
+	action := identity.Action{Verb: "bypass", Group: v1alpha1.Group, Resource: "stages", Namespace: st.Namespace, Name: st.Name}
+	allowed, err := s.may(ctx, action)
+	if err != nil {
+		return nil, err
+	}
+	if !allowed {
+		return nil, forbidden(action)
+	}
+	var out []v1alpha1.Gate
+	for _, g := range body.Bypass {
+		if !slices.Contains(out, v1alpha1.Gate(g)) {
+			out = append(out, v1alpha1.Gate(g))
+		}
+	}
+	return out, nil
+}
+
+// createPromotion writes a Promotion as the person, under the next free name of
+// the Stage. When the same request was written a moment ago, that one is
+// returned, so that a request sent twice is one Promotion.
+func (s *Server) createPromotion(ctx context.Context, v *projectView, st *v1alpha1.Stage, spec v1alpha1.PromotionSpec, freight string) (*v1alpha1.Promotion, error) {
+	person, c, err := s.actingAs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spec.RequestedBy = person.User
+	seq := promotion.NextSeq(st, v.observe(st).Promotions)
+	for range maxNameTries {
+		p := &v1alpha1.Promotion{
+			ObjectMeta: metav1.ObjectMeta{Name: promotion.Name(st.Name, seq, freight), Namespace: st.Namespace, Labels: map[string]string{v1alpha1.LabelStage: st.Name}},
+			Spec:       spec,
+		}
+		err := c.Create(ctx, p)
+		if err == nil {
+			return p, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, fromKube(fmt.Sprintf("create Promotion in %q", st.Namespace), err)
+		}
+		var there v1alpha1.Promotion
+		if err := c.Get(ctx, client.ObjectKeyFromObject(p), &there); err == nil && isSameRequest(&there, p) {
+			return &there, nil
+		}
+		seq++
+	}
+	return nil, refuse(model.Conflict, "other Promotions into %q are being made at the same time", st.Name).withHint("try again")
+}
+
+func isSameRequest(a, b *v1alpha1.Promotion) bool {
+	return !phaseOf(a).IsFinished() && a.Spec.Abort == nil && kindOf(a) == kindOf(b) && a.Spec.Freight == b.Spec.Freight &&
+		a.Spec.To == b.Spec.To && a.Spec.RequestedBy == b.Spec.RequestedBy && slices.Equal(a.Spec.Bypass, b.Spec.Bypass)
+}
+
+// AbortPromotion stops a Promotion, as the person.
+func (s *Server) AbortPromotion(ctx context.Context, request AbortPromotionRequestObject) (AbortPromotionResponseObject, error) {
+	v, err := s.loadProject(ctx, request.Project)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(v.promotions, func(p v1alpha1.Promotion) bool { return p.Name == request.Promotion })
+	if i < 0 {
+		return nil, noPromotion(request.Project, request.Promotion)
+	}
+	p := v.promotions[i].DeepCopy()
+	switch {
+	case p.Spec.Abort != nil:
+		return AbortPromotion202JSONResponse(v.promotionModel(p)), nil
+	case phaseOf(p).IsFinished():
+		return nil, refuse(model.Conflict, "Promotion %q has ended: %s", p.Name, phaseOf(p)).
+			withHint("waybill rollback %s/%s takes back what it did", p.Namespace, p.Spec.Stage)
+	}
+	person, c, err := s.actingAs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"abort": v1alpha1.Abort{By: person.User, Reason: request.Body.Reason}}})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Patch(ctx, p, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return nil, fromKube(fmt.Sprintf("abort Promotion %q", p.Name), err)
+	}
+	return AbortPromotion202JSONResponse(v.promotionModel(p)), nil
+}
