@@ -10,7 +10,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=wbpromo,categories=waybill
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.startsWith(self.spec.stage + '.') && self.metadata.name.matches('^[a-z0-9-]+\\.[0-9]{1,12}\\.[a-z0-9]{1,40}$')",message="a Promotion is named <stage>.<number>.<freight>, with a number higher than any before; waybill promote does that"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.startsWith(self.spec.stage + '.') && self.metadata.name.matches('^[a-z0-9-]+[.][0-9]{1,12}[.][a-z0-9]{1,40}$')",message="a Promotion is named <stage>.<number>.<freight>, with a number higher than any before; waybill promote does that"
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.stage`
 // +kubebuilder:printcolumn:name="Freight",type=string,JSONPath=`.spec.freight`
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`
@@ -60,7 +60,7 @@ const (
 // controller's and live in status.
 // +kubebuilder:validation:XValidation:rule="self.kind == 'Rollback' || has(self.freight)",message="set freight: the name of the Freight to promote"
 // +kubebuilder:validation:XValidation:rule="self.kind == 'Rollback' || !has(self.to)",message="to is for kind Rollback; a promotion names freight"
-// +kubebuilder:validation:XValidation:rule="!has(self.bypass) || (has(self.reason) && self.reason != ”)",message="bypass needs a reason"
+// +kubebuilder:validation:XValidation:rule="!has(self.bypass) || (has(self.reason) && size(self.reason) > 0)",message="bypass needs a reason"
 // +kubebuilder:validation:XValidation:rule="self.kind != 'Rollback' || !has(self.bypass)",message="a rollback passes every gate it may pass by itself; leave bypass out"
 type PromotionSpec struct {
 	// stage to promote into.

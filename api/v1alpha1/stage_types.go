@@ -26,7 +26,7 @@ type Stage struct {
 }
 
 // StageSpec is the definition of a Stage.
-// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) < 2 || self.deploy.all(d, has(d.name) && d.name != ”)",message="several deploy entries need a name each"
+// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) < 2 || self.deploy.all(d, has(d.name) && size(d.name) > 0)",message="several deploy entries need a name each"
 // +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) == 0 || has(self.promotionMechanisms) || self.deploy.all(d, has(d.source.repoURL))",message="deploy without promotionMechanisms needs source.repoURL"
 type StageSpec struct {
 	// requestedFreight: one entry per Warehouse this Stage takes Freight of.

@@ -65,7 +65,7 @@ const (
 )
 
 // ImageSubscription selects one image of a repository.
-// +kubebuilder:validation:XValidation:rule="!has(self.imageSelectionStrategy) || self.imageSelectionStrategy != 'Digest' || (has(self.constraint) && self.constraint != ”)",message="imageSelectionStrategy Digest follows one tag: set constraint to that tag"
+// +kubebuilder:validation:XValidation:rule="!has(self.imageSelectionStrategy) || self.imageSelectionStrategy != 'Digest' || (has(self.constraint) && size(self.constraint) > 0)",message="imageSelectionStrategy Digest follows one tag: set constraint to that tag"
 type ImageSubscription struct {
 	// repoURL of the image, without scheme, tag or digest:
 	// registry.example.com/team/app.
