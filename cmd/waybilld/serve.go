@@ -273,7 +273,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	}
 	c, clk := mgr.GetClient(), clock.RealClock{}
 	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
-		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote, Render: renderSource,
+		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
 		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points,
 	})
 	if err != nil {
