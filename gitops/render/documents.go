@@ -22,14 +22,14 @@ type document struct {
 
 // splitDocuments cuts a file at its document markers: a line that begins with "---" or "..." followed by white space
 // or nothing. YAML allows such a line inside no scalar (YAML 1.2.2, rule c-forbidden), so a textual cut is exact.
-// What follows "---" on its line belongs to the document. Documents without content are left out but numbered.
+// A part begins with its "---" and the directives before it. Documents without content are left out but numbered.
 func splitDocuments(content []byte) []document {
 	var (
 		out     []document
 		current = document{number: 1, line: 1}
 		begin   int
 		line    = 1
-		started bool // the current document has had its "---"
+		started bool // the current document has had its "---" or content
 	)
 	flush := func(end int) {
 		if text := content[begin:end]; hasContent(text) {
@@ -37,27 +37,21 @@ func splitDocuments(content []byte) []document {
 			out = append(out, current)
 			started = true
 		}
+		if started {
+			current.number++
+		}
 	}
 	for at := 0; at < len(content); line++ {
-		next := len(content)
-		if i := bytes.IndexByte(content[at:], '\n'); i >= 0 {
-			next = at + i + 1
-		}
+		next := nextLine(content, at)
 		switch {
 		case isMarker(content[at:next], "---"):
-			flush(at)
-			if started {
-				current.number++
+			if flush(at); started || !hasDirective(content[begin:at]) {
+				begin, current.line = at, line
 			}
 			started = true
-			begin, current.line = at+len("---"), line
 		case isMarker(content[at:next], "..."):
 			flush(at)
-			if started {
-				current.number++
-			}
-			started = false
-			begin, current.line = next, line+1
+			begin, current.line, started = next, line+1, false
 		}
 		at = next
 	}
@@ -65,17 +59,70 @@ func splitDocuments(content []byte) []document {
 	return out
 }
 
+// nextLine returns the offset behind the line that begins at at.
+func nextLine(content []byte, at int) int {
+	for at < len(content) {
+		if n := breakLength(content[at:]); n > 0 {
+			return at + n
+		}
+		at++
+	}
+	return at
+}
+
+// breakLength returns the length of the line break that text begins with, or 0. These are the breaks of YAML 1.1,
+// which the decoder goes by: a marker behind any of them ends the document for it, and what follows would be lost.
+func breakLength(text []byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	switch text[0] {
+	case '\n':
+		return 1
+	case '\r':
+		if len(text) > 1 && text[1] == '\n' {
+			return 2
+		}
+		return 1
+	case 0xC2:
+		if bytes.HasPrefix(text, []byte("\u0085")) {
+			return 2
+		}
+	case 0xE2:
+		if bytes.HasPrefix(text, []byte("\u2028")) || bytes.HasPrefix(text, []byte("\u2029")) {
+			return 3
+		}
+	}
+	return 0
+}
+
 // isMarker says whether line is marker, alone or before white space.
 func isMarker(line []byte, marker string) bool {
 	rest, ok := bytes.CutPrefix(line, []byte(marker))
-	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r')
+	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || breakLength(rest) > 0)
 }
 
-// hasContent says whether text holds anything but white space, comments and directives.
+// hasContent says whether text holds anything but white space, comments, directives and its marker.
 func hasContent(text []byte) bool {
-	for line := range bytes.Lines(text) {
-		line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\uFEFF")))
+	for at := 0; at < len(text); {
+		next := nextLine(text, at)
+		line := text[at:next]
+		if isMarker(line, "---") {
+			line = line[len("---"):]
+		}
+		line = bytes.Trim(bytes.TrimPrefix(line, []byte("\uFEFF")), " \t\r\n\u0085\u2028\u2029")
 		if len(line) > 0 && line[0] != '#' && line[0] != '%' {
+			return true
+		}
+		at = next
+	}
+	return false
+}
+
+// hasDirective says whether a line of text, which has no content, is a directive (%YAML, %TAG).
+func hasDirective(text []byte) bool {
+	for at := 0; at < len(text); at = nextLine(text, at) {
+		if text[at] == '%' {
 			return true
 		}
 	}

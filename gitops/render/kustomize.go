@@ -187,6 +187,7 @@ func quoteKustomize(err error) string {
 	text := oneLine(err.Error())
 	for _, cut := range []struct{ pattern, replacement string }{
 		{"`[^`]*(`|$)", "`…`"},
+		{`literal sources \[.*\]: `, ""},
 		{`invalid literal source .*expected key=value`, "invalid literal source, expected key=value"},
 		{`has invalid utf8 bytes : .*`, "is not UTF-8"},
 		{`object map\[.*`, "object …"},
