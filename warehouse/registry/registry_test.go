@@ -178,10 +178,19 @@ func TestCostOfPolls(t *testing.T) {
 	}
 	poll("unchanged: one larger page", map[demoregistry.Kind]int{tags: 1})
 	for range 3 {
+		conditions := make(chan string, 1)
+		r.SetFault(func(req *http.Request, _ demoregistry.Kind) *demoregistry.Fault {
+			conditions <- req.Header.Get("If-None-Match")
+			return nil
+		})
 		again := poll("unchanged", map[demoregistry.Kind]int{tags: 1})
 		if d := cmp.Diff(first.Candidates, again.Candidates); d != "" {
 			t.Error(d)
 		}
+		if <-conditions == "" {
+			t.Error("asked without a condition: the whole list was sent again")
+		}
+		r.SetFault(nil)
 	}
 	if err := r.AddTags("app", "1.0.0", "1.1.0", "1.1.1"); err != nil {
 		t.Fatal(err)
@@ -190,8 +199,8 @@ func TestCostOfPolls(t *testing.T) {
 		t.Errorf("got %v", tagsOf(got.Candidates))
 	}
 	poll("unchanged again", map[demoregistry.Kind]int{tags: 1})
-	now.advance(time.Hour)
-	poll("an expired token is replaced before it is refused", map[demoregistry.Kind]int{tags: 1, tok: 1})
+	now.advance(50 * time.Minute) // 57 in all: still accepted, but about to end
+	poll("a token is replaced before it ends", map[demoregistry.Kind]int{tags: 1, tok: 1})
 	r.RevokeTokens()
 	poll("a revoked token is replaced after it was refused", map[demoregistry.Kind]int{tags: 2, tok: 1})
 }
@@ -406,27 +415,24 @@ func TestConcurrency(t *testing.T) {
 	}
 	var mu sync.Mutex
 	inFlight, peak := 0, 0
-	gate := make(chan struct{})
+	allSlotsTaken := make(chan struct{})
 	r.SetFault(func(_ *http.Request, k demoregistry.Kind) *demoregistry.Fault {
 		if k != demoregistry.KindManifestHead {
 			return nil
 		}
 		mu.Lock()
 		inFlight++
-		peak = max(peak, inFlight)
-		if inFlight == 8 {
-			close(gate) // all eight slots are taken: let them go on
+		if peak = max(peak, inFlight); inFlight == 8 {
+			select {
+			case <-allSlotsTaken:
+			default:
+				close(allSlotsTaken)
+			}
 		}
 		mu.Unlock()
-		select {
-		case <-gate:
-		case <-time.After(5 * time.Second):
-		}
+		<-allSlotsTaken // fewer than eight side by side: the client gives up, the test fails
 		mu.Lock()
 		inFlight--
-		if inFlight == 0 {
-			gate = make(chan struct{})
-		}
 		mu.Unlock()
 		return nil
 	})
@@ -436,9 +442,11 @@ func TestConcurrency(t *testing.T) {
 	if _, err := client.Poll(t.Context(), repo, p, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
 	if peak != 8 {
 		t.Errorf("%d requests side by side, want 8", peak)
 	}
+	mu.Unlock()
 	r.SetFault(nil)
 
 	// Many who ask at once share listings. A listing that began before a caller
@@ -654,6 +662,21 @@ func TestWrongContentIsRefused(t *testing.T) {
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.why, err, c.want)
 		}
+	}
+}
+
+func TestConfigIsCheckedAgainstItsDigest(t *testing.T) {
+	r := registrytest.New(t, func(o *demoregistry.Options) { o.Auth = demoregistry.AuthNone })
+	r.Push("app", "1.0.0", demoregistry.ImageOptions{})
+	r.SetFault(func(_ *http.Request, k demoregistry.Kind) *demoregistry.Fault {
+		if k != demoregistry.KindBlob {
+			return nil
+		}
+		return &demoregistry.Fault{Body: `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}`}
+	})
+	_, err := newClient(t).Resolve(t.Context(), registry.Repository{URL: r.Name("app")}, "1.0.0", registry.Want{Platforms: true})
+	if !errors.Is(err, registry.ErrMalformed) || !strings.Contains(fmt.Sprint(err), "config does not match its digest") {
+		t.Errorf("got %v", err)
 	}
 }
 
