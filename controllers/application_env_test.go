@@ -379,4 +379,3 @@ spec:
 		"app/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: b}\n",
 	}
 }
-

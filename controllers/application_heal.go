@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
@@ -107,9 +110,26 @@ func (r *ApplicationReconciler) healWorker(ctx context.Context) {
 		if shutdown {
 			return
 		}
-		r.heal(ctx, item)
+		r.healSafely(ctx, item)
 		r.heals.Done(item)
 	}
+}
+
+// healSafely keeps a panic over one object from ending the process: the object
+// shows the error, the others are healed.
+func (r *ApplicationReconciler) healSafely(ctx context.Context, item healItem) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		logf.FromContext(ctx).Error(fmt.Errorf("panic: %v", cause), "heal", "application", item.app.String(), "object", item.key.String(), "stack", string(debug.Stack()))
+		if s := r.stateOf(item.app); s != nil {
+			s.failed(r.opts.Clock.Now(), item.key, "", &gitops.ObjectError{Key: item.key, Reason: "InternalError", Message: "healing it failed inside Waybill; see the log"}, false)
+			r.enqueue(urgent, item.app)
+		}
+	}()
+	r.heal(ctx, item)
 }
 
 // heal looks once more whether an object drifted, with nobody else writing to
@@ -264,7 +284,7 @@ func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) b
 		r.heals.AddAfter(healItem{s.name, h.key}, t.next.Sub(now))
 		return false
 	}
-	if s.breaker.Drifted(now, len(s.entries)) {
+	if s.breaker.Drifted(now, h.key, len(s.entries)) {
 		s.ordered = true
 		r.enqueueLocked(s)
 		return false
@@ -275,20 +295,8 @@ func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) b
 // repair makes the object equal to Git again.
 func (r *ApplicationReconciler) repair(ctx context.Context, s *appState, h healing) error {
 	if len(h.live.Additions) > 0 && h.present {
-		managed, version, err := r.managedFields(ctx, h)
-		if err != nil {
+		if err := r.takeOver(ctx, h); err != nil {
 			return err
-		}
-		if gitops.NeedsTakeOver(h.desired.Object, managed, gitops.DefaultHumanTools()) {
-			moved, taken, err := gitops.TakeAdditions(managed, gitops.DefaultHumanTools())
-			if err != nil {
-				return err
-			}
-			if taken {
-				if err := h.t.applier.TakeOver(ctx, h.key, h.desired.Version, version, moved); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	answer, err := h.t.applier.ApplyNow(ctx, h.desired)
@@ -304,20 +312,31 @@ func (r *ApplicationReconciler) repair(ctx context.Context, s *appState, h heali
 	return nil
 }
 
-// managedFields returns those of the object with its resourceVersion: from the
-// event that brought us here, or read anew.
-func (r *ApplicationReconciler) managedFields(ctx context.Context, h healing) ([]metav1.ManagedFieldsEntry, string, error) {
+// takeOver makes additions ours, so that the apply that follows removes them.
+// It costs no request when the apply alone does.
+func (r *ApplicationReconciler) takeOver(ctx context.Context, h healing) error {
+	managed, err := r.managedFields(ctx, h)
+	if err != nil || !gitops.NeedsTakeOver(h.desired.Object, managed, gitops.DefaultHumanTools()) {
+		return err
+	}
+	patch, err := gitops.TakeAdditions(managed, gitops.DefaultHumanTools())
+	if err != nil || len(patch) == 0 {
+		return err
+	}
+	return h.t.applier.TakeOver(ctx, h.key, h.desired.Version, patch)
+}
+
+// managedFields returns those of the object: from the event that brought us
+// here, or read anew.
+func (r *ApplicationReconciler) managedFields(ctx context.Context, h healing) ([]metav1.ManagedFieldsEntry, error) {
 	if h.seen.obj != nil && versionMatches(h.seen.obj, h.live) {
-		return h.seen.obj.GetManagedFields(), h.seen.obj.GetResourceVersion(), nil
+		return h.seen.obj.GetManagedFields(), nil
 	}
 	found, err := h.t.applier.Read(ctx, h.key, h.desired.Version)
-	if err != nil {
-		return nil, "", err
+	if err != nil || found == nil {
+		return nil, err
 	}
-	if found == nil {
-		return nil, "", nil
-	}
-	return found.ManagedFields, found.ResourceVersion, nil
+	return found.ManagedFields, nil
 }
 
 // healFailed keeps the error and tries again: at once when the object only

@@ -678,6 +678,9 @@ func (r *ApplicationReconciler) applyOne(ctx context.Context, s *appState, o *ob
 		return
 	}
 	r.answered(s, o.t, a.Desired, answer)
+	if a.Kind == gitops.ActionHeal {
+		s.record(driftRecords(healing{key: a.Desired.Key, changes: []gitops.FieldChange{{}}}, driftHealed, r.opts.Clock.Now())...)
+	}
 	_ = r.opts.Failpoints.Hit(ctx, FailDuringApply) // an injected error has no meaning here
 }
 

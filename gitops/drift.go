@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
-	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
 // Live is the compact record of one object as last seen in the cluster.
@@ -173,10 +172,6 @@ func Changes(desired *unstructured.Unstructured, live *unstructured.Unstructured
 	return out
 }
 
-func isOwn(e metav1.ManagedFieldsEntry) bool {
-	return e.Manager == FieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
-}
-
 // newestFirst orders entries so that the last writer of a field is found first.
 func newestFirst(managed []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	out := slices.Clone(managed)
@@ -236,7 +231,7 @@ func differences(want, got any, path fieldpath.Path, found func(fieldpath.Path))
 			return
 		}
 		for name, v := range wantNamed {
-			below := append(slices.Clone(path), fieldpath.KeyElementByFields("name", value.NewValueInterface(name)))
+			below := append(slices.Clone(path), fieldpath.KeyElementByFields("name", name))
 			if item, there := gotNamed[name]; there {
 				differences(v, item, below, found)
 			} else {

@@ -41,12 +41,14 @@ func Fingerprint(managed []metav1.ManagedFieldsEntry) string {
 }
 
 func ownEntry(managed []metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
-	for i := range managed {
-		if managed[i].Manager == FieldManager && managed[i].Operation == metav1.ManagedFieldsOperationApply && managed[i].Subresource == "" {
-			return &managed[i]
-		}
+	if i := slices.IndexFunc(managed, isOwn); i >= 0 {
+		return &managed[i]
 	}
 	return nil
+}
+
+func isOwn(e metav1.ManagedFieldsEntry) bool {
+	return e.Manager == FieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
 }
 
 // HumanTools says which field managers are people at a keyboard.
@@ -131,50 +133,77 @@ func isAllowed(path fieldpath.Path) bool {
 	return last.FieldName != nil && *last.FieldName == restartedAt
 }
 
-// TakeAdditions returns managed with the additions of human tools moved into
-// our own Apply entry. When an object's managedFields are replaced by it, the
-// next apply removes those fields, because only we own them and do not ask for
-// them. taken is false when there is nothing to move or no entry of ours to
-// move it to.
-func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools) (moved []metav1.ManagedFieldsEntry, taken bool, err error) {
-	own := ownEntry(managed)
-	if own == nil {
-		return managed, false, nil
+// PatchOperation is one operation of a JSON patch (RFC 6902).
+type PatchOperation struct {
+	Op    string          `json:"op"`
+	Path  string          `json:"path"`
+	Value json.RawMessage `json:"value,omitempty"`
+}
+
+// TakeAdditions returns the JSON patch that moves the additions of human tools
+// into our own Apply entry of managed, the managedFields of an object. The next
+// apply then removes those fields, because only we own them and do not ask for
+// them. The patch tests the entries it changes and nothing else, so that a
+// controller that writes the status meanwhile is not in its way; it fails when
+// one of them is not as it was. It is nil when there is nothing to move or no
+// entry of ours to move it to.
+func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools) ([]PatchOperation, error) {
+	own := slices.IndexFunc(managed, isOwn)
+	if own < 0 {
+		return nil, nil
 	}
-	ours := fieldSet(own)
+	ours := fieldSet(&managed[own])
 	grown := ours
+	var tests, replaces, removes []PatchOperation
 	for i := range managed {
-		e := managed[i]
-		if !isHumanUpdate(&e, tools) {
-			if &managed[i] != own {
-				moved = append(moved, e)
-			}
+		e := &managed[i]
+		if !isHumanUpdate(e, tools) {
 			continue
 		}
-		added := addedBy(&e, ours)
+		added := addedBy(e, ours)
 		if added.Empty() {
-			moved = append(moved, e)
 			continue
 		}
-		taken = true
 		grown = grown.Union(added)
-		rest := fieldSet(&e).Difference(added)
+		tests = append(tests, testEntry(i, e)...)
+		rest := fieldSet(e).Difference(added)
 		if rest.Empty() {
+			// In front: the highest index goes first, so that the others stay
+			// what they were.
+			removes = append([]PatchOperation{{Op: "remove", Path: entryPath(i)}}, removes...)
 			continue
 		}
-		if e.FieldsV1, err = encodeFields(rest); err != nil {
-			return nil, false, err
+		text, err := rest.ToJSON()
+		if err != nil {
+			return nil, fmt.Errorf("encode managedFields: %w", err)
 		}
-		moved = append(moved, e)
+		replaces = append(replaces, PatchOperation{"replace", entryPath(i) + "/fieldsV1", text})
 	}
-	if !taken {
-		return managed, false, nil
+	if len(tests) == 0 {
+		return nil, nil
 	}
-	mine := *own
-	if mine.FieldsV1, err = encodeFields(grown); err != nil {
-		return nil, false, err
+	text, err := grown.ToJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode managedFields: %w", err)
 	}
-	return append([]metav1.ManagedFieldsEntry{mine}, moved...), true, nil
+	tests = append(tests, testEntry(own, &managed[own])...)
+	replaces = append(replaces, PatchOperation{"replace", entryPath(own) + "/fieldsV1", text})
+	return slices.Concat(tests, replaces, removes), nil
+}
+
+func entryPath(i int) string { return "/metadata/managedFields/" + strconv.Itoa(i) }
+
+// testEntry tests that entry i is still e.
+func testEntry(i int, e *metav1.ManagedFieldsEntry) []PatchOperation {
+	manager, err := json.Marshal(e.Manager)
+	if err != nil {
+		manager = []byte(`""`) // never true: the patch fails instead of missing a test
+	}
+	out := []PatchOperation{{"test", entryPath(i) + "/manager", manager}}
+	if e.FieldsV1 != nil {
+		out = append(out, PatchOperation{"test", entryPath(i) + "/fieldsV1", e.FieldsV1.Raw})
+	}
+	return out
 }
 
 // fieldSet decodes the fields of e; an entry that cannot be decoded counts as
@@ -188,14 +217,6 @@ func fieldSet(e *metav1.ManagedFieldsEntry) *fieldpath.Set {
 		return fieldpath.NewSet()
 	}
 	return set
-}
-
-func encodeFields(set *fieldpath.Set) (*metav1.FieldsV1, error) {
-	text, err := set.ToJSON()
-	if err != nil {
-		return nil, fmt.Errorf("encode managedFields: %w", err)
-	}
-	return &metav1.FieldsV1{Raw: text}, nil
 }
 
 // PathString returns the form of a field path shown to people:
@@ -327,10 +348,14 @@ func NeedsTakeOver(desired *unstructured.Unstructured, managed []metav1.ManagedF
 		if !isHumanUpdate(&managed[i], tools) {
 			continue
 		}
-		for path := range addedBy(&managed[i], ours).Leaves().All() {
-			if _, wanted := lookup(desired.Object, path); !wanted {
-				return true
-			}
+		unknown := false
+		// Not with a loop over All: that one cannot be left early.
+		addedBy(&managed[i], ours).Leaves().Iterate(func(path fieldpath.Path) {
+			_, wanted := lookup(desired.Object, path)
+			unknown = unknown || !wanted
+		})
+		if unknown {
+			return true
 		}
 	}
 	return false

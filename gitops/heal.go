@@ -1,6 +1,7 @@
 package gitops
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -97,7 +98,7 @@ func (l *HealLog) IsQuiet(now time.Time) bool {
 // admission policy) is then answered by one ordered sync after a pause instead
 // of a storm of single repairs. The zero value is closed: healing flows.
 type Breaker struct {
-	drifts  []time.Time
+	drifts  map[Key]time.Time
 	trips   int
 	opened  time.Time
 	resumes time.Time
@@ -113,10 +114,14 @@ const (
 
 // Drifted records the drift of an object of an Application with total objects
 // and reports whether healing has to pause from now on. It trips when more than
-// half of the objects, and more than ten, drifted within 30 seconds.
-func (b *Breaker) Drifted(now time.Time, total int) (tripped bool) {
-	b.drifts = slices.DeleteFunc(b.drifts, func(t time.Time) bool { return now.Sub(t) >= breakerWindow })
-	b.drifts = append(b.drifts, now)
+// half of the objects, and more than ten, drifted within 30 seconds; one object
+// that drifts often is a contest, not a storm.
+func (b *Breaker) Drifted(now time.Time, key Key, total int) (tripped bool) {
+	maps.DeleteFunc(b.drifts, func(_ Key, at time.Time) bool { return now.Sub(at) >= breakerWindow })
+	if b.drifts == nil {
+		b.drifts = map[Key]time.Time{}
+	}
+	b.drifts[key] = now
 	if b.IsOpen(now) || len(b.drifts) <= breakerMinimum || 2*len(b.drifts) <= total {
 		return false
 	}

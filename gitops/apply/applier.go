@@ -83,25 +83,21 @@ func (a *Applier) kind(ctx context.Context, key gitops.Key, version string) (clu
 	return kind, nil
 }
 
-// TakeOver replaces the managedFields of an object, provided that it is still
-// at resourceVersion: the first of the two requests that remove additions (see
-// gitops.TakeAdditions). A Changed error means that it moved on; its watch
-// event brings the new state.
-func (a *Applier) TakeOver(ctx context.Context, key gitops.Key, version, resourceVersion string, managed []metav1.ManagedFieldsEntry) error {
+// TakeOver sends a patch of gitops.TakeAdditions: the first of the two requests
+// that remove additions. A Changed error means that the object moved on; its
+// watch event brings the new state.
+func (a *Applier) TakeOver(ctx context.Context, key gitops.Key, version string, patch []gitops.PatchOperation) error {
 	kind, err := a.kind(ctx, key, version)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "test", "path": "/metadata/resourceVersion", "value": resourceVersion},
-		{"op": "replace", "path": "/metadata/managedFields", "value": managed},
-	})
+	body, err := json.Marshal(patch)
 	if err != nil {
 		return &Error{Key: key, Reason: Failed, Message: err.Error(), cause: err}
 	}
-	_, err = a.cluster.Metadata.Resource(kind.Resource).Namespace(key.Namespace).Patch(ctx, key.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+	_, err = a.cluster.Metadata.Resource(kind.Resource).Namespace(key.Namespace).Patch(ctx, key.Name, types.JSONPatchType, body, metav1.PatchOptions{})
 	if apierrors.IsInvalid(err) {
 		// A failed test of a JSON patch is answered as "invalid".
 		return &Error{Key: key, Reason: Changed, Message: "it changed while its additions were taken over", cause: err}
