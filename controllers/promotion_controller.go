@@ -22,6 +22,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
@@ -41,6 +42,8 @@ type PromotionOptions struct {
 	Policies PolicyWatch
 	// Repositories opens Git repositories.
 	Repositories step.Repositories
+	// Planner resolves what a Promotion is going to do.
+	Planner *planner.Planner
 	// Engine runs the steps.
 	Engine *engine.Engine
 	// Failpoints are nil in production.
@@ -197,7 +200,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	if !ready {
 		return r.wait(ctx, p, after, time.Time{}, "Aborting", "the Promotions in the way of this rollback are being aborted")
 	}
-	plan, err := r.plan(ctx, o, p, freight)
+	plan, err := r.Planner.Plan(ctx, o, p, freight)
 	if err != nil {
 		return r.planFailed(ctx, o, p, after, err)
 	}
@@ -246,7 +249,7 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		plan, err := r.plan(ctx, o, p, freight)
+		plan, err := r.Planner.Plan(ctx, o, p, freight)
 		if err != nil {
 			return r.replanFailed(ctx, before, work, err)
 		}

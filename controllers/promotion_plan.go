@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -12,15 +11,10 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
-	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
-const (
-	// foreignDepth is how far back a branch is searched for Waybill's last
-	// commit, and maxForeign how many commits by others a plan lists.
-	foreignDepth = 500
-	maxForeign   = 20
-)
+// ancestorDepth is how far back a branch is searched for a Promotion's commit.
+const ancestorDepth = 500
 
 // freightOf returns the Freight a Promotion is about: what is promoted, or what
 // a Rollback takes back. A Rollback does not need the object any more.
@@ -43,95 +37,6 @@ func (r *PromotionReconciler) freightOf(ctx context.Context, o *promotion.Observ
 		return nil, err //nolint:wrapcheck // callers test for not found
 	}
 	return &f, nil
-}
-
-// plan resolves what the Promotion is going to do. It reads the repository and
-// writes nothing.
-func (r *PromotionReconciler) plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
-	plan := &v1alpha1.PromotionPlan{
-		StageGeneration: o.Stage.Generation,
-		Before:          &v1alpha1.StageBefore{Current: o.Stage.Status.Current, Healthy: promotion.Settled(o.Stage)},
-	}
-	m := o.Stage.Spec.PromotionMechanisms
-	if m == nil {
-		return nil, step.Terminal("ControlFlow", fmt.Errorf("stage %q has no promotionMechanisms: Freight passes through it by itself", o.Stage.Name))
-	}
-	if p.Spec.Kind == v1alpha1.KindRollback {
-		return r.planRollback(ctx, o, p, plan)
-	}
-	plan.Collection = promotion.Collection(o.Stage, freight)
-	var src promotion.Sources
-	for _, u := range m.GitRepoUpdates {
-		base, shared, foreign, err := r.resolve(ctx, o, u)
-		if err != nil {
-			return nil, err
-		}
-		src.Base, src.Shared = append(src.Base, base), append(src.Shared, shared)
-		if u.ForeignCommits != "Overwrite" && !shared {
-			plan.Overwrites = append(plan.Overwrites, foreign...)
-		}
-	}
-	plan.Bases = src.Base
-	steps, err := promotion.Compile(o.Stage, plan.Collection, src)
-	var missing *promotion.ImageMissingError
-	if errors.As(err, &missing) {
-		return nil, step.Terminal("ImageMissing", err)
-	}
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the mechanism already
-	}
-	plan.Steps = steps
-	return plan, nil
-}
-
-// resolve reads where the branches of one mechanism are: the base, whether the
-// branch is shared, and the commits by others that would be replaced.
-func (r *PromotionReconciler) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate) (v1alpha1.PlanBase, bool, []v1alpha1.ForeignCommit, error) {
-	mirror, err := r.Repositories.Open(ctx, o.Stage.Namespace, u.RepoURL)
-	if err != nil {
-		return v1alpha1.PlanBase{}, false, nil, err //nolint:wrapcheck // names the repository already
-	}
-	refs, err := mirror.Fetch(ctx, u.ReadBranch, u.WriteBranch)
-	if err != nil {
-		return v1alpha1.PlanBase{}, false, nil, err //nolint:wrapcheck // names the repository already
-	}
-	readBranch := u.ReadBranch
-	if readBranch == "" {
-		readBranch = refs.DefaultBranch
-	}
-	base, err := refs.Head(readBranch)
-	if err != nil {
-		return v1alpha1.PlanBase{}, false, nil, fmt.Errorf("readBranch of Stage %q: %w", o.Stage.Name, err)
-	}
-	shared := promotion.IsSharedBranch(o.Stage, u, readBranch, o.Stages)
-	var foreign []v1alpha1.ForeignCommit
-	if head, exists := refs.Branches[u.WriteBranch]; exists {
-		if foreign, err = foreignCommits(mirror, head); err != nil {
-			return v1alpha1.PlanBase{}, false, nil, err
-		}
-	}
-	return v1alpha1.PlanBase{RepoURL: u.RepoURL, Branch: readBranch, Commit: base.String()}, shared, foreign, nil
-}
-
-// foreignCommits lists the commits since Waybill's last one, newest first. A
-// branch that Waybill never wrote has none: it was made to be taken over.
-func foreignCommits(m *git.Mirror, head git.Hash) ([]v1alpha1.ForeignCommit, error) {
-	var out []v1alpha1.ForeignCommit
-	for c, err := range m.FirstParents(head, git.Hash{}, foreignDepth) {
-		switch {
-		case errors.Is(err, git.ErrTooLarge):
-			return nil, nil
-		case err != nil:
-			return nil, fmt.Errorf("look for commits by others: %w", err)
-		case c.Trailers.Get(promotion.TrailerPromotion) != "":
-			return out, nil
-		}
-		if len(out) < maxForeign {
-			subject, _, _ := strings.Cut(c.Message, "\n")
-			out = append(out, v1alpha1.ForeignCommit{Commit: c.Hash.String(), Author: c.Author.Name, Subject: truncate(subject, 200)})
-		}
-	}
-	return nil, nil
 }
 
 // reach says how far the Stage's Applications are with the Promotion's commit.
@@ -195,7 +100,7 @@ func (r *PromotionReconciler) acceptedTrees(ctx context.Context, p *v1alpha1.Pro
 
 // isAncestor reports whether commit is reached from head along first parents.
 func isAncestor(m *git.Mirror, commit, head git.Hash) bool {
-	for c, err := range m.FirstParents(head, git.Hash{}, foreignDepth) {
+	for c, err := range m.FirstParents(head, git.Hash{}, ancestorDepth) {
 		if err != nil {
 			return false
 		}

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,7 +10,6 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/observe"
-	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
 // createRollback creates the Rollback by policy of a bad Promotion, once: one
@@ -111,31 +109,4 @@ func (r *PromotionReconciler) freeze(ctx context.Context, p *v1alpha1.Promotion,
 		return fmt.Errorf("create Freeze %q: %w", name, err)
 	}
 	return nil
-}
-
-// planRollback completes the plan of a Rollback.
-func (r *PromotionReconciler) planRollback(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) (*v1alpha1.PromotionPlan, error) {
-	bad := promotion.CurrentPromotion(o, p.Spec.Freight)
-	target, err := promotion.FindRollbackTarget(o, bad, p.Spec.To)
-	if errors.Is(err, promotion.ErrNothingToRestore) {
-		return nil, step.Terminal("NothingToRestore", err)
-	}
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the Stage already
-	}
-	shared := false
-	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		if u.RepoURL != target.Undo.RepoURL || u.WriteBranch != target.Undo.Branch {
-			continue
-		}
-		base, s, _, err := r.resolve(ctx, o, u)
-		if err != nil {
-			return nil, err
-		}
-		plan.Bases = append(plan.Bases, base)
-		shared = s
-	}
-	plan.Collection, plan.Undoes = target.Collection, target.Promotion
-	plan.Steps, err = promotion.CompileRollback(o.Stage, target, shared)
-	return plan, err //nolint:wrapcheck // names the step already
 }

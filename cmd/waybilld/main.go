@@ -22,8 +22,8 @@ func main() {
 	}
 }
 
-// version is set by the linker.
-var version = "dev"
+// version and commit are set by the linker.
+var version, commit = "dev", ""
 
 func command() *cobra.Command {
 	var o serveOptions

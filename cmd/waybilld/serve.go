@@ -43,6 +43,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/steps"
 	"github.com/waybill-dev/waybill/warehouse/registry"
 )
@@ -55,6 +56,7 @@ type serveOptions struct {
 	data            string
 	systemNamespace string
 	tlsCert, tlsKey string
+	publicURL       string
 	allowHTTP       bool
 	allowLoopback   bool
 	leaderElect     bool
@@ -70,6 +72,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.systemNamespace, "system-namespace", "waybill-system", "Waybill's own Namespace")
 	f.StringVar(&o.tlsCert, "tls-cert-file", "", "certificate to serve https with")
 	f.StringVar(&o.tlsKey, "tls-key-file", "", "its key")
+	f.StringVar(&o.publicURL, "public-url", "", "where people reach the dashboard; https makes its cookies Secure")
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "speak plain http to Git servers and registries (credentials travel in the clear)")
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
@@ -133,7 +136,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return mgr.Start(ctx) })
-	group.Go(func() error { return api.run(ctx, mgr) })
+	group.Go(func() error { return api.run(ctx) })
 	return group.Wait() //nolint:wrapcheck // each part names itself
 }
 
@@ -196,6 +199,8 @@ type parts struct {
 	store        *secretstore.Store
 	repositories *secretstore.Repositories
 	policies     *controllers.PolicyReconciler
+	engine       *engine.Engine
+	planner      *planner.Planner
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -228,6 +233,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.clusters = cluster.NewRegistry(inCluster)
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
+	p.engine = &engine.Engine{
+		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
+		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
+	}
+	p.planner = &planner.Planner{Repositories: p.repositories, Engine: p.engine}
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already
@@ -279,10 +289,6 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already
 	}
-	eng := &engine.Engine{
-		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
-		Clock: clk, Repositories: p.repositories, Failpoints: points,
-	}
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		p.policies,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace}),
@@ -290,7 +296,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
 			Client: c, Live: mgr.GetAPIReader(), Clock: clk, Policies: p.policies, Repositories: p.repositories,
-			Engine: eng, Failpoints: points, Concurrency: 8,
+			Planner: p.planner, Engine: p.engine, Failpoints: points, Concurrency: 8,
 		}),
 		applications,
 	} {

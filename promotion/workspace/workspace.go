@@ -116,3 +116,13 @@ func (t *Tree) Clear(dir string) error {
 	}
 	return t.Edit(git.Remove(dir))
 }
+
+// Pushed returns the tree whose commit is hash (in hex), or nil.
+func (w *Workspace) Pushed(hash string) *Tree {
+	for _, t := range w.trees {
+		if t.Commit.String() == hash {
+			return t
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	kuberest "k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/waybill-dev/waybill/api/rest"
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion/observe"
+	"github.com/waybill-dev/waybill/promotion/planner"
+	"github.com/waybill-dev/waybill/ui"
+)
+
+// drainTime is how long open requests may take when the server stops.
+const drainTime = 5 * time.Second
+
+// apiServer serves the API and the dashboard.
+type apiServer struct {
+	o      serveOptions
+	api    *rest.Server
+	logger *slog.Logger
+}
+
+func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *parts, logger *slog.Logger) (*apiServer, error) {
+	dashboard, built := ui.FS()
+	if !built {
+		dashboard = nil
+	}
+	api, err := rest.New(rest.Options{
+		Cache: mgr.GetCache(), Config: config, SystemNamespace: o.systemNamespace,
+		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
+		PublicURL: o.publicURL, Version: version, Commit: commit,
+		Planner: &previews{reader: mgr.GetClient(), planner: p.planner},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the API: %w", err)
+	}
+	return &apiServer{o: o, api: api, logger: logger}, nil
+}
+
+// run listens until ctx ends, then lets open requests finish.
+func (a *apiServer) run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", a.o.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", a.o.listen, err)
+	}
+	server := rest.NewHTTPServer(a.api.Handler(), a.logger)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.api.Run(ctx) })
+	group.Go(func() error {
+		a.logger.Info("listening", "address", listener.Addr().String())
+		var err error
+		if a.o.tlsCert != "" {
+			err = server.ServeTLS(listener, a.o.tlsCert, a.o.tlsKey)
+		} else {
+			err = server.Serve(listener)
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve: %w", err)
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if err := server.Shutdown(drain); err != nil {
+			return server.Close() //nolint:wrapcheck // nothing more can be done
+		}
+		return nil
+	})
+	return group.Wait() //nolint:wrapcheck // each part names itself
+}
+
+// previews answers the API's questions about Git with the planner that the
+// Promotion controller asks too.
+type previews struct {
+	reader  client.Reader
+	planner *planner.Planner
+}
+
+// Files returns what moving the first Freight of collection into the Stage
+// would change.
+func (p *previews) Files(ctx context.Context, stage *v1alpha1.Stage, collection []v1alpha1.StageFreight) ([]rest.PlannedFile, error) {
+	o, err := observe.Stage(ctx, p.reader, client.ObjectKeyFromObject(stage), time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("read Stage %q: %w", stage.Name, err)
+	}
+	f := &v1alpha1.Freight{Origin: v1alpha1.Origin{Name: collection[0].Origin}, Images: collection[0].Images}
+	f.Namespace, f.Name = stage.Namespace, collection[0].Freight
+	promotion := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: stage.Name, Kind: v1alpha1.KindPromote, Freight: f.Name}}
+	promotion.Namespace, promotion.Name = stage.Namespace, "preview"
+	_, files, err := p.planner.Preview(ctx, o, promotion, f)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names repository and step already
+	}
+	out := make([]rest.PlannedFile, 0, len(files))
+	for _, file := range files {
+		planned := rest.PlannedFile{RepoURL: file.RepoURL, Path: file.Path}
+		for _, s := range file.Scalars {
+			planned.Scalars = append(planned.Scalars, rest.PlannedScalar(s))
+		}
+		out = append(out, planned)
+	}
+	return out, nil
+}

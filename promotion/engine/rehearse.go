@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/promotion/workspace"
+)
+
+// Rehearse runs the steps of p's plan that have no effect and returns the
+// working trees that would be pushed. p is a scratch copy; nothing is recorded
+// and nothing leaves the process but reads.
+func (e *Engine) Rehearse(ctx context.Context, p *v1alpha1.Promotion, now time.Time) ([]*workspace.Tree, error) {
+	p.Status.StartedAt = &metav1.MicroTime{Time: now}
+	p.Status.Steps = make([]v1alpha1.StepStatus, len(p.Status.Plan.Steps))
+	r := &run{Engine: e, promotion: p, workspace: workspace.New()}
+	var trees []*workspace.Tree
+	for i, s := range p.Status.Plan.Steps {
+		impl, known := e.Steps[s.Uses]
+		if !known {
+			return nil, fmt.Errorf("there is no step %q", s.Uses)
+		}
+		in := r.input(i)
+		if effect, ok := impl.(step.Effect); ok {
+			intent, err := effect.Prepare(ctx, in)
+			if err != nil {
+				return nil, fmt.Errorf("step %q: %w", s.As, err)
+			}
+			if intent != nil {
+				trees = append(trees, r.workspace.Pushed(intent.Commit))
+			}
+			continue
+		}
+		if _, err := impl.Run(ctx, in); err != nil {
+			return nil, fmt.Errorf("step %q: %w", s.As, err)
+		}
+	}
+	return trees, nil
+}

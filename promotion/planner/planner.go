@@ -1,0 +1,158 @@
+// Package planner resolves what a Promotion is going to do. It reads Git and
+// writes nothing. The controller freezes its answer, the API shows it: both ask
+// here, so that what is shown is what is done.
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+const (
+	// foreignDepth is how far back a branch is searched for Waybill's last
+	// commit, and maxForeign how many commits by others a plan lists.
+	foreignDepth = 500
+	maxForeign   = 20
+	maxSubject   = 200
+)
+
+// Planner makes plans. It is safe for concurrent use.
+type Planner struct {
+	// Repositories of all Projects.
+	Repositories step.Repositories
+	// Engine runs the steps of a preview.
+	Engine *engine.Engine
+}
+
+// Plan returns the plan of p, a Promotion of freight into the observed Stage.
+// Errors are terminal (step.TerminalError) when only a person can help.
+func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
+	if o.Stage.Spec.PromotionMechanisms == nil {
+		return nil, step.Terminal("ControlFlow", fmt.Errorf("stage %q has no promotionMechanisms: Freight passes through it by itself", o.Stage.Name))
+	}
+	plan := &v1alpha1.PromotionPlan{
+		StageGeneration: o.Stage.Generation,
+		Before:          &v1alpha1.StageBefore{Current: o.Stage.Status.Current, Healthy: promotion.Settled(o.Stage)},
+	}
+	if p.Spec.Kind == v1alpha1.KindRollback {
+		return l.rollback(ctx, o, p, plan)
+	}
+	plan.Collection = promotion.Collection(o.Stage, freight)
+	var src promotion.Sources
+	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		r, err := l.resolve(ctx, o, u)
+		if err != nil {
+			return nil, err
+		}
+		src.Base, src.Shared = append(src.Base, r.base), append(src.Shared, r.isShared)
+		if u.ForeignCommits != "Overwrite" && !r.isShared {
+			plan.Overwrites = append(plan.Overwrites, r.foreign...)
+		}
+	}
+	plan.Bases = src.Base
+	steps, err := promotion.Compile(o.Stage, plan.Collection, src)
+	var missing *promotion.ImageMissingError
+	if errors.As(err, &missing) {
+		return nil, step.Terminal("ImageMissing", err)
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the mechanism already
+	}
+	plan.Steps = steps
+	return plan, nil
+}
+
+// rollback completes the plan of a Rollback.
+func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) (*v1alpha1.PromotionPlan, error) {
+	bad := promotion.CurrentPromotion(o, p.Spec.Freight)
+	target, err := promotion.FindRollbackTarget(o, bad, p.Spec.To)
+	if errors.Is(err, promotion.ErrNothingToRestore) {
+		return nil, step.Terminal("NothingToRestore", err)
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the Stage already
+	}
+	isShared := false
+	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		if u.RepoURL != target.Undo.RepoURL || u.WriteBranch != target.Undo.Branch {
+			continue
+		}
+		r, err := l.resolve(ctx, o, u)
+		if err != nil {
+			return nil, err
+		}
+		plan.Bases = append(plan.Bases, r.base)
+		isShared = r.isShared
+	}
+	plan.Collection, plan.Undoes = target.Collection, target.Promotion
+	plan.Steps, err = promotion.CompileRollback(o.Stage, target, isShared)
+	return plan, err //nolint:wrapcheck // names the step already
+}
+
+// resolved is where the branches of one mechanism are.
+type resolved struct {
+	base v1alpha1.PlanBase
+	// isShared: only this Stage's paths of the branch may change.
+	isShared bool
+	// foreign are commits by others that a promotion would replace.
+	foreign []v1alpha1.ForeignCommit
+}
+
+func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate) (resolved, error) {
+	mirror, err := l.Repositories.Open(ctx, o.Stage.Namespace, u.RepoURL)
+	if err != nil {
+		return resolved{}, err //nolint:wrapcheck // names the repository already
+	}
+	refs, err := mirror.Fetch(ctx, u.ReadBranch, u.WriteBranch)
+	if err != nil {
+		return resolved{}, err //nolint:wrapcheck // names the repository already
+	}
+	readBranch := u.ReadBranch
+	if readBranch == "" {
+		readBranch = refs.DefaultBranch
+	}
+	base, err := refs.Head(readBranch)
+	if err != nil {
+		return resolved{}, fmt.Errorf("readBranch of Stage %q: %w", o.Stage.Name, err)
+	}
+	r := resolved{
+		base:     v1alpha1.PlanBase{RepoURL: u.RepoURL, Branch: readBranch, Commit: base.String()},
+		isShared: promotion.IsSharedBranch(o.Stage, u, readBranch, o.Stages),
+	}
+	if head, exists := refs.Branches[u.WriteBranch]; exists {
+		if r.foreign, err = foreignCommits(mirror, head); err != nil {
+			return resolved{}, err
+		}
+	}
+	return r, nil
+}
+
+// foreignCommits lists the commits since Waybill's last one, newest first. A
+// branch that Waybill never wrote has none: it was made to be taken over.
+func foreignCommits(m *git.Mirror, head git.Hash) ([]v1alpha1.ForeignCommit, error) {
+	var out []v1alpha1.ForeignCommit
+	for c, err := range m.FirstParents(head, git.Hash{}, foreignDepth) {
+		switch {
+		case errors.Is(err, git.ErrTooLarge):
+			return nil, nil
+		case err != nil:
+			return nil, fmt.Errorf("look for commits by others: %w", err)
+		case c.Trailers.Get(promotion.TrailerPromotion) != "":
+			return out, nil
+		}
+		if len(out) < maxForeign {
+			subject, _, _ := strings.Cut(c.Message, "\n")
+			subject = strings.ToValidUTF8(subject[:min(len(subject), maxSubject)], "")
+			out = append(out, v1alpha1.ForeignCommit{Commit: c.Hash.String(), Author: c.Author.Name, Subject: subject})
+		}
+	}
+	return nil, nil
+}
