@@ -27,6 +27,9 @@ const (
 	maxTopicsPerStream = 20
 )
 
+// streamTimes are pingEvery and writeTime; tests shorten them.
+type streamTimes struct{ ping, write time.Duration }
+
 // buildTopic makes the model of a topic.
 func (s *Server) buildTopic(ctx context.Context, topic string) (any, time.Time, error) {
 	kind, project, name, err := parseTopic(topic)
@@ -149,7 +152,7 @@ func (st *stream) VisitEventsResponse(w http.ResponseWriter) error {
 	if err := st.begin(); err != nil {
 		return nil //nolint:nilerr // the client is gone
 	}
-	ping := st.s.opts.Clock.NewTicker(pingEvery)
+	ping := st.s.opts.Clock.NewTicker(st.s.times.ping)
 	defer ping.Stop()
 	for {
 		if err := st.sendNew(); err != nil {
@@ -312,7 +315,7 @@ func (st *stream) event(id, name string, data []byte) error {
 
 // write has a deadline: a client that does not read is dropped.
 func (st *stream) write(data []byte) error {
-	if err := st.rc.SetWriteDeadline(time.Now().Add(writeTime)); err != nil { //nolint:forbidigo // a deadline of the operating system
+	if err := st.rc.SetWriteDeadline(time.Now().Add(st.s.times.write)); err != nil { //nolint:forbidigo // a deadline of the operating system
 		return fmt.Errorf("set deadline of stream: %w", err)
 	}
 	if _, err := st.w.Write(data); err != nil {

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/identity"
@@ -32,7 +33,7 @@ type Options struct {
 	Cache cache.Cache
 	// Config is the server's own client configuration. It needs: impersonate
 	// users and groups, create SubjectAccessReviews, and Secrets in
-	// SystemNamespace. It is never used to write for a person.
+	// SystemNamespace. It is used to write for a person only what RefreshWarehouse says.
 	Config *rest.Config
 	// SystemNamespace is Waybill's own.
 	SystemNamespace string
@@ -65,9 +66,12 @@ type Server struct {
 	users    *identity.Store
 	reviewer *identity.Reviewer
 	people   *people
-	hub      *hub
-	handler  http.Handler
-	isHTTPS  bool
+	// own has the server's rights; only RefreshWarehouse writes with it.
+	own     client.Client
+	hub     *hub
+	handler http.Handler
+	isHTTPS bool
+	times   streamTimes
 }
 
 // New returns a Server. Run has to run for it to be ready.
@@ -91,7 +95,12 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := client.New(opts.Config, client.Options{Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return nil, fmt.Errorf("make the server's client: %w", err)
+	}
 	s := &Server{
+		own: own, times: streamTimes{ping: pingEvery, write: writeTime},
 		opts: opts, log: opts.Logger, doc: doc, users: users,
 		reviewer: identity.NewReviewer(kube, opts.Clock),
 		people:   &people{config: opts.Config, scheme: scheme, mapper: mapper},

@@ -139,7 +139,7 @@ func (s *Server) Permissions(ctx context.Context, request PermissionsRequestObje
 	out.Project = project
 	q.ask(identity.Action{Verb: "delete", Resource: "projects", Name: project}, &out.DeleteProject)
 	q.ask(identity.Action{Verb: "patch", Resource: "stages", Namespace: project}, &out.Edit)
-	q.ask(identity.Action{Verb: "patch", Resource: "warehouses", Namespace: project}, &out.Refresh)
+	q.ask(identity.Action{Verb: "refresh", Resource: "warehouses", Namespace: project}, &out.Refresh)
 	q.ask(identity.Action{Verb: "patch", Resource: "promotions", Namespace: project}, &out.Abort)
 	q.ask(identity.Action{Verb: "freeze", Resource: "stages", Namespace: project}, &out.FreezeAll)
 	// What holds for every Stage of the Project needs one question per verb; a

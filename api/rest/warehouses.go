@@ -49,14 +49,14 @@ func (s *Server) loadWarehouse(ctx context.Context, project, name string) (*proj
 	return nil, nil, refuse(model.NotFound, "no Warehouse %q in Project %q", name, project)
 }
 
-// RefreshWarehouse asks a Warehouse to look at its registries now, as the
-// person.
+// RefreshWarehouse asks a Warehouse to look at its registries now.
+//
+// It is the one write with the server's own rights: who holds the verb refresh
+// may not change Warehouses, and the annotation carries nothing of the person's
+// but the wish (10-contracts, What scripts rely on). The middleware has asked
+// for the verb on this very object.
 func (s *Server) RefreshWarehouse(ctx context.Context, request RefreshWarehouseRequestObject) (RefreshWarehouseResponseObject, error) {
 	_, w, err := s.loadWarehouse(ctx, request.Project, request.Warehouse)
-	if err != nil {
-		return nil, err
-	}
-	_, c, err := s.actingAs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Server) RefreshWarehouse(ctx context.Context, request RefreshWarehouseR
 		return nil, err
 	}
 	target := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Name: w.Name, Namespace: w.Namespace}}
-	if err := c.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	if err := s.own.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return nil, fromKube(fmt.Sprintf("refresh Warehouse %q", w.Name), err)
 	}
 	return RefreshWarehouse202JSONResponse{Request: value}, nil

@@ -84,7 +84,9 @@ func NewStore(opts Options) (*Store, error) {
 		opts: opts, verifier: v, attempts: newAttempts(), misses: rate.NewLimiter(5, 20),
 		revoked: map[string]time.Time{}, touched: map[string]time.Time{},
 	}
-	s.users = s.watch(func(o *metav1.ListOptions) { o.FieldSelector = fields.OneTermEqualSelector("metadata.name", UsersSecret).String() })
+	s.users = s.watch(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", UsersSecret).String()
+	})
 	s.sessions = s.watch(func(o *metav1.ListOptions) { o.LabelSelector = LabelSession })
 	return s, nil
 }
