@@ -140,7 +140,7 @@ func nextPoll(w *v1alpha1.Warehouse, now time.Time) time.Time {
 			return now
 		}
 		wait := interval
-		if sub.Error != "" {
+		if isFailing(sub) {
 			since := w.CreationTimestamp.Time
 			if sub.LastSuccess != nil {
 				since = sub.LastSuccess.Time
@@ -152,6 +152,12 @@ func nextPoll(w *v1alpha1.Warehouse, now time.Time) time.Time {
 		}
 	}
 	return next
+}
+
+// isFailing reports whether the last poll learned nothing. One that succeeded
+// may carry an error too: no tag matched, or the newest could not be read.
+func isFailing(s v1alpha1.SubscriptionStatus) bool {
+	return s.Error != "" && (s.LastSuccess == nil || !s.LastSuccess.Equal(s.LastPoll))
 }
 
 // poll asks for every subscription and writes the results into the status. One
@@ -277,7 +283,7 @@ func (r *WarehouseReconciler) failingWarehouses(ctx context.Context, o client.Ob
 	var out []ctrl.Request
 	for i := range list.Items {
 		for _, s := range list.Items[i].Status.Subscriptions {
-			if s.Error != "" {
+			if isFailing(s) {
 				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 				break
 			}
