@@ -15,8 +15,9 @@ import (
 	"github.com/waybill-dev/waybill/internal/secret"
 )
 
-// administrators is the group that may do everything in Waybill.
-const administrators = "waybill:administrators"
+// administrators is the group (waybill:administrators to Kubernetes) that may
+// do everything in Waybill.
+const administrators = "administrators"
 
 func installCommand() *cobra.Command {
 	var kubeconfig, namespace, user, passwordFile string
