@@ -145,6 +145,12 @@ func TestRemoteReferencesAreRefused(t *testing.T) {
 		"second document":                     {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": patch + "patch: '[]'\n---\n" + patch + "path: URL/c\n"}},
 		"behind an alias":                     {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": "x: &u URL/c\n" + patch + "path: *u\n"}},
 		"inside a list":                       {kustomization: local + "generators: [t.yaml]\n", extra: map[string]string{"app/t.yaml": "apiVersion: v1\nkind: List\nitems: [{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: c}, files: ['k=URL/c']}]\n"}},
+		"key written twice":                   {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": patch + "path: x\npath: URL/c\n"}},
+		"merged key":                          {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": patch + "<<: {path: URL/c}\n"}},
+		"behind a broken document":            {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": "a: [\n---\n" + patch + "path: URL/c\n"}, want: ErrInvalid},
+		"base64":                              {kustomization: local + "transformers: [t.yaml]\n", extra: map[string]string{"app/t.yaml": patch + "path: !!binary aHR0cDovLzEyNy4wLjAuMS94\n"}, want: ErrUnsupported},
+		"clone behind a line end":             {kustomization: local + "transformers: [\"git@git.example.com:o/r.git\\n\"]\n"},
+		"clone in text of many lines":         {kustomization: local + "transformers: [\"git@git.example.com:o/r.git\\nx\"]\n"},
 		"in a base":                           {kustomization: "resources: [../base]\n", extra: map[string]string{"base/kustomization.yaml": "resources: [URL/c]\n"}, text: `base/kustomization.yaml: resources[0]: reference leaves the repository: "URL/c"; copy it into the repository`},
 		"in a component":                      {kustomization: local + "components: [../c]\n", extra: map[string]string{"c/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [URL/c]\n"}},
 		"out of the repository":               {kustomization: "resources: [../../other]\n", text: `app/kustomization.yaml: resources[0]: reference leaves the repository: "../../other"`},
@@ -230,6 +236,23 @@ func TestKustomizeRefuses(t *testing.T) {
 				t.Errorf("says %s", err)
 			}
 		})
+	}
+}
+
+// TestAddressesInManifestsAreNotReferences: only what kustomize would follow is refused.
+func TestAddressesInManifestsAreNotReferences(t *testing.T) {
+	noEscape(t)
+	got, err := Run(context.Background(), Source{FS: repo(map[string]string{
+		"kustomization.yaml": "resources: [a.yaml]\ncommonAnnotations: {docs: 'https://docs.example.com'}\nconfigMapGenerator: [{name: c, literals: ['url=https://x.example.com']}]\ntransformers:\n- |\n  apiVersion: builtin\n  kind: AnnotationsTransformer\n  metadata: {name: a}\n  annotations: {run: 'https://run.example.com'}\n  fieldSpecs: [{path: metadata/annotations, create: true}]\npatches:\n- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: a}\n    data: {u: 'https://u.example.com'}\n",
+		"a.yaml":             configMap("a"),
+	})}, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"docs", "x", "run", "u"} {
+		if !strings.Contains(text(t, got), "https://"+address+".example.com") {
+			t.Errorf("%s is lost in\n%s", address, text(t, got))
+		}
 	}
 }
 

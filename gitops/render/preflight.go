@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/kio"
 )
 
 // maxKustomizations bounds how many kustomizations one build visits, each way of reaching one counted: a diamond of
@@ -177,16 +178,17 @@ func (p *preflight) reference(file string, r ref) error {
 // isRemote says whether kustomize would take value for a URL or a Git repository. It says so of more values than
 // kustomize does (loader.IsRemoteFile, git.NewRepoSpecFromURL), never of fewer.
 func isRemote(value string) bool {
-	lower := strings.ToLower(strings.TrimSpace(value))
-	if strings.Contains(lower, "://") || strings.HasPrefix(lower, "git::") ||
-		strings.HasPrefix(lower, "github.com/") || strings.HasPrefix(lower, "github.com:") {
-		return true
-	}
-	if regexp.MustCompile(`^[a-z][a-z0-9-]*@`).MatchString(lower) {
+	if strings.Contains(value, "://") || beginsRemote(value) {
 		return true
 	}
 	u, err := url.Parse(value)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// beginsRemote says whether value begins like a repository kustomize clones. What follows does not matter: even text of
+// many lines is cloned when it begins so.
+func beginsRemote(value string) bool {
+	return regexp.MustCompile(`(?i)^\s*(git::|(https?|ssh|file)://|github\.com[/:]|[a-z][a-z0-9-]*@)`).MatchString(value)
 }
 
 // withoutUserInfo shortens a reference for a message: credentials in it, and everything after a query, stay out.
@@ -213,17 +215,20 @@ func pathFields() []string {
 
 // plugin checks one entry of generators, transformers or validators: the configuration itself, or a file of it.
 // A folder would be built first and could write its references while it is, after they were checked; it is refused.
+//
+// The text is read with kustomize's own reader, because two readers that disagree on where a document ends would let
+// one of them see what the other did not.
 func (p *preflight) plugin(file, folder, field, config string) error {
-	name := clean(path.Join(folder, config))
-	isName := !strings.Contains(config, "\n")
-	if isName && isRemote(config) {
+	isInline := strings.Contains(strings.TrimSpace(config), "\n") // and may have addresses somewhere in it
+	if beginsRemote(config) || !isInline && isRemote(config) {
 		return p.reference(file, ref{field, config})
 	}
-	if isName && name != "" && p.tree.isDir(name) {
+	name := clean(path.Join(folder, config))
+	if name != "" && p.tree.isDir(name) {
 		return &Error{File: file, Field: field, Err: fmt.Errorf("%w: a folder in place of a configuration file", ErrUnsupported)}
 	}
 	content := []byte(config)
-	if isName && name != "" && p.tree.isFile(name) {
+	if name != "" && p.tree.isFile(name) {
 		var err error
 		if content, err = p.tree.read(name); err != nil {
 			return err
@@ -233,65 +238,81 @@ func (p *preflight) plugin(file, folder, field, config string) error {
 	if err := p.tree.checkYAML(file, content); err != nil {
 		return err
 	}
-	decoder := yaml.NewDecoder(strings.NewReader(string(content)))
-	for {
-		var value any
-		if err := decoder.Decode(&value); err != nil {
-			return nil // the end, or text that kustomize cannot read either
-		}
-		if at, found := remotePath(value, false); found != "" {
-			if field != "" {
-				at = field + "." + at
-			}
-			return p.reference(file, ref{at, found})
-		}
-		if hasHelm(value) {
+	nodes, err := kio.FromBytes(content)
+	if err != nil {
+		return &Error{File: file, Field: field, Err: fmt.Errorf("%w: configuration cannot be read: %s", ErrInvalid, quoteKustomize(err))}
+	}
+	for _, node := range nodes {
+		if node.GetKind() == "HelmChartInflationGenerator" {
 			return &Error{File: file, Field: field, Err: fmt.Errorf("%w: Helm charts inside a kustomization", ErrUnsupported)}
 		}
+		at, found := pluginPath(node.YNode(), false)
+		if found == nil {
+			continue
+		}
+		at = strings.TrimPrefix(at, ".")
+		if field != "" {
+			at = field + "." + at
+		}
+		if !isText(found) {
+			return &Error{File: file, Field: at, Err: fmt.Errorf("%w: tag %q in a configuration", ErrUnsupported, found.Tag)}
+		}
+		return p.reference(file, ref{at, afterRemoteKey(found.Value)})
 	}
+	return nil
 }
 
-// remotePath returns the first remote reference under a key that names a file, and that key.
-func remotePath(value any, isPath bool) (at, found string) {
-	switch v := value.(type) {
-	case string:
-		if isPath && (isRemote(v) || isRemote(afterKey(v))) {
-			return "", v
+// pluginPath returns the first node under node that must not be: a remote reference under a key that names a file, or a
+// scalar whose tag makes another text of it (!!binary). at is where it stands.
+func pluginPath(node *yaml.Node, isPath bool) (at string, found *yaml.Node) {
+	switch node.Kind {
+	case yaml.AliasNode:
+		return pluginPath(node.Alias, isPath)
+	case yaml.ScalarNode:
+		if !isText(node) || isPath && isRemote(afterRemoteKey(node.Value)) {
+			return "", node
 		}
-	case []any:
-		for i, item := range v {
-			if at, found := remotePath(item, isPath); found != "" {
-				return fmt.Sprintf("[%d]%s", i, at), found
-			}
-		}
-	case map[string]any:
-		keys := make([]string, 0, len(v))
-		for key := range v {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		for _, key := range keys {
-			names := isPath || slices.ContainsFunc(pathFields(), func(f string) bool { return strings.EqualFold(f, key) })
-			if at, found := remotePath(v[key], names); found != "" {
-				return strings.TrimSuffix(key+"."+at, "."), found
-			}
-		}
-	case map[any]any: // a key that is not a text
-		for _, child := range v {
-			if at, found := remotePath(child, isPath); found != "" {
+	case yaml.DocumentNode, yaml.SequenceNode:
+		for i, item := range node.Content {
+			if at, found := pluginPath(item, isPath); found != nil {
+				if node.Kind == yaml.SequenceNode {
+					at = fmt.Sprintf("[%d]%s", i, at)
+				}
 				return at, found
 			}
 		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key, value := node.Content[i], node.Content[i+1]
+			if key.Kind == yaml.AliasNode {
+				key = key.Alias
+			}
+			if at, found := pluginPath(key, false); found != nil {
+				return at, found
+			}
+			names := isPath || slices.ContainsFunc(pathFields(), func(f string) bool { return strings.EqualFold(f, key.Value) })
+			if at, found := pluginPath(value, names); found != nil {
+				return "." + key.Value + at, found
+			}
+		}
 	}
-	return "", ""
+	return "", nil
 }
 
-// hasHelm says whether a configuration asks for Helm inflation.
-func hasHelm(value any) bool {
-	m, ok := value.(map[string]any)
-	if !ok {
+// isText says whether a scalar is read as what is written.
+func isText(node *yaml.Node) bool {
+	switch node.ShortTag() {
+	case "!!str", "!!int", "!!bool", "!!float", "!!null", "!!timestamp", "!!merge":
+		return true
+	default:
 		return false
 	}
-	kind, _ := m["kind"].(string)
-	return kind == "HelmChartInflationGenerator"
+}
+
+// afterRemoteKey returns the remote part of "key=path", or value.
+func afterRemoteKey(value string) string {
+	if file := afterKey(value); isRemote(file) {
+		return file
+	}
+	return value
 }
