@@ -114,7 +114,10 @@ func (r *ProjectReconciler) ensure(ctx context.Context, p *v1alpha1.Project) (re
 		ns.Name = p.Name
 		ns.Labels = map[string]string{v1alpha1.LabelProject: "true"}
 		ns.Annotations = map[string]string{annotationMadeBy: string(p.UID)}
-		if err := r.Client.Create(ctx, &ns); err != nil {
+		if err := r.Client.Create(ctx, &ns); apierrors.IsAlreadyExists(err) {
+			// Somebody made it in between: judge that one.
+			return r.ensure(ctx, p)
+		} else if err != nil {
 			return "", "", fmt.Errorf("create Namespace %q: %w", p.Name, err)
 		}
 	case err != nil:

@@ -343,7 +343,7 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 	}
 	v := promotion.JudgeHealth(o, p, reach)
 	if v.Revert {
-		if err := r.createRollback(ctx, o, p, v.Message); err != nil {
+		if err := r.createRollback(ctx, o, p, v.Cause); err != nil {
 			return ctrl.Result{}, err
 		}
 	}

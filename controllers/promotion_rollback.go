@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,7 +98,7 @@ func keeps(collection []v1alpha1.StageFreight, c v1alpha1.StageFreight) bool {
 }
 
 func (r *PromotionReconciler) freeze(ctx context.Context, p *v1alpha1.Promotion, name string, freight []string, scope v1alpha1.FreezeScope) error {
-	reason := fmt.Sprintf("rolled back by %s (%s)", p.Spec.RequestedBy, p.Name)
+	reason := "rolled back by " + strings.TrimPrefix(p.Spec.RequestedBy, "waybill:")
 	if p.Spec.Reason != "" {
 		reason += ": " + p.Spec.Reason
 	}

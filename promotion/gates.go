@@ -229,7 +229,7 @@ func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVer
 			continue
 		}
 		v := closed(v1alpha1.GateRejected, GroupEntry,
-			fmt.Sprintf("rejected by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("rejected by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill unreject %s %s/%s", f.Name, o.Stage.Namespace, o.Stage.Name))
 		v.OpensAt = z.Spec.Until
 		return v
@@ -243,7 +243,7 @@ func holdGate(o *Observation) v1alpha1.GateVerdict {
 			continue
 		}
 		v := closed(v1alpha1.GateHold, GroupEntry,
-			fmt.Sprintf("the automatic flow is held by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("the automatic flow is held by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill resume %s/%s", o.Stage.Namespace, o.Stage.Name))
 		v.OpensAt = z.Spec.Until
 		return v
@@ -257,7 +257,7 @@ func freezeGate(o *Observation, _ *v1alpha1.Freight, _ Ask) v1alpha1.GateVerdict
 			continue
 		}
 		v := closed(v1alpha1.GateFreeze, GroupStart,
-			fmt.Sprintf("frozen by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason),
+			fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill thaw %s/%s", o.Stage.Namespace, z.Spec.Stage))
 		v.OpensAt = z.Spec.Until
 		return v
@@ -328,6 +328,9 @@ func liveFreezes(o *Observation) []*v1alpha1.Freeze {
 	})
 	return out
 }
+
+// actor shows who did something: Waybill's own users and policy without prefix.
+func actor(user string) string { return strings.TrimPrefix(user, "waybill:") }
 
 func untilText(z *v1alpha1.Freeze) string {
 	if z.Spec.Until == nil {

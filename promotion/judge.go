@@ -45,8 +45,9 @@ type HealthVerdict struct {
 	Reason, Message string
 	// UnhealthySince is the start of the unbroken Degraded, zero when none.
 	UnhealthySince time.Time
-	// Revert: a Rollback has to be created and the Freight rejected.
+	// Revert: a Rollback has to be created and the Freight rejected, for Cause.
 	Revert bool
+	Cause  string
 	// Recheck is when time alone changes the verdict; zero: never.
 	Recheck time.Time
 }
@@ -141,7 +142,7 @@ func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, reason,
 		v.Message = fmt.Sprintf("%s; %s", cause, why)
 		return v
 	}
-	v.Revert = true
+	v.Revert, v.Cause = true, cause
 	v.Message = cause + "; the branch is reverted by policy"
 	return v
 }

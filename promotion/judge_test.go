@@ -60,7 +60,7 @@ func TestJudgeHealth(t *testing.T) {
 		{
 			name: "Degraded long enough", why: "the branch is reverted",
 			stage: stage("prod").reverts(5 * time.Second), p: since(pushed(2, bad, old, v1alpha1.PhaseSyncing), -5*time.Second), reach: degraded,
-			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonUnhealthy, Message: "Deployment guestbook: CrashLoopBackOff; the branch is reverted by policy", UnhealthySince: noon.Add(-5 * time.Second), Revert: true},
+			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonUnhealthy, Message: "Deployment guestbook: CrashLoopBackOff; the branch is reverted by policy", UnhealthySince: noon.Add(-5 * time.Second), Revert: true, Cause: "Deployment guestbook: CrashLoopBackOff"},
 		},
 		{
 			name: "it recovered in between", why: "unbroken means unbroken",
@@ -71,7 +71,7 @@ func TestJudgeHealth(t *testing.T) {
 		{
 			name: "regression after success", why: "watchFor is ten minutes",
 			stage: stage("prod").reverts(5 * time.Second), p: since(pushed(2, bad, old, v1alpha1.PhaseSucceeded), -6*time.Second), reach: degraded,
-			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonUnhealthy, Message: "Deployment guestbook: CrashLoopBackOff; the branch is reverted by policy", UnhealthySince: noon.Add(-6 * time.Second), Revert: true},
+			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonUnhealthy, Message: "Deployment guestbook: CrashLoopBackOff; the branch is reverted by policy", UnhealthySince: noon.Add(-6 * time.Second), Revert: true, Cause: "Deployment guestbook: CrashLoopBackOff"},
 		},
 		{
 			name: "a sick Stage before", why: "the promotion may not be the cause, so a person is called",

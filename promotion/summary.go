@@ -61,7 +61,7 @@ func Summarize(o *Observation) Summary {
 	}
 	for _, z := range liveFreezes(o) {
 		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
-			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", z.Spec.By, untilText(z), z.Spec.Reason), "waybill thaw " + s.Namespace + "/" + z.Spec.Stage}
+			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason), "waybill thaw " + s.Namespace + "/" + z.Spec.Stage}
 		}
 	}
 	for _, p := range bySeq(o.Promotions) {
