@@ -147,7 +147,7 @@ func (s *Server) onError(err error, c echo.Context) {
 	if who, e := whoIs(r.Context()); e == nil {
 		attrs = append(attrs, "user", who.person.User)
 	}
-	if p.Status >= 500 && !errors.Is(err, context.Canceled) {
+	if p.Status >= 500 && p.Code != model.Unavailable && !errors.Is(err, context.Canceled) {
 		s.log.Error("request failed", attrs...)
 	} else {
 		s.log.Debug("request refused", attrs...)

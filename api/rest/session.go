@@ -158,7 +158,11 @@ func (s *Server) Permissions(ctx context.Context, request PermissionsRequestObje
 			q.askStage(project, st.Name, &out.Stages[i])
 		}
 	}
-	return Permissions200JSONResponse(out), q.wait()
+	err = q.wait()
+	for i := range out.Stages {
+		out.Stages[i].Hold = out.Stages[i].Promote // admission asks for promote
+	}
+	return Permissions200JSONResponse(out), err
 }
 
 // questions asks RBAC several things at a time.

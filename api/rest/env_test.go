@@ -1,0 +1,337 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/identity"
+	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/test/env"
+)
+
+const (
+	systemNamespace = "waybill-system"
+	adminPassword   = "admin-password-7Jq2"
+	alicePassword   = "alice-password-Zx81"
+	victorPassword  = "victor-password-00p"
+	malloryPassword = "mallory-password-1k"
+)
+
+// world is one API server, one Waybill API on it, and people.
+type world struct {
+	env    *env.Env
+	admin  client.Client // the cluster's administrator
+	server *Server
+	url    string
+	log    *lockedBuffer
+}
+
+// shared is started once: every test uses Projects of its own.
+var shared *world //nolint:gochecknoglobals // TestMain has no other way
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w, stop, err := startWorld(ctx, Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
+	shared = w
+	return m.Run()
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func startWorld(ctx context.Context, opts Options) (*world, func(), error) {
+	e, err := env.New(env.Options{Log: io.Discard})
+	if err != nil {
+		return nil, nil, err
+	}
+	w := &world{env: e, log: &lockedBuffer{}}
+	stop := func() { _ = e.Stop() }
+	if err := w.install(ctx); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	done, err := w.serve(ctx, opts)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return w, func() { done(); stop() }, nil
+}
+
+// install puts CRDs, policies, roles and people into the cluster.
+func (w *world) install(ctx context.Context) error {
+	chart := filepath.Join("..", "..", "charts", "waybill")
+	if err := w.env.InstallCRDsContext(ctx, filepath.Join(chart, "crds")); err != nil {
+		return err
+	}
+	if _, err := w.env.ApplyContext(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+systemNamespace+"}\n"); err != nil {
+		return err
+	}
+	for _, name := range []string{"rbac/people.yaml", "rbac/server.yaml", "policies/promotions.yaml", "policies/freezes.yaml", "policies/requested-by.yaml"} {
+		data, err := os.ReadFile(filepath.Join(chart, "files", name))
+		if err != nil {
+			return err
+		}
+		if _, err := w.env.ApplyContext(ctx, string(data)); err != nil {
+			return err
+		}
+	}
+	// The cluster's role admin is empty here: the controller that fills it does
+	// not run.
+	if _, err := w.env.ApplyContext(ctx, `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: waybill-own, namespace: waybill-system}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [get, list, watch, create, patch, update, delete]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: waybill-own, namespace: waybill-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: waybill-own}
+subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
+`); err != nil {
+		return err
+	}
+	kube, err := kubernetes.NewForConfig(w.env.Config)
+	if err != nil {
+		return err
+	}
+	for name, u := range map[string]struct {
+		password string
+		groups   []string
+	}{
+		"admin": {adminPassword, []string{"administrators"}}, "alice": {alicePassword, []string{"devs"}},
+		"victor": {victorPassword, []string{"viewers"}}, "mallory": {malloryPassword, nil},
+	} {
+		if err := identity.PutUser(ctx, kube, systemNamespace, name, secret.New(u.password), u.groups); err != nil {
+			return err
+		}
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if err := corev1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	w.admin, err = client.New(w.env.Config, client.Options{Scheme: scheme})
+	return err
+}
+
+// serve runs the API as the server's own account, on a port of loopback.
+func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
+	config, err := w.env.ClientConfig("system:serviceaccount:"+systemNamespace+":waybill", "system:serviceaccounts")
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	ctx, cancel := context.WithCancel(ctx)
+	c, err := cache.New(config, cache.Options{Scheme: w.admin.Scheme()})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	opts.Cache, opts.Config, opts.SystemNamespace, opts.Clock = c, config, systemNamespace, clock.RealClock{}
+	opts.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opts.Version = "v0.0.0-test"
+	if w.server, err = New(opts); err != nil {
+		cancel()
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	hs := NewHTTPServer(w.server.Handler(), opts.Logger)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.Start(ctx) })
+	wg.Go(func() { _ = w.server.Run(ctx) })
+	wg.Go(func() { _ = hs.Serve(l) })
+	w.url = "http://" + l.Addr().String()
+	stop := func() { _ = hs.Close(); cancel(); wg.Wait() }
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		resp, err := http.Get(w.url + "/readyz")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return stop, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			stop()
+			log := w.log.String()
+			return nil, fmt.Errorf("not ready: %s", log[max(0, len(log)-2000):])
+		}
+		time.Sleep(20 * time.Millisecond) // poll with a deadline
+	}
+}
+
+// config returns what another server on the same cluster needs.
+func (w *world) config(t *testing.T) *rest.Config {
+	t.Helper()
+	return w.env.ConfigFor(t, "system:serviceaccount:"+systemNamespace+":waybill", "system:serviceaccounts")
+}
+
+// answer is what a request got.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) problem(t *testing.T) model.Problem {
+	t.Helper()
+	if kind := a.header.Get("Content-Type"); kind != "application/problem+json" {
+		t.Fatalf("status %d, content type %q, body %s: not a problem", a.status, kind, a.body)
+	}
+	var p model.Problem
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	if p.Status != a.status || p.RequestID == "" || p.RequestID != a.header.Get("X-Request-Id") {
+		t.Fatalf("problem %+v does not agree with status %d and request id %q", p, a.status, a.header.Get("X-Request-Id"))
+	}
+	return p
+}
+
+// into decodes a success.
+func (a answer) into(t *testing.T, out any) {
+	t.Helper()
+	if a.status/100 != 2 {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	if err := json.Unmarshal(a.body, out); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+}
+
+// send sends a request with headers NAME: VALUE.
+func (w *world) send(t *testing.T, method, path string, body any, headers ...string) answer {
+	t.Helper()
+	var r io.Reader
+	if s, ok := body.(string); ok {
+		r = strings.NewReader(s)
+	} else if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, w.url+path, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	hc := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := hc.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, data}
+}
+
+// person is somebody with a token.
+type person struct {
+	w     *world
+	token string
+}
+
+var tokens sync.Map //nolint:gochecknoglobals // one login per person: argon2 is slow on purpose
+
+func (w *world) as(t *testing.T, name string) person {
+	t.Helper()
+	passwords := map[string]string{"admin": adminPassword, "alice": alicePassword, "victor": victorPassword, "mallory": malloryPassword}
+	key := w.url + name
+	if token, ok := tokens.Load(key); ok {
+		return person{w, token.(string)}
+	}
+	var out model.LoginResult
+	w.send(t, "POST", "/api/v1/login", model.Login{Username: name, Password: passwords[name], Kind: model.Token}).into(t, &out)
+	tokens.Store(key, out.Token)
+	return person{w, out.Token}
+}
+
+func (p person) do(t *testing.T, method, path string, body any, headers ...string) answer {
+	t.Helper()
+	return p.w.send(t, method, path, body, append(headers, "Authorization: Bearer "+p.token)...)
+}
+
+func (p person) get(t *testing.T, path string, out any) {
+	t.Helper()
+	p.do(t, "GET", path, nil).into(t, out)
+}
+
+// eventually polls until check returns nil: the cache is a moment behind.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // poll with a deadline
+	}
+}
