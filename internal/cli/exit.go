@@ -120,14 +120,17 @@ func fieldError(e model.FieldError) string {
 	return join(": ", file, strings.Join(place, ", "), firstOf(e.Field, e.Pointer), e.Detail)
 }
 
-// gateLines lists every closed gate, one line each, in columns.
+// gateLines lists every closed gate with what opens it.
 func gateLines(gates []model.GateVerdict) []string {
 	var t table
 	for _, g := range gates {
 		if g.Open {
 			continue
 		}
-		t.add(text(string(g.Gate)), text(g.Reason), text(opensBy(g)))
+		t.add(text(string(g.Gate)), text(g.Reason))
+		if opener := opensBy(g); opener != "" {
+			t.add(blank(), text(opener))
+		}
 	}
 	if len(t.rows) == 0 {
 		return nil
@@ -137,9 +140,11 @@ func gateLines(gates []model.GateVerdict) []string {
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
-// opensBy says what opens a gate, in the server's words.
+// opensBy says what opens a closed gate, in the server's words.
 func opensBy(g model.GateVerdict) string {
 	switch {
+	case g.Open:
+		return ""
 	case g.OpensBy != "":
 		return "opens by: " + g.OpensBy
 	case !g.OpensAt.IsZero():

@@ -53,7 +53,7 @@ func kinds() []kind {
 			cells: func(a *App, o object) []cell {
 				return []cell{o.ready(), text(object(o.first("status", "current")).first("images").text("tag")), text(o.text("status", "health", "status")), text(a.age(o.created()))}
 			}},
-		{plural: model.Promotions, one: "promotion", aliases: []string{"wbpromo", "promo"},
+		{plural: model.Promotions, one: "promotion", aliases: []string{"wbpromo", "promo", "promos"},
 			heads: []string{"STAGE", "KIND", "FREIGHT", "PHASE", "REASON", "AGE"},
 			cells: func(a *App, o object) []cell {
 				return []cell{text(o.text("spec", "stage")), text(o.text("spec", "kind")), text(short(o.text("spec", "freight"))),
@@ -63,7 +63,7 @@ func kinds() []kind {
 			wideCells: func(o object) []cell {
 				return []cell{text(short(o.text("status", "commit", "commit"))), text(o.text("spec", "requestedBy"))}
 			}},
-		{plural: model.Applications, one: "application", aliases: []string{"wbapp", "app"},
+		{plural: model.Applications, one: "application", aliases: []string{"wbapp", "app", "apps"},
 			heads: []string{"SYNC", "HEALTH", "REVISION", "NAMESPACE", "AGE"},
 			cells: func(a *App, o object) []cell {
 				return []cell{text(o.text("status", "sync", "status")), text(o.text("status", "health", "status")), text(short(o.text("status", "sync", "revision"))),

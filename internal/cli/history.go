@@ -84,10 +84,10 @@ func (a *App) printHistory(list *model.PromotionList, out *output) error {
 	for _, p := range list.Items {
 		what, version := "promote", freightName(p.Freight)
 		if p.Kind == model.PromotionKindRollback {
-			what, version = "roll back", freightName(p.To)
+			what, version = "roll back", firstOf(freightName(p.To), prefix("from ", freightName(p.Freight)))
 		}
 		row := []cell{text(a.when(p.CreatedAt)), text(p.Stage), text(what), text(version), phaseCell(p.Phase),
-			text(strings.TrimPrefix(p.RequestedBy, "waybill:")), text(took(p.CreatedAt, p.FinishedAt)), text(firstOf(p.RequestReason, historyNote(p)))}
+			text(person(p.RequestedBy)), text(took(p.CreatedAt, p.FinishedAt)), text(firstOf(p.RequestReason, historyNote(p)))}
 		if out.format == "wide" {
 			row = append(row, text(short(p.Commit.Commit)), text(p.Name))
 		}
@@ -95,6 +95,9 @@ func (a *App) printHistory(list *model.PromotionList, out *output) error {
 	}
 	return a.printTable(t)
 }
+
+// person is a user as people see it: without the prefix of Waybill's own.
+func person(user string) string { return strings.TrimPrefix(user, "waybill:") }
 
 // historyNote is why a promotion did not simply succeed.
 func historyNote(p model.Promotion) string {

@@ -64,9 +64,23 @@ func (o *output) encode(w io.Writer, value any) error {
 	return err
 }
 
-// printTable writes a table to standard output.
+// printTable writes a table to standard output. On a terminal, lines are cut at
+// its width; -o wide and -o json have everything.
 func (a *App) printTable(t table) error {
-	return t.write(a.Stdout, a.isColoured(a.Terminal.Stdout))
+	var b strings.Builder
+	if err := t.write(&b, a.isColoured(a.Terminal.Stdout)); err != nil {
+		return err
+	}
+	width := 0
+	if a.Terminal.Stdout {
+		width = a.width()
+	}
+	for line := range strings.Lines(b.String()) {
+		if err := a.print("%s", cut(strings.TrimSuffix(line, "\n"), width)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // statusCell shows a status word in its colour, on a terminal with its sign.

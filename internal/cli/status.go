@@ -266,7 +266,7 @@ func follow[T any](ctx context.Context, a *App, what string, out *output, rows f
 				continue
 			}
 			known[r.name] = r.state
-			if err := a.print("%s  %s  %s", a.Now().Format("15:04:05"), r.name, r.state); err != nil {
+			if err := a.print("%s  %s  %s", a.Now().Format("15:04:05.0"), r.name, r.state); err != nil {
 				return err
 			}
 		}

@@ -307,7 +307,7 @@ func (a *App) printFreezes(items []model.Freeze, whole any, out *output) error {
 		if !f.Until.IsZero() {
 			until = f.Until.UTC().Format("2006-01-02 15:04Z")
 		}
-		t.add(text(f.Name), text(f.Stage), text(string(f.ShownAs)), text(strings.Join(freight, ",")), text(f.By), text(until), text(f.Reason))
+		t.add(text(f.Name), text(f.Stage), text(string(f.ShownAs)), text(strings.Join(freight, ",")), text(person(f.By)), text(until), text(f.Reason))
 	}
 	return a.printTable(t)
 }

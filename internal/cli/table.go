@@ -10,6 +10,8 @@ import (
 type cell struct {
 	text  string
 	style style
+	// isBlank leaves the cell empty instead of showing a dash.
+	isBlank bool
 }
 
 // style is an ANSI "select graphic rendition" code; empty is plain.
@@ -27,6 +29,17 @@ const (
 )
 
 func text(s string) cell { return cell{text: s} }
+
+// blank is a cell of a line that continues the one above.
+func blank() cell { return cell{isBlank: true} }
+
+// shown is how the cell appears: on one line, a dash when there is nothing.
+func (c cell) shown() string {
+	if c.text == "" && !c.isBlank {
+		return "-"
+	}
+	return strings.Join(strings.Fields(c.text), " ")
+}
 
 // table is rows of cells under a heading, in columns as wide as their widest cell.
 type table struct {
@@ -53,13 +66,13 @@ func (t *table) write(w io.Writer, coloured bool) error {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(shown(c.text)))
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.shown()))
 		}
 	}
 	var b strings.Builder
 	for _, row := range rows {
 		for i, c := range row {
-			s := shown(c.text)
+			s := c.shown()
 			b.WriteString(paint(s, c.style, coloured))
 			if i < len(row)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(s)+2))
@@ -69,14 +82,6 @@ func (t *table) write(w io.Writer, coloured bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// shown is how a value appears in a cell: on one line, never empty.
-func shown(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Join(strings.Fields(s), " ")
 }
 
 func paint(s string, st style, coloured bool) string {

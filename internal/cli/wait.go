@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -218,21 +219,21 @@ func timedOut(p *model.Promotion, timeout time.Duration) error {
 func (a *App) sayProgress(seen *progress, p *model.Promotion) {
 	width := 0
 	for _, s := range p.Steps {
-		width = max(width, len(s.Name))
+		width = max(width, len(stepName(s)))
 	}
 	for _, s := range p.Steps {
 		if seen.steps[s.Name] == s.State {
 			continue
 		}
 		seen.steps[s.Name] = s.State
-		s.Name = fmt.Sprintf("%-*s", width, s.Name)
+		name := fmt.Sprintf("%-*s", width, stepName(s))
 		switch s.State {
 		case model.StepStateSucceeded:
-			a.say("  %s %s", a.sign(true), join("  ", s.Name, took(s.StartedAt, s.FinishedAt), stepNote(p, s)))
+			a.say("  %s %s", a.sign(true), join("  ", name, took(s.StartedAt, s.FinishedAt), stepNote(p, s)))
 		case model.StepStateFailed, model.StepStateAborted:
-			a.say("  %s %s", a.sign(false), join("  ", s.Name, took(s.StartedAt, s.FinishedAt), s.Message))
+			a.say("  %s %s", a.sign(false), join("  ", name, took(s.StartedAt, s.FinishedAt), s.Message))
 		case model.StepStateWaiting:
-			a.say("    %s", join("  ", s.Name, "waiting", s.Message))
+			a.say("    %s", join("  ", name, "waiting", s.Message))
 		default: // Pending, Running and Skipped say nothing new
 		}
 	}
@@ -244,7 +245,7 @@ func (a *App) sayProgress(seen *progress, p *model.Promotion) {
 		}
 		line = prefix("waiting for ", line)
 	case model.PhaseSyncing:
-		line = join(": ", "syncing", firstOf(p.StageStatus.Sentence, p.Message))
+		line = join(": ", "syncing", firstOf(p.Message, p.StageStatus.Sentence))
 	case model.PhaseSucceeded:
 		if p.StageHealth != model.HealthHealthy {
 			line = join(": ", "succeeded; waiting for Healthy", p.StageStatus.Sentence)
@@ -255,6 +256,15 @@ func (a *App) sayProgress(seen *progress, p *model.Promotion) {
 		seen.said = line
 		a.say("    %s", line)
 	}
+}
+
+// stepName is the name a step was given, or, when it was only numbered, what it
+// uses.
+func stepName(s model.Step) string {
+	if number, found := strings.CutPrefix(s.Name, s.Uses+"-"); found && strings.Trim(number, "0123456789") == "" {
+		return s.Uses
+	}
+	return s.Name
 }
 
 // stepNote says what a step made.

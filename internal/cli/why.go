@@ -45,15 +45,19 @@ func (a *App) printWhy(why *model.Why) error {
 	if err := a.print("%s", whyHeadline(why)); err != nil {
 		return err
 	}
-	t := table{heads: []string{"GATE", "STATE", "REASON", "OPENS BY"}}
+	t := table{heads: []string{"GATE", "STATE", "WHY"}}
 	for _, g := range why.Gates {
 		state := cell{text: "open", style: green}
 		if !g.Open {
 			state = cell{text: "closed", style: red}
 		}
-		t.add(text(string(g.Gate)), state, text(g.Reason), text(opener(g)))
+		t.add(text(string(g.Gate)), state, text(g.Reason))
+		if opener := opensBy(g); opener != "" {
+			t.add(blank(), blank(), cell{text: opener, style: dim})
+		}
 	}
-	if err := a.printTable(t); err != nil {
+	// Whole lines: nothing here may be cut.
+	if err := t.write(a.Stdout, a.isColoured(a.Terminal.Stdout)); err != nil {
 		return err
 	}
 	a.sayShutOut(why.Newer)
@@ -106,20 +110,6 @@ func gatesAre(n int) string {
 		return "1 gate is"
 	}
 	return fmt.Sprintf("%d gates are", n)
-}
-
-// opener is what opens a closed gate.
-func opener(g model.GateVerdict) string {
-	switch {
-	case g.Open:
-		return ""
-	case g.OpensBy != "":
-		return g.OpensBy
-	case !g.OpensAt.IsZero():
-		return g.OpensAt.UTC().Format("2006-01-02 15:04:05Z")
-	default:
-		return ""
-	}
 }
 
 // sayShutOut says on standard error that `latest` passed over a newer Freight,
