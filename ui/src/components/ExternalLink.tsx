@@ -13,7 +13,7 @@ export function ExternalLink({ href, children }: ExternalLinkProps) {
   const safe = webAddress(href);
   if (!safe) return <>{children}</>;
   return (
-    <a href={safe} target="_blank" rel="noopener noreferrer">
+    <a href={safe} target="_blank" rel="noopener noreferrer" className="external">
       {children}
     </a>
   );

@@ -1,6 +1,5 @@
-import { Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
+import { type MantineColorScheme, Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import {
-  IconCheck,
   IconDeviceDesktop,
   IconLayoutGrid,
   IconLogout,
@@ -107,34 +106,38 @@ function AccountMenu({ wide = false }: AccountMenuProps) {
     <Menu position="top-start" width={208}>
       <Menu.Target>
         {wide ? (
-          <UnstyledButton className={classes.user} aria-label={`Account of ${name}`}>
+          <UnstyledButton className={classes.user}>
             <Avatar name={name} />
             <span className={classes.who}>
+              <span className="visuallyHidden">Account of </span>
               <strong>{name}</strong>
               <small>{session?.groups?.join(', ')}</small>
             </span>
             <IconSelector size={15} stroke={1.7} aria-hidden="true" />
           </UnstyledButton>
         ) : (
-          <UnstyledButton className={classes.tab} aria-label={`Account of ${name}`}>
-            <IconUser size={20} stroke={1.7} aria-hidden="true" /> Account
+          <UnstyledButton className={classes.tab}>
+            <IconUser size={20} stroke={1.7} aria-hidden="true" />
+            <span>
+              Account<span className="visuallyHidden"> of {name}</span>
+            </span>
           </UnstyledButton>
         )}
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>Colours</Menu.Label>
-        {schemes.map(({ value, label, icon: Icon }) => (
-          <Menu.Item
-            key={value}
-            role="menuitemradio"
-            aria-checked={colorScheme === value}
-            leftSection={<Icon size={15} stroke={1.7} aria-hidden="true" />}
-            rightSection={colorScheme === value ? <IconCheck size={14} aria-hidden="true" /> : undefined}
-            onClick={() => setColorScheme(value)}
-          >
-            {label}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup value={colorScheme} onChange={(value) => setColorScheme(value as MantineColorScheme)}>
+          {schemes.map(({ value, label, icon: Icon }) => (
+            <Menu.RadioItem
+              key={value}
+              value={value}
+              closeMenuOnClick
+              rightSection={<Icon size={15} stroke={1.7} aria-hidden="true" />}
+            >
+              {label}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
         <Menu.Divider />
         <Menu.Item leftSection={<IconLogout size={15} stroke={1.7} aria-hidden="true" />} onClick={signOut}>
           Sign out

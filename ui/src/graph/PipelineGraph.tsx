@@ -21,6 +21,7 @@ export interface PipelineGraphProps {
 
 type StageNode = Node<{ stage: Stage; verdict: Verdict | null | undefined }, 'stage'>;
 type WarehouseNode = Node<{ warehouse: Warehouse }, 'warehouse'>;
+type PillNode = Node<{ edge: Edge; others: number }, 'pill'>;
 
 const margin = 24;
 const rowGap = 16;
@@ -30,6 +31,8 @@ const mostShare = 130; // a wide page spreads the columns, but not without end
 const letterWidth = 6.3; // of the pill's font, on average
 const pillPadding = 42; // icon, gaps and the pill's own padding
 const pillMargin = 40; // for the turn on the left and the arrow on the right
+const arrowRoom = 14;
+const pillHeight = 26;
 const smallestZoom = 0.55;
 
 /** The pipeline as a graph from left to right. The list beside it says the same without a mouse. */
@@ -41,7 +44,27 @@ export function PipelineGraph(props: PipelineGraphProps) {
   );
 }
 
-const nodeTypes = { stage: memo(StageNodeView), warehouse: memo(WarehouseNodeView) };
+// xyflow lets the pointer through nodes that cannot be dragged; ours hold links and buttons
+const cardStyle = { pointerEvents: 'all' } as const;
+
+// an event replaces the model but keeps the parts that did not change, so that only changed cards are drawn again
+const nodeTypes = {
+  stage: memo(
+    StageNodeView,
+    (a, b) => a.data.stage === b.data.stage && a.data.verdict === b.data.verdict && isSamePlace(a, b),
+  ),
+  warehouse: memo(WarehouseNodeView, (a, b) => a.data.warehouse === b.data.warehouse && isSamePlace(a, b)),
+  pill: memo(PillNodeView, (a, b) => a.data.edge === b.data.edge && a.data.others === b.data.others),
+};
+
+/** A node of known size without handles: xyflow need not draw it off the screen to measure it. */
+function fixed(id: string, position: Point, width: number, height: number) {
+  return { id, position, width, height, measured: { width, height }, handles: [], focusable: false, style: cardStyle };
+}
+
+function isSamePlace(a: NodeProps, b: NodeProps): boolean {
+  return a.positionAbsoluteX === b.positionAbsoluteX && a.positionAbsoluteY === b.positionAbsoluteY;
+}
 
 function Graph({ pipeline, verdicts }: PipelineGraphProps) {
   const { ref, width, height } = useElementSize();
@@ -53,14 +76,8 @@ function Graph({ pipeline, verdicts }: PipelineGraphProps) {
     const tight = layout(model.boxes, { column: 0, row: rowGap });
     const gaps = columnGaps(tight, model.guards, width);
     const placed = layout(model.boxes, { column: gaps, row: rowGap });
-    const nodes: (StageNode | WarehouseNode)[] = model.boxes.map((box) => {
-      const shared = {
-        id: box.id,
-        position: placed.boxes.get(box.id) ?? { x: 0, y: 0 },
-        width: box.width,
-        height: box.height,
-        focusable: false,
-      };
+    const nodes: (StageNode | WarehouseNode | PillNode)[] = model.boxes.map((box) => {
+      const shared = fixed(box.id, placed.boxes.get(box.id) ?? { x: 0, y: 0 }, box.width, box.height);
       const stage = model.stages.get(box.id);
       if (stage) {
         const verdict = verdicts && (verdicts.get(stage.name) ?? null);
@@ -68,14 +85,22 @@ function Graph({ pipeline, verdicts }: PipelineGraphProps) {
       }
       return { ...shared, type: 'warehouse', data: { warehouse: model.warehouses.get(box.id) as Warehouse } };
     });
-    const edges = placed.edges.flatMap(({ id, to, points }): DrawnEdge[] => {
+    const edges: DrawnEdge[] = [];
+    for (const { id, to, points } of placed.edges) {
       const edge = model.edges.get(id);
-      if (!edge) return [];
+      const end = points.at(-1);
+      if (!edge || !end) continue;
+      edges.push({ id, points, isOpen: edge.open });
       const guard = model.guards.get(to);
+      if (guard?.edge !== edge) continue;
       const room = (gaps[(placed.ranks.get(to) ?? 1) - 1] ?? leastGap) - pillMargin;
-      const pill = guard?.edge === edge ? { others: guard.others, width: room } : undefined;
-      return [{ id, points, edge, pill }];
-    });
+      const place = { x: end.x - arrowRoom - room, y: end.y - pillHeight / 2 };
+      nodes.push({
+        ...fixed(`pill/${id}`, place, room, pillHeight),
+        type: 'pill',
+        data: { edge, others: guard.others },
+      });
+    }
     return { nodes, edges, size: { width: placed.width, height: placed.height } };
   }, [stages, warehouses, pipelineEdges, verdicts, width]);
 
@@ -153,14 +178,11 @@ function columnGaps(tight: Layout, guards: GraphModel['guards'], room: number): 
 interface DrawnEdge {
   id: string;
   points: Point[];
-  edge: Edge;
-  /** Set on the one edge into a Stage that carries its gate pill. */
-  pill: { others: number; width: number } | undefined;
+  isOpen: boolean;
 }
 
-/** Lines and gate pills, drawn by hand: the layout has worked out where they run. */
+/** The lines between the cards, drawn by hand: the layout has worked out where they run. */
 const Edges = memo(function Edges({ edges }: { edges: DrawnEdge[] }) {
-  const dialog = useDialog();
   return (
     <ViewportPortal>
       <svg className={classes.lines} aria-hidden="true">
@@ -177,37 +199,32 @@ const Edges = memo(function Edges({ edges }: { edges: DrawnEdge[] }) {
             <path d="M0 0L9 4.5L0 9z" className={classes.arrow} />
           </marker>
         </defs>
-        {edges.map(({ id, points, edge }) => (
+        {edges.map(({ id, points, isOpen }) => (
           <path
             key={id}
             d={path(points, 10)}
-            className={edge.open ? classes.edge : `${classes.edge} ${classes.closed}`}
+            className={isOpen ? classes.edge : `${classes.edge} ${classes.closed}`}
             markerEnd="url(#gate-arrow)"
           />
         ))}
       </svg>
-      {edges.map(({ id, points, edge, pill }) => {
-        const end = points.at(-1);
-        if (!pill || !end) return null;
-        const freight = edge.freight;
-        const middle = end.x - 14 - pill.width / 2;
-        return (
-          <div
-            key={id}
-            className={classes.pill}
-            style={{ width: pill.width, transform: `translate(-50%, -50%) translate(${middle}px, ${end.y}px)` }}
-          >
-            <GatePill
-              edge={edge}
-              others={pill.others}
-              onWhy={freight === undefined ? undefined : () => dialog({ why: edge.to, with: freight })}
-            />
-          </div>
-        );
-      })}
     </ViewportPortal>
   );
 });
+
+function PillNodeView({ data: { edge, others } }: NodeProps<PillNode>) {
+  const dialog = useDialog();
+  const freight = edge.freight;
+  return (
+    <div className={classes.pill}>
+      <GatePill
+        edge={edge}
+        others={others}
+        onWhy={freight === undefined ? undefined : () => dialog({ why: edge.to, with: freight })}
+      />
+    </div>
+  );
+}
 
 function StageNodeView({ data, positionAbsoluteX: x, positionAbsoluteY: y, width, height }: NodeProps<StageNode>) {
   const box = useBringIntoView(x, y, width, height);

@@ -1,23 +1,13 @@
-import { Menu, UnstyledButton } from '@mantine/core';
-import {
-  IconArrowBackUp,
-  IconBolt,
-  IconDots,
-  IconHandStop,
-  IconHelpCircle,
-  IconLayoutSidebarRight,
-  IconPlayerPause,
-  IconRocket,
-} from '@tabler/icons-react';
+import { IconBolt, IconHandStop, IconPlayerPause } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { Stage, Verdict } from '../../api/types';
 import { Status, statusClass } from '../../components/Status';
 import { When } from '../../components/When';
 import { fullName, versionOf } from '../../lib/freight';
-import { useDialog } from '../../lib/search';
 import { routes } from '../../paths';
 import classes from './StageCard.module.css';
 import { StageFoot } from './StageFoot';
+import { StageMenu } from './StageMenu';
 
 export interface StageCardProps {
   stage: Stage;
@@ -101,45 +91,5 @@ function Mode({ stage }: { stage: Stage }) {
     <span className={classes.mode}>
       <IconHandStop size={13} stroke={1.8} aria-hidden="true" /> manual
     </span>
-  );
-}
-
-function StageMenu({ stage }: { stage: Stage }) {
-  const dialog = useDialog();
-  const next = stage.next?.freight.name;
-  const icon = { size: 15, stroke: 1.7, 'aria-hidden': true } as const;
-  return (
-    <div className={classes.menu}>
-      <Menu width={190}>
-        <Menu.Target>
-          <UnstyledButton className={`${classes.menuButton} nodrag nopan`} aria-label={`Actions for ${stage.name}`}>
-            <IconDots size={17} aria-hidden="true" />
-          </UnstyledButton>
-        </Menu.Target>
-        <Menu.Dropdown>
-          <Menu.Item leftSection={<IconRocket {...icon} />} onClick={() => dialog({ promote: stage.name, with: next })}>
-            Promote…
-          </Menu.Item>
-          <Menu.Item leftSection={<IconArrowBackUp {...icon} />} onClick={() => dialog({ rollback: stage.name })}>
-            Roll back…
-          </Menu.Item>
-          <Menu.Item
-            leftSection={<IconHelpCircle {...icon} />}
-            disabled={!next}
-            onClick={() => dialog({ why: stage.name, with: next })}
-          >
-            Why not?
-          </Menu.Item>
-          <Menu.Item
-            leftSection={<IconLayoutSidebarRight {...icon} />}
-            renderRoot={(props) => (
-              <Link to={routes.stage} params={{ project: stage.project, stage: stage.name }} {...props} />
-            )}
-          >
-            Open stage
-          </Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
-    </div>
   );
 }

@@ -1,0 +1,199 @@
+// Every page in a real browser, in light, dark and phone size, over the fixtures: accessibility including
+// contrast, the content security policy, the one event stream, the keyboard.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import { start } from '../dev/server.mjs';
+import { launch, looks, open, settled, signIn } from './browser.mjs';
+import { manyStages } from './many.mjs';
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let server;
+let browser;
+before(async () => {
+  server = await start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+async function violations(page) {
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(() =>
+    globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }),
+  );
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
+}
+
+const freight = () => server.fixture('plan').freight.name;
+const pages = {
+  projects: () => '/projects',
+  pipeline: () => '/projects/checkout',
+  'freight selected': () => `/projects/checkout?freight=${freight()}`,
+  list: () => '/projects/checkout?view=list',
+  promote: () => `/projects/checkout?promote=prod-eu&with=${freight()}`,
+  'roll back': () => '/projects/checkout?rollback=prod-eu',
+  why: () => `/projects/checkout?why=prod-us&with=${freight()}`,
+  stage: () => '/projects/checkout/stages/prod-us',
+};
+
+for (const [name, look] of Object.entries(looks)) {
+  describe(name, () => {
+    test('every page is accessible and keeps to the content security policy', async () => {
+      const { page, context, faults } = await open(browser, server.url, look);
+      await page.goto('/login');
+      await page.getByLabel('User name').waitFor();
+      assert.deepEqual(await violations(page), [], 'login');
+      await signIn(page, 'lena', 'secret');
+      for (const [title, address] of Object.entries(pages)) {
+        await page.goto(address());
+        await settled(page);
+        assert.deepEqual(await violations(page), [], title);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(overflow <= 0, `${title} is ${overflow} px wider than the screen`);
+      }
+      assert.deepEqual(faults, []);
+      await context.close();
+    });
+  });
+}
+
+test('a wrong password is told, a right one leads in', async () => {
+  const { page, context } = await open(browser, server.url);
+  await page.goto('/projects/checkout');
+  await page.waitForURL(/\/login\?next=/);
+  await page.getByLabel('User name').fill('lena');
+  await page.getByLabel('Password', { exact: true }).fill('wrong');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText('User name or password is wrong').waitFor();
+  await page.getByLabel('Password', { exact: true }).fill('secret');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL(/\/projects\/checkout$/);
+  await context.close();
+});
+
+test('after load a page makes no request but the event stream, and follows it', async () => {
+  const { page, context, requests, faults } = await open(browser, server.url);
+  await signIn(page, 'lena', 'secret');
+  await page.goto('/projects/checkout');
+  await settled(page);
+  const streams = requests.filter((request) => request.includes('/api/v1/events')).length;
+  requests.length = 0;
+
+  const model = server.fixture('pipeline');
+  for (const stage of model.stages) {
+    if (stage.name !== 'test') continue;
+    stage.freight.version = '9.9.9';
+    stage.status = { word: 'Healthy', sentence: 'runs 9.9.9' };
+  }
+  server.send('pipeline:checkout', model);
+  const test = page.locator('[data-stage="test"]');
+  await test.getByText('9.9.9', { exact: true }).waitFor();
+  assert.equal(await test.getAttribute('data-status'), 'Healthy');
+  assert.deepEqual(requests, []);
+
+  server.hangUp();
+  await page.locator('[data-live="reconnecting"]').waitFor();
+  await page.locator('[data-live="live"]').waitFor();
+  assert.ok(requests.length >= 1);
+  assert.ok(
+    requests.every((request) => request === 'GET /api/v1/events?topics=pipeline%3Acheckout'),
+    requests.join(', '),
+  );
+  assert.ok(streams >= 1);
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
+test('only one event stream is open, whatever one opens', async () => {
+  const { page, context } = await open(browser, server.url);
+  const openStreams = new Set();
+  page.on('request', (request) => request.url().includes('/api/v1/events') && openStreams.add(request));
+  page.on('requestfailed', (request) => openStreams.delete(request));
+  page.on('requestfinished', (request) => openStreams.delete(request));
+  await signIn(page, 'lena', 'secret');
+  await settled(page);
+  await page.getByRole('link', { name: 'checkout', exact: true }).first().click();
+  await page.locator('[data-stage="test"]').waitFor();
+  await settled(page);
+  await page.getByRole('link', { name: 'prod-us', exact: true }).click();
+  await page.getByRole('heading', { name: 'prod-us', level: 1 }).waitFor();
+  await settled(page);
+  assert.equal(openStreams.size, 1);
+  await context.close();
+});
+
+test('a promotion is asked for with the keyboard alone', async () => {
+  const { page, context, faults } = await open(browser, server.url);
+  await signIn(page, 'lena', 'secret');
+  await page.goto(`/projects/checkout`);
+  await settled(page);
+  const menu = page.getByRole('button', { name: 'Actions for prod-eu' });
+  await menu.focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('menuitem', { name: 'Promote…' }).waitFor();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Promote into prod-eu' }).waitFor();
+  await page.getByText('A commit on stage/prod-eu').waitFor();
+  // focus stays in the dialog however often one tabs
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press('Tab');
+    assert.ok(await page.evaluate(() => document.activeElement?.closest('[role="dialog"]') !== null));
+  }
+  await page.getByRole('textbox', { name: 'Reason' }).focus();
+  await page.keyboard.type('release train');
+  await page.keyboard.press('Enter');
+  await page.getByText('Promotion of 2.14.0 into prod-eu was accepted.').waitFor();
+  assert.ok(server.calls.includes('POST /api/v1/projects/checkout/stages/prod-eu/promotions'));
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
+test('Escape closes a dialog and gives the focus back', async () => {
+  const { page, context } = await open(browser, server.url);
+  await signIn(page, 'lena', 'secret');
+  await page.goto('/projects/checkout');
+  await settled(page);
+  const pill = page.getByRole('button', { name: /^Gates into prod-us/ });
+  await pill.focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('4 gates are closed').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  assert.ok(await pill.evaluate((element) => element === document.activeElement));
+  await context.close();
+});
+
+test('the chosen colours stay after a reload, without a flash of the others', async () => {
+  const { page, context } = await open(browser, server.url, looks.light);
+  await signIn(page, 'lena', 'secret');
+  await page
+    .getByRole('button', { name: /Account of lena/ })
+    .first()
+    .click();
+  await page.getByRole('menuitemradio', { name: 'Dark' }).click();
+  await page.waitForFunction(() => document.documentElement.getAttribute('data-mantine-color-scheme') === 'dark');
+  // what public/theme.js sets, before the bundle runs
+  await page.route('**/assets/*.js', (route) => route.abort());
+  await page.reload();
+  assert.equal(await page.evaluate(() => document.documentElement.getAttribute('data-mantine-color-scheme')), 'dark');
+  await context.close();
+});
+
+test('600 Stages draw only what is on the screen', async () => {
+  const { page, context, faults } = await open(browser, server.url);
+  await signIn(page, 'lena', 'secret');
+  await page.goto('/projects/checkout');
+  await settled(page);
+  server.send('pipeline:checkout', manyStages(server.fixture('pipeline'), 600));
+  await page.locator('[data-stage="s0"]').waitFor();
+  const drawn = await page.locator('.react-flow__node').count();
+  assert.ok(drawn > 10 && drawn < 250, `${drawn} of 1201 nodes are drawn`);
+  assert.deepEqual(faults, []);
+  await context.close();
+});

@@ -1,0 +1,137 @@
+import { createMemoryHistory } from '@tanstack/react-router';
+import { render } from '@testing-library/react';
+import { vi } from 'vitest';
+import me from '../../fixtures/me.json';
+import permissions from '../../fixtures/permissions.json';
+import pipeline from '../../fixtures/pipeline.json';
+import plan from '../../fixtures/plan.json';
+import projects from '../../fixtures/projects.json';
+import rollback from '../../fixtures/rollback.json';
+import stage from '../../fixtures/stage.json';
+import why from '../../fixtures/why.json';
+import type { Pipeline, Plan, Projects, StageDetail } from '../api/types';
+import { App } from '../app/App';
+import { wire } from '../app/wire';
+
+/** The fixtures with the types of the API; `structuredClone` them before changing anything. */
+export const fixtures = {
+  me,
+  permissions,
+  pipeline: pipeline as unknown as Pipeline,
+  plan: plan as unknown as Plan,
+  projects: projects as unknown as Projects,
+  rollback,
+  stage: stage as unknown as StageDetail,
+  why,
+};
+
+/** A problem document as the server writes it. */
+export function problem(status: number, code: string, detail: string, more: object = {}) {
+  return {
+    status,
+    body: { type: `urn:waybill:problem:${code}`, title: code, status, code, detail, requestId: 'req-7', ...more },
+  };
+}
+
+interface Answer {
+  status: number;
+  body?: unknown;
+}
+
+/** A call the page made: method, path with query, decoded body, headers in lower case. */
+export interface Recorded {
+  call: string;
+  body: unknown;
+  headers: Record<string, string>;
+}
+
+/**
+ * Stands in for the network: answers calls from the fixtures, or from what a test sets in `answers`, and holds
+ * the event stream open so that a test can send into it.
+ */
+export class Network {
+  readonly recorded: Recorded[] = [];
+  /** By "METHOD /path?query"; a promise that never resolves keeps a page loading. */
+  readonly answers = new Map<string, Answer | Promise<Answer>>();
+  private readonly streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  private readonly encoder = new TextEncoder();
+
+  constructor() {
+    const base = '/api/v1/projects/checkout';
+    const ok = (path: string, body: unknown) => this.answers.set(`GET ${path}`, { status: 200, body });
+    ok('/api/v1/me', fixtures.me);
+    ok('/api/v1/me/permissions?project=checkout', fixtures.permissions);
+    ok('/api/v1/projects', fixtures.projects);
+    ok(`${base}/pipeline`, fixtures.pipeline);
+    ok(`${base}/stages/prod-us`, fixtures.stage);
+    const freight = fixtures.plan.freight.name;
+    ok(`${base}/stages/prod-eu/plan?freight=${freight}`, fixtures.plan);
+    ok(`${base}/stages/prod-us/why?freight=${freight}`, fixtures.why);
+    ok(`${base}/stages/prod-eu/rollback`, fixtures.rollback);
+  }
+
+  readonly fetch = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const call = `${init.method ?? 'GET'} ${path}`;
+    const headers = Object.fromEntries(
+      [...new Headers(init.headers)].map(([name, value]) => [name.toLowerCase(), value]),
+    );
+    this.recorded.push({ call, headers, body: init.body ? JSON.parse(String(init.body)) : undefined });
+    if (path.startsWith('/api/v1/events')) return this.stream(init.signal ?? undefined);
+    const answer = await (this.answers.get(call) ?? problem(404, 'not-found', `there is nothing at ${call}`));
+    const isProblem = answer.status >= 400;
+    return new Response(answer.body === undefined ? null : JSON.stringify(answer.body), {
+      status: answer.status,
+      headers: { 'Content-Type': isProblem ? 'application/problem+json' : 'application/json' },
+    });
+  };
+
+  /** Sends a whole model, as the server does. */
+  send(topic: string, model: unknown, id: number): void {
+    this.write(`id: ${id}\nevent: ${topic}\ndata: ${JSON.stringify(model)}\n\n`);
+  }
+
+  write(text: string): void {
+    for (const stream of this.streams) stream.enqueue(this.encoder.encode(text));
+  }
+
+  /** Ends every event stream, as a restarting server does. */
+  hangUp(): void {
+    for (const stream of this.streams) stream.close();
+    this.streams.clear();
+  }
+
+  /** The calls so far, without the event stream. */
+  calls(): string[] {
+    return this.recorded.map(({ call }) => call).filter((call) => !call.includes('/events'));
+  }
+
+  private stream(signal: AbortSignal | undefined): Response {
+    let own: ReadableStreamDefaultController<Uint8Array> | undefined;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        own = controller;
+        this.streams.add(controller);
+      },
+    });
+    signal?.addEventListener('abort', () => {
+      if (own && this.streams.delete(own)) own.error(new DOMException('aborted', 'AbortError'));
+    });
+    return new Response(body, { status: 200, headers: { 'Content-Type': 'text/event-stream' } });
+  }
+}
+
+/** Renders the whole dashboard at an address over a network of fixtures. */
+export function renderApp(address: string, change?: (network: Network) => void) {
+  const network = new Network();
+  change?.(network);
+  vi.stubGlobal('fetch', network.fetch);
+  const history = createMemoryHistory({ initialEntries: [address] });
+  const wired = wire(history);
+  const view = render(<App {...wired} env="test" />);
+  return { ...view, ...wired, network, history };
+}
+
+/** A promise that is never fulfilled: the answer that does not come. */
+export function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}
