@@ -213,6 +213,9 @@ func (r *ApplicationReconciler) state(app *v1alpha1.Application) *appState {
 	defer r.mu.Unlock()
 	s := r.states[name]
 	if s == nil || s.owner != gitops.OwnerOf(app) {
+		if s != nil { // made anew, or sent to another cluster
+			r.release(s)
+		}
 		s = newAppState(app)
 		r.states[name] = s
 		for key := range s.entries {
@@ -257,6 +260,11 @@ func (r *ApplicationReconciler) forget(name types.NamespacedName) {
 		return
 	}
 	delete(r.states, name)
+	r.release(s)
+}
+
+// release drops what belongs to s. r.mu is held.
+func (r *ApplicationReconciler) release(s *appState) {
 	t := r.targets[s.cluster]
 	for id, owner := range r.objects {
 		if owner != s {
@@ -268,7 +276,7 @@ func (r *ApplicationReconciler) forget(name types.NamespacedName) {
 		}
 	}
 	if t != nil {
-		t.hub.Release(name.String())
+		t.hub.Release(s.name.String())
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -255,7 +256,8 @@ func (f *appFixture) waitSynced(name, commit string) *v1alpha1.Application {
 	f.t.Helper()
 	return f.waitFor(name, "Synced and Healthy at "+commit, func(a *v1alpha1.Application) bool {
 		return a.Status.Sync.Revision == commit && a.Status.Sync.Status == v1alpha1.SyncSynced &&
-			a.Status.Health != nil && a.Status.Health.Status == v1alpha1.HealthHealthy
+			a.Status.Health != nil && a.Status.Health.Status == v1alpha1.HealthHealthy &&
+			meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionReady)
 	})
 }
 

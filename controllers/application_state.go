@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/apply"
 )
 
 // appState is what the process remembers of one Application. Everything in it
@@ -192,7 +193,11 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 	t.attempts++
 	t.next = time.Time{}
 	if retry {
-		t.next = now.Add(min(retryPause(t.attempts), maxApplyPause))
+		limit := maxApplyPause
+		if err.Reason == string(apply.NamespaceTerminating) || err.Reason == string(apply.NamespaceMissing) {
+			limit = maxNamespacePause
+		}
+		t.next = now.Add(min(retryPause(t.attempts), limit))
 	}
 	s.trouble[key] = t
 }
@@ -200,6 +205,10 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 // maxApplyPause is the longest pause between two tries of one object
 // (syncPolicy.retry.backoff.maxDuration of Argo CD).
 const maxApplyPause = 3 * time.Minute
+
+// maxNamespacePause is that pause while the namespace goes or is missing, whose
+// return no watch tells us.
+const maxNamespacePause = 5 * time.Second
 
 // mayTry reports whether an object that failed before may be tried at now.
 func (s *appState) mayTry(now time.Time, d gitops.Desired) bool {

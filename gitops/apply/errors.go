@@ -114,7 +114,8 @@ func classify(key gitops.Key, err error) error {
 	case apierrors.IsNotFound(err) && details.Details != nil && details.Details.Kind == "namespaces" && key.Kind != "Namespace":
 		e.Reason = NamespaceMissing
 		text = fmt.Sprintf("namespace %q does not exist; create it or set the sync option CreateNamespace=true", key.Namespace)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.HasPrefix(text, "failed to create typed patch object"):
+		// The last one is an unknown or mistyped field, answered as an internal error.
 		e.Reason = Invalid
 		if strings.Contains(text, "field is immutable") || strings.Contains(text, "updates to statefulset spec") || strings.Contains(text, "Forbidden: ") && strings.Contains(text, "immutable") {
 			e.Reason = Immutable
