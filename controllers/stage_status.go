@@ -46,7 +46,7 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 			}
 		}
 		next := v1alpha1.StageFreight{
-			Origin: c.Origin, Freight: c.Freight, Images: c.Images,
+			Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images,
 			Promotion: p.Name, Commit: p.Status.Commit.Commit, Since: toSecond(p.Status.PushedAt),
 		}
 		switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"sort"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -188,11 +189,11 @@ func Collection(stage *v1alpha1.Stage, freight *v1alpha1.Freight) []v1alpha1.Sta
 	var out []v1alpha1.StageFreight
 	for _, r := range stage.Spec.RequestedFreight {
 		if r.Origin.Name == freight.Origin.Name {
-			out = append(out, v1alpha1.StageFreight{Origin: freight.Origin.Name, Freight: freight.Name, Images: freight.Images})
+			out = append(out, v1alpha1.StageFreight{Origin: freight.Origin.Name, Freight: freight.Name, Order: freight.Order, Images: freight.Images})
 			continue
 		}
 		if cur := Current(stage, r.Origin.Name); cur != nil {
-			out = append(out, v1alpha1.StageFreight{Origin: cur.Origin, Freight: cur.Freight, Images: cur.Images})
+			out = append(out, v1alpha1.StageFreight{Origin: cur.Origin, Freight: cur.Freight, Order: cur.Order, Images: cur.Images})
 		}
 	}
 	return out
@@ -207,6 +208,7 @@ const (
 	TrailerPromotionUID = "Waybill-Promotion-UID"
 	TrailerStage        = "Waybill-Stage"
 	TrailerFreight      = "Waybill-Freight"
+	TrailerOrder        = "Waybill-Freight-Order"
 	TrailerArtifact     = "Waybill-Artifact"
 	TrailerReverts      = "Waybill-Reverts"
 )
@@ -221,6 +223,9 @@ func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trail
 	}
 	for _, f := range collection {
 		t = append(t, Trailer{TrailerFreight, f.Origin + "=" + f.Freight})
+		if f.Order > 0 {
+			t = append(t, Trailer{TrailerOrder, f.Origin + "=" + strconv.FormatInt(f.Order, 10)})
+		}
 	}
 	for _, f := range collection {
 		for _, img := range f.Images {

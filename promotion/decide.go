@@ -87,8 +87,9 @@ func automaticCandidate(o *Observation, origin string) (*v1alpha1.Freight, time.
 func newestInOrOnTheWay(o *Observation, origin string) int64 {
 	var floor int64
 	if cur := Current(o.Stage, origin); cur != nil {
+		floor = cur.Order
 		if f := o.FreightByName(cur.Freight); f != nil {
-			floor = f.Order
+			floor = max(floor, f.Order)
 		}
 	}
 	for i := range o.Promotions {

@@ -40,6 +40,15 @@ func TestDecide(t *testing.T) {
 			promotion.Decision{},
 		},
 		{
+			"never backwards, even when the current Freight is deleted", "the Stage's own record says how new it was",
+			func() *promotion.Observation {
+				s := stage("test").auto().running(newest, "test.1.x")
+				s.Status.Current[0].Order = newest.Order
+				return observe(s, old, mid)
+			},
+			promotion.Decision{},
+		},
+		{
 			"once is enough", "its Promotion is on the way",
 			func() *promotion.Observation {
 				o := observe(stage("test").auto(), newest)

@@ -83,10 +83,10 @@ func isCurrent(s *v1alpha1.Stage, freight string) bool {
 // collectionWith is the Stage's current collection with good in place of its
 // origin's Freight.
 func collectionWith(s *v1alpha1.Stage, good v1alpha1.StageFreight) []v1alpha1.StageFreight {
-	out := []v1alpha1.StageFreight{{Origin: good.Origin, Freight: good.Freight, Images: good.Images}}
+	out := []v1alpha1.StageFreight{{Origin: good.Origin, Freight: good.Freight, Order: good.Order, Images: good.Images}}
 	for _, c := range s.Status.Current {
 		if c.Origin != good.Origin {
-			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Images: c.Images})
+			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images})
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Origin < out[j].Origin })

@@ -332,6 +332,10 @@ type StageFreight struct {
 	Origin string `json:"origin"`
 	// freight name.
 	Freight string `json:"freight"`
+	// order of the Freight, kept so that nothing older enters by itself even
+	// when the Freight object is gone.
+	// +optional
+	Order int64 `json:"order,omitempty"`
 	// promotion that brought it; empty when adopted from the branch.
 	// +optional
 	Promotion string `json:"promotion,omitempty"`
