@@ -1,0 +1,284 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+func files(contents ...string) model.ApplyRequest {
+	var out model.ApplyRequest
+	for i, c := range contents {
+		out.Files = append(out.Files, model.ManifestFile{Name: fmt.Sprintf("%d.yaml", i+1), Content: c})
+	}
+	return out
+}
+
+// summary is "Kind name action" of each document, in the order of the answer.
+func summary(r model.ApplyResult) string {
+	var out []string
+	for _, d := range r.Items {
+		out = append(out, fmt.Sprintf("%s %s %s", d.Kind, d.Name, d.Action))
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestApply(t *testing.T) {
+	admin := shared.as(t, "admin")
+	name := "p-apply"
+	manifest := manifestOf(name) + fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: git, namespace: %s, labels: {waybill.dev/cred-type: git}}\nstringData: {repoURL: 'https://git.example.com', username: bot, password: canary-in-apply}\n", name)
+
+	t.Run("dry run changes nothing", func(t *testing.T) {
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply?dryRun=true", files(manifest)).into(t, &out)
+		if out.Failed != 0 {
+			t.Fatalf("%+v", out)
+		}
+		err := shared.admin.Get(t.Context(), client.ObjectKey{Name: name}, &v1alpha1.Project{})
+		if !apierrors.IsNotFound(err) {
+			t.Fatalf("the Project is there: %v", err)
+		}
+	})
+
+	t.Run("all at once, in the right order", func(t *testing.T) {
+		// Stages first in the file, Project last: apply orders them.
+		parts := strings.Split(strings.TrimPrefix(manifest, "---\n"), "---\n")
+		var reversed []string
+		for i := len(parts) - 1; i >= 0; i-- {
+			reversed = append(reversed, parts[i])
+		}
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply", files(strings.Join(reversed, "---\n"))).into(t, &out)
+		want := "Secret git created, Stage prod created, Stage uat created, Stage test created, Warehouse main created, Namespace p-apply created, Project p-apply created"
+		if got := summary(out); got != want {
+			t.Fatalf("got  %s\nwant %s\n%+v", got, want, out)
+		}
+		var st v1alpha1.Stage
+		if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: name, Name: "prod"}, &st); err != nil {
+			t.Fatal(err)
+		}
+		if m := st.ManagedFields[0]; m.Manager != fieldManager || m.Operation != "Apply" {
+			t.Errorf("managed by %s %s", m.Manager, m.Operation)
+		}
+	})
+
+	t.Run("again: unchanged; a change: configured", func(t *testing.T) {
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply", files(manifest)).into(t, &out)
+		if got := summary(out); strings.Contains(got, "created") || strings.Contains(got, "configured") {
+			t.Fatal(got)
+		}
+		changed := strings.Replace(manifest, "interval: 1m", "interval: 2m", 1)
+		admin.do(t, "POST", "/api/v1/apply", files(changed)).into(t, &out)
+		if got := summary(out); strings.Count(got, "configured") != 1 || !strings.Contains(got, "Warehouse main configured") {
+			t.Fatal(got)
+		}
+	})
+
+	t.Run("a field somebody else manages", func(t *testing.T) {
+		var w v1alpha1.Warehouse
+		key := client.ObjectKey{Namespace: name, Name: "main"}
+		if err := shared.admin.Get(t.Context(), key, &w); err != nil {
+			t.Fatal(err)
+		}
+		before := w.DeepCopy()
+		w.Spec.Interval.Duration *= 3
+		if err := shared.admin.Patch(t.Context(), &w, client.MergeFrom(before), client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply", files(manifest)).into(t, &out)
+		if out.Failed != 1 {
+			t.Fatalf("%s", summary(out))
+		}
+		for _, d := range out.Items {
+			if d.Kind == "Warehouse" && (d.Problem.Code != model.Conflict || d.Problem.Hint != "--force takes the fields over" || !strings.Contains(d.Problem.Detail, "kubectl-edit")) {
+				t.Errorf("%+v", d.Problem)
+			}
+		}
+		admin.do(t, "POST", "/api/v1/apply?force=true", files(manifest)).into(t, &out)
+		if out.Failed != 0 {
+			t.Fatalf("%s", summary(out))
+		}
+	})
+
+	t.Run("what Kubernetes refuses names file, document, line and field", func(t *testing.T) {
+		bad := strings.Replace(manifest, "constraint: ^1.26.0", "constraint: ^1.26.0, platform: Linux", 1)
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply", files("# nothing\n", bad)).into(t, &out)
+		for _, d := range out.Items {
+			if d.Kind != "Warehouse" {
+				continue
+			}
+			p := d.Problem
+			if p.Code != model.InvalidManifest || len(p.Errors) == 0 || p.Errors[0].Line != 15 || p.Errors[0].Field != "spec.subscriptions[0].image.platform" ||
+				!strings.HasPrefix(p.Detail, "2.yaml: document 3, line 15: spec.subscriptions[0].image.platform: ") {
+				t.Fatalf("%+v", p)
+			}
+			return
+		}
+		t.Fatalf("%+v", out)
+	})
+
+	t.Run("nothing is applied when one document cannot be read", func(t *testing.T) {
+		two := strings.ReplaceAll(manifestOf("p-apply-two"), "constraint:", "semverConstraint:")
+		a := admin.do(t, "POST", "/api/v1/apply", files(manifestOf("p-apply-three"), two))
+		p := a.problem(t)
+		if a.status != http.StatusUnprocessableEntity || p.Code != model.InvalidManifest || len(p.Errors) != 1 || p.Errors[0].File != "2.yaml" ||
+			p.Errors[0].Document != 3 || p.Errors[0].Line == 0 || p.Errors[0].Pointer != "/spec/subscriptions/0/image/semverConstraint" || p.Errors[0].Detail != "semverConstraint is now constraint" {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		if err := shared.admin.Get(t.Context(), client.ObjectKey{Name: "p-apply-three"}, &v1alpha1.Project{}); !apierrors.IsNotFound(err) {
+			t.Fatalf("the first file was applied: %v", err)
+		}
+	})
+
+	t.Run("a cycle with what is there already", func(t *testing.T) {
+		cycle := fmt.Sprintf("apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: test, namespace: %s}\nspec:\n  requestedFreight:\n  - {origin: {name: main}, sources: {stages: [prod]}}\n", name)
+		eventually(t, func() error {
+			a := admin.do(t, "POST", "/api/v1/apply", files(cycle))
+			if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Stages wait for each other") {
+				return fmt.Errorf("%d %s", a.status, a.body)
+			}
+			return nil
+		})
+	})
+
+	t.Run("an unknown Warehouse is a warning", func(t *testing.T) {
+		stage := fmt.Sprintf("apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: lab}\nspec:\n  requestedFreight:\n  - {origin: {name: nowhere}, sources: {direct: true}}\n")
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply?project="+name, files(stage)).into(t, &out)
+		if out.Failed != 0 || len(out.Warnings) != 1 || !strings.Contains(out.Warnings[0].Detail, `no Warehouse "nowhere"`) || out.Items[0].Namespace != name {
+			t.Fatalf("%+v", out)
+		}
+	})
+
+	t.Run("YAML as it is", func(t *testing.T) {
+		a := admin.do(t, "POST", "/api/v1/apply", manifest, "Content-Type: application/yaml")
+		var out model.ApplyResult
+		a.into(t, &out)
+		if out.Failed != 0 || out.Items[0].File != "-" {
+			t.Fatalf("%+v", out)
+		}
+	})
+
+	t.Run("the Namespace of a new Project is awaited", func(t *testing.T) {
+		late := "p-apply-late"
+		done := make(chan error, 1)
+		go func() { done <- makeNamespaceAfterProject(t, late) }()
+		without := strings.Replace(manifestOf(late), fmt.Sprintf("---\napiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {waybill.dev/project: \"true\"}}\n", late), "", 1)
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply", files(without)).into(t, &out)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if out.Failed != 0 || len(out.Items) != 5 {
+			t.Fatalf("%+v", out)
+		}
+	})
+}
+
+// makeNamespaceAfterProject does what the Project controller does.
+func makeNamespaceAfterProject(t *testing.T, name string) error {
+	w, err := client.NewWithWatch(shared.env.Config, client.Options{Scheme: shared.admin.Scheme()})
+	if err != nil {
+		return err
+	}
+	watcher, err := w.Watch(t.Context(), &v1alpha1.ProjectList{})
+	if err != nil {
+		return err
+	}
+	defer watcher.Stop()
+	for e := range watcher.ResultChan() {
+		if p, ok := e.Object.(*v1alpha1.Project); ok && p.Name == name {
+			ns := &corev1.Namespace{}
+			ns.Name, ns.Labels = name, map[string]string{v1alpha1.LabelProject: "true"}
+			return w.Create(t.Context(), ns)
+		}
+	}
+	return fmt.Errorf("no Project %q came", name)
+}
+
+// TestApplyGivesNoRights: a document that fails, or a Project that somebody may
+// make, gives no rights for the next document.
+func TestApplyGivesNoRights(t *testing.T) {
+	f := newProject(t)
+	secret := fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: mine, namespace: %s, labels: {waybill.dev/cred-type: git}}\nstringData: {repoURL: 'https://evil.example', password: x}\n", f.name)
+	for _, who := range []string{"mallory", "victor", "alice"} {
+		var out model.ApplyResult
+		shared.as(t, who).do(t, "POST", "/api/v1/apply?force=true", files(strings.ReplaceAll(manifestOf(f.name), "stage/", "hijacked/")+secret)).into(t, &out)
+		for _, d := range out.Items {
+			// Somebody who sees the Project is told that its Namespace needs nothing.
+			if d.Action != model.DocumentResultActionFailed && d.Kind != "Namespace" {
+				t.Errorf("%s applied %s %s: %s", who, d.Kind, d.Name, d.Action)
+			}
+			if who == "mallory" && d.Action != model.DocumentResultActionFailed {
+				t.Errorf("%s learnt of %s %s", who, d.Kind, d.Name)
+			}
+		}
+	}
+	err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: f.name, Name: "mine"}, &corev1.Secret{})
+	if !apierrors.IsNotFound(err) {
+		t.Fatalf("the Secret is there: %v", err)
+	}
+	var st v1alpha1.Stage
+	if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: f.name, Name: "prod"}, &st); err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Spec.PromotionMechanisms.GitRepoUpdates[0].WriteBranch; got != "stage/prod" {
+		t.Fatalf("the Stage was changed: %s", got)
+	}
+}
+
+func TestDefinitions(t *testing.T) {
+	f := newProject(t)
+	victor, admin := shared.as(t, "victor"), shared.as(t, "admin")
+	var d model.Definition
+	a := victor.do(t, "GET", f.path("/definitions/stages/prod"), nil)
+	a.into(t, &d)
+	meta, _ := d["metadata"].(map[string]any)
+	if d["apiVersion"] != "waybill.dev/v1alpha1" || d["kind"] != "Stage" || meta["name"] != "prod" || meta["managedFields"] != nil {
+		t.Fatalf("%s", a.body)
+	}
+	tag := a.header.Get("ETag")
+	var list model.DefinitionList
+	victor.get(t, f.path("/definitions/freights?limit=2"), &list)
+	if len(list.Items) != 2 || list.NextPage == "" {
+		t.Fatalf("%+v", list)
+	}
+	var rest model.DefinitionList
+	victor.get(t, f.path("/definitions/freights?limit=2&page="+list.NextPage), &rest)
+	if len(rest.Items) != 1 || rest.NextPage != "" || rest.Items[0]["kind"] != "Freight" {
+		t.Fatalf("%+v", rest)
+	}
+	for path, want := range map[string]int{"/definitions/secrets": 400, "/definitions/stages/nope": 404, "/definitions/stages?limit=501": 400, "/definitions/stages?page=garbage": 400, "/definitions/stages/..": 400} {
+		if got := victor.do(t, "GET", f.path(path), nil); got.status != want {
+			t.Errorf("%s: %d, want %d: %s", path, got.status, want, got.body)
+		}
+	}
+	victor.get(t, "/api/v1/definitions/projects/"+f.name, &d)
+	if d["kind"] != "Project" {
+		t.Fatalf("%v", d)
+	}
+	// Applying what was read changes nothing, although status and uid are in it.
+	if a := admin.do(t, "DELETE", f.path("/definitions/stages/prod"), nil, `If-Match: "1"`); a.status != http.StatusPreconditionFailed {
+		t.Errorf("delete of another version: %d %s", a.status, a.body)
+	}
+	if a := admin.do(t, "DELETE", f.path("/definitions/stages/prod"), nil, "If-Match: "+tag); a.status != http.StatusAccepted {
+		t.Errorf("delete: %d %s", a.status, a.body)
+	}
+	if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: f.name, Name: "prod"}, &v1alpha1.Stage{}); !apierrors.IsNotFound(err) {
+		t.Errorf("still there: %v", err)
+	}
+	if a := admin.do(t, "DELETE", "/api/v1/definitions/projects/"+f.name, nil); a.status != http.StatusAccepted {
+		t.Errorf("delete Project: %d %s", a.status, a.body)
+	}
+}
