@@ -1,0 +1,91 @@
+package gitops_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/waybill-dev/waybill/gitops"
+)
+
+func TestPrepare(t *testing.T) {
+	secret := object("v1", "Secret", "s")
+	secret.Object["stringData"] = map[string]any{"password": "hunter2"}
+	secret.Object["data"] = map[string]any{"user": "bWU="}
+	exported := configMap("exported")
+	exported.Object["status"] = map[string]any{"x": "y"}
+	exported.SetUID("u")
+	exported.SetResourceVersion("7")
+	exported.SetNamespace("shop-other")
+	aggregated := object("rbac.authorization.k8s.io/v1", "ClusterRole", "agg")
+	aggregated.SetNamespace("stray")
+	aggregated.Object["aggregationRule"] = map[string]any{}
+	aggregated.Object["rules"] = []any{}
+
+	desired := prepare(t, secret, exported, aggregated)
+	marks := func(extra map[string]any) map[string]any {
+		m := map[string]any{
+			"labels":      map[string]any{"waybill.dev/managed-by": me.Label()},
+			"annotations": map[string]any{"waybill.dev/owner": "in-cluster/shop/test"},
+		}
+		for k, v := range extra {
+			m[k] = v
+		}
+		return m
+	}
+	want := []map[string]any{
+		{"apiVersion": "v1", "kind": "Secret", "metadata": marks(map[string]any{"name": "s", "namespace": "shop-test"}),
+			"data": map[string]any{"user": "bWU=", "password": "aHVudGVyMg=="}},
+		{"apiVersion": "v1", "kind": "ConfigMap", "metadata": marks(map[string]any{"name": "exported", "namespace": "shop-other"})},
+		{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": marks(map[string]any{"name": "agg"}), "aggregationRule": map[string]any{}},
+	}
+	for i, w := range want {
+		if diff := cmp.Diff(w, desired[i].Object.Object); diff != "" {
+			t.Errorf("object %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if _, untouched := secret.Object["stringData"]; !untouched {
+		t.Error("the rendered object was changed")
+	}
+	if again := prepare(t, secret); again[0].Hash != desired[0].Hash {
+		t.Error("the hash of equal objects differs")
+	}
+	if len(me.Label()) != 8 {
+		t.Errorf("label %q", me.Label())
+	}
+}
+
+func TestPrepareRefuses(t *testing.T) {
+	unnamed := object("v1", "ConfigMap", "")
+	unknown := object("example.com/v1", "Gadget", "g")
+	badLabel := configMap("l")
+	badLabel.Object["metadata"] = map[string]any{"name": "l", "labels": map[string]any{"version": int64(1)}}
+	badSecret := object("v1", "Secret", "s")
+	badSecret.Object["stringData"] = map[string]any{"n": int64(1)}
+	badMaps := configMap("m")
+	badMaps.Object["metadata"] = map[string]any{"name": "m", "labels": "x"}
+	objs := []*unstructured.Unstructured{unnamed, unknown, configMap("twice"), configMap("twice"), badLabel, badSecret, badMaps}
+	desired, errs := gitops.Prepare(objs, me, "shop-test", func(gvk schema.GroupVersionKind) (bool, bool) { return true, gvk.Kind != "Gadget" })
+	if len(desired) != 1 {
+		t.Errorf("%d good objects, want 1", len(desired))
+	}
+	want := []string{
+		"NameMissing give it a metadata.name",
+		`KindUnknown the cluster serves no kind "Gadget" in "example.com/v1"`,
+		"Duplicate it is rendered twice",
+		`Invalid metadata.labels "version" is not a string; put it in quotes`,
+		`Invalid stringData "n" is not a string; put it in quotes`,
+		"Invalid metadata.labels is not a map",
+	}
+	if len(errs) != len(want) {
+		t.Fatalf("%d errors, want %d: %v", len(errs), len(want), errs)
+	}
+	for i, e := range errs {
+		if got := e.Reason + " " + e.Message; !strings.HasPrefix(got, want[i]) {
+			t.Errorf("error %d is %q, want %q", i, got, want[i])
+		}
+	}
+}
