@@ -432,7 +432,11 @@ func gateText(closed []v1alpha1.GateVerdict) string {
 // one of them may be next, superseded, or rolled back.
 func (r *PromotionReconciler) siblings(ctx context.Context, o client.Object) []ctrl.Request {
 	p := o.(*v1alpha1.Promotion)
-	return r.unsettled(ctx, p.Namespace, p.Spec.Stage, p.Name)
+	out := r.unsettled(ctx, p.Namespace, p.Spec.Stage, p.Name)
+	if p.Status.Plan != nil && p.Status.Plan.Undoes != "" && p.Status.PushedAt != nil {
+		out = append(out, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Status.Plan.Undoes}})
+	}
+	return out
 }
 
 func (r *PromotionReconciler) ofApplication(ctx context.Context, o client.Object) []ctrl.Request {
@@ -465,13 +469,34 @@ func (r *PromotionReconciler) unsettled(ctx context.Context, namespace, stage, e
 	if err := r.Client.List(ctx, &list, opts...); err != nil {
 		return nil // the cache is not started yet; its first sync wakes them anyway
 	}
+	newest := newestFinished(list.Items)
 	var out []ctrl.Request
 	for i := range list.Items {
-		if q := &list.Items[i]; q.Name != except && !isSettled(q) {
-			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(q)})
+		q := &list.Items[i]
+		// Of those that ended, only the newest of a Stage can still change: it
+		// may turn bad, or be rolled back.
+		if q.Name == except || isSettled(q) || (q.Status.Phase.IsFinished() && newest[q.Spec.Stage] != q.Name) {
+			continue
 		}
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(q)})
 	}
 	return out
+}
+
+// newestFinished returns, by Stage, the ended promotion with a commit that has
+// the highest number.
+func newestFinished(all []v1alpha1.Promotion) map[string]string {
+	newest := map[string]string{}
+	for i := range all {
+		p := &all[i]
+		if !p.Status.Phase.IsFinished() || p.Status.Commit == nil || p.Spec.Kind == v1alpha1.KindRollback {
+			continue
+		}
+		if best, ok := newest[p.Spec.Stage]; !ok || promotion.Seq(p.Name) > promotion.Seq(best) {
+			newest[p.Spec.Stage] = p.Name
+		}
+	}
+	return newest
 }
 
 // keyedMutex is a mutex per key. Entries live as long as somebody holds or
