@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -335,3 +336,5 @@ func eventually(t *testing.T, check func() error) {
 		time.Sleep(20 * time.Millisecond) // poll with a deadline
 	}
 }
+
+func metaOf(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
