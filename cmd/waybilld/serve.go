@@ -53,6 +53,7 @@ type serveOptions struct {
 	kubeconfig      string
 	listen          string
 	metricsListen   string
+	pprofListen     string
 	data            string
 	systemNamespace string
 	tlsCert, tlsKey string
@@ -68,6 +69,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of Waybill's own cluster (default: the Pod's account)")
 	f.StringVar(&o.listen, "listen", ":8080", "address of API and dashboard")
 	f.StringVar(&o.metricsListen, "metrics-listen", "", "address of /metrics, without authentication (default: off)")
+	f.StringVar(&o.pprofListen, "pprof-listen", "", "address of /debug/pprof, without authentication (default: off)")
 	f.StringVar(&o.data, "data", "/var/lib/waybill", "folder for Git mirrors and caches; everything in it can be rebuilt")
 	f.StringVar(&o.systemNamespace, "system-namespace", "waybill-system", "Waybill's own Namespace")
 	f.StringVar(&o.tlsCert, "tls-cert-file", "", "certificate to serve https with")
@@ -78,6 +80,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
 	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
 	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
+	_ = f.MarkHidden("pprof-listen") // for developers: what it shows is of no use in operation
 }
 
 // restConfig returns the client configuration of Waybill's own cluster. The
@@ -180,6 +183,7 @@ func newManager(config *rest.Config, o serveOptions) (manager.Manager, error) {
 			&corev1.Secret{}: {Label: labels.NewSelector().Add(*credential)},
 		}},
 		Metrics:                       server.Options{BindAddress: metricsAddress},
+		PprofBindAddress:              o.pprofListen, // empty: off
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "waybill.dev",
 		LeaderElectionNamespace:       o.systemNamespace,
