@@ -68,7 +68,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -204,7 +204,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -224,7 +224,7 @@ export interface paths {
             header?: never;
             path: {
                 application: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -244,8 +244,8 @@ export interface paths {
             header?: never;
             path: {
                 /** @description plural */
-                kind: components["parameters"]["kind"];
-                project: components["parameters"]["project"];
+                kind: components["parameters"]["KindPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -265,9 +265,9 @@ export interface paths {
             header?: never;
             path: {
                 /** @description plural */
-                kind: components["parameters"]["kind"];
+                kind: components["parameters"]["KindPath"];
                 name: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -287,7 +287,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -308,7 +308,7 @@ export interface paths {
             header?: never;
             path: {
                 freeze: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -327,7 +327,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -347,8 +347,8 @@ export interface paths {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -368,8 +368,8 @@ export interface paths {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -389,8 +389,8 @@ export interface paths {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -409,7 +409,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -428,7 +428,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -447,7 +447,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -466,8 +466,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                promotion: components["parameters"]["promotion"];
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
             };
             cookie?: never;
         };
@@ -486,8 +486,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                promotion: components["parameters"]["promotion"];
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
             };
             cookie?: never;
         };
@@ -506,7 +506,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -525,8 +525,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -545,8 +545,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -568,8 +568,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -588,8 +588,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -613,8 +613,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -633,8 +633,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -654,8 +654,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -674,7 +674,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -693,8 +693,8 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                warehouse: components["parameters"]["warehouse"];
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
             };
             cookie?: never;
         };
@@ -713,14 +713,18 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                warehouse: components["parameters"]["warehouse"];
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
             };
             cookie?: never;
         };
         get?: never;
         put?: never;
-        /** Look at the registries now */
+        /**
+         * Look at the registries now
+         * @description The wake-up is an annotation that holds nothing but a time of the server's clock. The server writes it: the
+         *     verb refresh is enough, no right to change the Warehouse is needed.
+         */
         post: operations["refreshWarehouse"];
         delete?: never;
         options?: never;
@@ -1462,18 +1466,18 @@ export interface components {
     };
     parameters: {
         /** @description name, alias, version or the start of the name */
-        freight: string;
+        FreightPath: string;
         /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
-        freightQuery: string;
+        FreightQuery: string;
         /** @description plural */
-        kind: components["schemas"]["Kind"];
-        limit: number;
+        KindPath: components["schemas"]["Kind"];
+        PageLimit: number;
         /** @description `nextPage` of the page before */
-        page: string;
-        project: components["schemas"]["Name"];
-        promotion: components["schemas"]["Name"];
-        stage: components["schemas"]["Name"];
-        warehouse: components["schemas"]["Name"];
+        PageToken: string;
+        ProjectPath: components["schemas"]["Name"];
+        PromotionPath: components["schemas"]["Name"];
+        StagePath: components["schemas"]["Name"];
+        WarehousePath: components["schemas"]["Name"];
     };
     requestBodies: never;
     headers: never;
@@ -1536,9 +1540,9 @@ export interface operations {
     listProjectDefinitions: {
         parameters: {
             query?: {
-                limit?: components["parameters"]["limit"];
+                limit?: components["parameters"]["PageLimit"];
                 /** @description `nextPage` of the page before */
-                page?: components["parameters"]["page"];
+                page?: components["parameters"]["PageToken"];
             };
             header?: never;
             path?: never;
@@ -1563,7 +1567,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1586,7 +1590,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1749,7 +1753,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1773,7 +1777,7 @@ export interface operations {
             header?: never;
             path: {
                 application: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1794,15 +1798,15 @@ export interface operations {
     listDefinitions: {
         parameters: {
             query?: {
-                limit?: components["parameters"]["limit"];
+                limit?: components["parameters"]["PageLimit"];
                 /** @description `nextPage` of the page before */
-                page?: components["parameters"]["page"];
+                page?: components["parameters"]["PageToken"];
             };
             header?: never;
             path: {
                 /** @description plural */
-                kind: components["parameters"]["kind"];
-                project: components["parameters"]["project"];
+                kind: components["parameters"]["KindPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1826,9 +1830,9 @@ export interface operations {
             header?: never;
             path: {
                 /** @description plural */
-                kind: components["parameters"]["kind"];
+                kind: components["parameters"]["KindPath"];
                 name: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1857,9 +1861,9 @@ export interface operations {
             };
             path: {
                 /** @description plural */
-                kind: components["parameters"]["kind"];
+                kind: components["parameters"]["KindPath"];
                 name: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1880,7 +1884,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1903,7 +1907,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1931,7 +1935,7 @@ export interface operations {
             header?: never;
             path: {
                 freeze: components["schemas"]["Name"];
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1950,15 +1954,15 @@ export interface operations {
     listFreight: {
         parameters: {
             query?: {
-                limit?: components["parameters"]["limit"];
+                limit?: components["parameters"]["PageLimit"];
                 /** @description only of this Warehouse */
                 origin?: components["schemas"]["Name"];
                 /** @description `nextPage` of the page before */
-                page?: components["parameters"]["page"];
+                page?: components["parameters"]["PageToken"];
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -1982,8 +1986,8 @@ export interface operations {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2007,8 +2011,8 @@ export interface operations {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2036,8 +2040,8 @@ export interface operations {
             header?: never;
             path: {
                 /** @description name, alias, version or the start of the name */
-                freight: components["parameters"]["freight"];
-                project: components["parameters"]["project"];
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2062,14 +2066,14 @@ export interface operations {
     history: {
         parameters: {
             query?: {
-                limit?: components["parameters"]["limit"];
+                limit?: components["parameters"]["PageLimit"];
                 /** @description `nextPage` of the page before */
-                page?: components["parameters"]["page"];
+                page?: components["parameters"]["PageToken"];
                 stage?: components["schemas"]["Name"];
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2092,7 +2096,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2113,15 +2117,15 @@ export interface operations {
     listPromotions: {
         parameters: {
             query?: {
-                limit?: components["parameters"]["limit"];
+                limit?: components["parameters"]["PageLimit"];
                 /** @description `nextPage` of the page before */
-                page?: components["parameters"]["page"];
+                page?: components["parameters"]["PageToken"];
                 phase?: components["schemas"]["Phase"];
                 stage?: components["schemas"]["Name"];
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2144,8 +2148,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                promotion: components["parameters"]["promotion"];
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
             };
             cookie?: never;
         };
@@ -2168,8 +2172,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                promotion: components["parameters"]["promotion"];
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
             };
             cookie?: never;
         };
@@ -2196,7 +2200,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2219,8 +2223,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2243,8 +2247,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2270,12 +2274,12 @@ export interface operations {
         parameters: {
             query: {
                 /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
-                freight: components["parameters"]["freightQuery"];
+                freight: components["parameters"]["FreightQuery"];
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2298,8 +2302,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2328,8 +2332,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2355,8 +2359,8 @@ export interface operations {
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2379,8 +2383,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2408,12 +2412,12 @@ export interface operations {
         parameters: {
             query: {
                 /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
-                freight: components["parameters"]["freightQuery"];
+                freight: components["parameters"]["FreightQuery"];
             };
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                stage: components["parameters"]["stage"];
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
             };
             cookie?: never;
         };
@@ -2436,7 +2440,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
+                project: components["parameters"]["ProjectPath"];
             };
             cookie?: never;
         };
@@ -2459,8 +2463,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                warehouse: components["parameters"]["warehouse"];
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
             };
             cookie?: never;
         };
@@ -2483,8 +2487,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                project: components["parameters"]["project"];
-                warehouse: components["parameters"]["warehouse"];
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
             };
             cookie?: never;
         };

@@ -13,10 +13,9 @@ export function When({ at, suffix = '' }: WhenProps) {
   const now = useNow();
   const then = instant(at);
   if (!then) return null;
-  const distance = ago(then, now);
   return (
     <time dateTime={then.toISOString()} title={absolute(then)}>
-      {distance === 'now' ? 'just now' : distance + suffix}
+      {ago(then, now) + suffix}
     </time>
   );
 }

@@ -15,9 +15,18 @@ export function Dialogs({ pipeline, search }: DialogsProps) {
   const stage = pipeline.stages.find((each) => each.name === (search.promote ?? search.rollback ?? search.why));
   useReturnFocus(stage !== undefined);
   if (!stage) return null;
-  if (search.promote) return <PromoteDialog key={stage.name} pipeline={pipeline} stage={stage} freight={search.with} />;
+  if (search.promote)
+    return (
+      <PromoteDialog
+        key={stage.name}
+        pipeline={pipeline}
+        stage={stage}
+        freight={search.with ?? stage.next?.freight.name}
+      />
+    );
   if (search.rollback) return <RollbackDialog key={stage.name} pipeline={pipeline} stage={stage} to={search.with} />;
-  if (search.with) return <WhyDialog pipeline={pipeline} stage={stage} freight={search.with} />;
+  if (search.with)
+    return <WhyDialog pipeline={pipeline} stage={stage} freight={search.with ?? stage.next?.freight.name} />;
   return null;
 }
 

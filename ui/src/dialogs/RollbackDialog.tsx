@@ -149,7 +149,7 @@ function whyNotNow(
 ): string | undefined {
   if (!isAllowed) return `You may not roll back ${stage}: that needs the verb rollback on this Stage.`;
   if (!preview) return 'Working out what changes.';
-  if (preview.mayRollback === false) return sentence(preview.reason ?? 'there is nothing to go back to');
+  if (!preview.mayRollback) return sentence(preview.reason ?? 'there is nothing to go back to');
   if (!preview.to) return sentence(preview.reason ?? 'choose a version first');
   if (!isLive) return 'The connection is lost and this page may show old data. It comes back by itself.';
   return undefined;
@@ -200,10 +200,10 @@ function Preview({ preview, stage }: { preview: RollbackPreview; stage: Stage })
         )}
         <span title={fullName(to)}>{versionOf(to)}</span> <small>{to.alias}</small>
       </div>
-      {preview.mayRollback === false && preview.reason && <Note tone="Waiting">{sentence(preview.reason)}</Note>}
+      {!preview.mayRollback && preview.reason && <Note tone="Waiting">{sentence(preview.reason)}</Note>}
       {closed.length > 0 && (
         <Note tone="Waiting">
-          <strong>{preview.mayRollback === false ? 'It cannot go back now' : 'The rollback will wait'}</strong>
+          <strong>{!preview.mayRollback ? 'It cannot go back now' : 'The rollback will wait'}</strong>
           <GateList gates={closed} label="Closed gates" />
         </Note>
       )}

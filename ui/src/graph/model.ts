@@ -2,7 +2,7 @@ import type { Edge, Pipeline, Stage, Warehouse } from '../api/types';
 import type { Box } from './layout';
 
 export const stageSize = { width: 232, height: 156 };
-export const warehouseWidth = 192;
+export const warehouseWidth = 204;
 
 /** How many subscriptions a Warehouse's card names before it counts the rest. */
 export const shownSubscriptions = 4;

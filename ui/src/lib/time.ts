@@ -2,10 +2,9 @@ const minute = 60;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** The distance between two instants in one short unit: "now", "40s", "6m", "3h", "2d". Never negative. */
+/** The distance between two instants in one short unit: "0s", "40s", "6m", "3h", "2d". Never negative. */
 export function ago(then: Date, now: Date): string {
   const seconds = Math.max(0, Math.floor((now.getTime() - then.getTime()) / 1000));
-  if (seconds < 5) return 'now';
   if (seconds < minute) return `${seconds}s`;
   if (seconds < hour) return `${Math.floor(seconds / minute)}m`;
   if (seconds < 2 * day) return `${Math.floor(seconds / hour)}h`;

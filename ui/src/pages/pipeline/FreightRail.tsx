@@ -27,7 +27,11 @@ export function FreightRail({ freight, stages, selected, onSelect }: FreightRail
         const isSelected = each.name === selected;
         const rejection = each.rejections[0];
         const here = each.stages.filter((place) => place.current).map((place) => place.stage);
-        const look = [classes.card, rejection ? classes.rejected : '', isSelected ? classes.selected : ''].join(' ');
+        const look = [
+          classes.card,
+          rejection && (rejection.stage === '*' || here.length === 0) ? classes.rejected : '',
+          isSelected ? classes.selected : '',
+        ].join(' ');
         return (
           <li key={each.name}>
             <UnstyledButton

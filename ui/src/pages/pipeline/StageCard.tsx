@@ -54,7 +54,7 @@ export function StageCard({ stage, verdict }: StageCardProps) {
               </span>
             </>
           ) : (
-            <span className={classes.alias}>nothing promoted yet</span>
+            <span className={classes.alias}>no version yet</span>
           )}
         </div>
         <div className={`${classes.line} ${classes.middle}`}>

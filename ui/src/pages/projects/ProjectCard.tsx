@@ -1,6 +1,6 @@
 import { Button } from '@mantine/core';
 import { IconChevronRight } from '@tabler/icons-react';
-import { Link } from '@tanstack/react-router';
+import { Link, type LinkProps } from '@tanstack/react-router';
 import { Fragment } from 'react';
 import type { ProjectSummary, StageCell } from '../../api/types';
 import { Status } from '../../components/Status';
@@ -62,7 +62,7 @@ export function ProjectCard({ project }: ProjectCardProps) {
           <Button
             size="xs"
             variant={project.status.word === 'Failed' || project.status.word === 'Waiting' ? 'filled' : 'default'}
-            renderRoot={(props) => <Link to={routes.pipeline} params={{ project: project.name }} {...props} />}
+            renderRoot={(props) => <Link {...target(project)} {...props} />}
             aria-label={`${action.label ?? 'Open'}: ${project.name}`}
           >
             {action.label ?? 'Open'}
@@ -78,6 +78,22 @@ export function ProjectCard({ project }: ProjectCardProps) {
       </div>
     </article>
   );
+}
+
+/** Where the card's button leads: to the Stage its command line names, with the dialog for its verb open. */
+function target({ name: project, stages, status }: ProjectSummary): LinkProps {
+  const action = status.nextAction;
+  const last = action?.command?.split(' ').at(-1);
+  const stage = stages.find((each) => last === `${project}/${each.name}`)?.name;
+  if (stage === undefined) return { to: routes.pipeline, params: { project } };
+  switch (action?.verb) {
+    case 'promote':
+      return { to: routes.pipeline, params: { project }, search: { promote: stage } };
+    case 'rollback':
+      return { to: routes.pipeline, params: { project }, search: { rollback: stage } };
+    default:
+      return { to: routes.stage, params: { project, stage } };
+  }
 }
 
 interface Cell {

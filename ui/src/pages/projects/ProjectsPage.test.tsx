@@ -51,6 +51,22 @@ describe('projects page', () => {
     await expectAccessible(container);
   });
 
+  it('leads to the Stage that the next action names, with its dialog open', async () => {
+    const model = structuredClone(fixtures.projects);
+    const checkout = model.items.find((item) => item.name === 'checkout');
+    if (checkout) {
+      checkout.status.nextAction = {
+        verb: 'rollback',
+        label: 'Roll back…',
+        command: 'waybill rollback checkout/prod-eu',
+      };
+    }
+    renderApp('/projects', ({ answers }) => answers.set(list, { status: 200, body: model }));
+    const link = await screen.findByRole('link', { name: 'Roll back…: checkout' });
+    expect(link).toHaveAttribute('href', '/projects/checkout?rollback=prod-eu');
+    expect(screen.getByRole('link', { name: 'See drift: fulfilment' })).toHaveAttribute('href', '/projects/fulfilment');
+  });
+
   it('filters by word and by name, in the address', async () => {
     const { history } = renderApp('/projects');
     await userEvent.click(await screen.findByRole('button', { name: /Failed/ }));

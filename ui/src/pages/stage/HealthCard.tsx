@@ -19,9 +19,7 @@ export function HealthCard({ stage }: HealthCardProps) {
           <HealthIcon health={stage.health} />
           <span className={classes.grow}>
             <span className={classes.strong}>{stage.health}</span>
-            {(stage.healthMessage || stage.healthReason) && (
-              <small>{stage.healthMessage || stage.healthReason || ''}</small>
-            )}
+            <Cause health={stage.health} reason={stage.healthReason} message={stage.healthMessage} />
           </span>
         </li>
         {stage.destinations.map((app) => (
@@ -62,13 +60,24 @@ function Destination({ app, isNamed }: { app: Application; isNamed: boolean }) {
             <span className={classes.strong}>
               {object.kind}/{object.name}
             </span>
-            {(object.message || object.reason) && <small>{object.message || object.reason || ''}</small>}
+            <Cause health={object.health} reason={object.reason} message={object.message} />
           </span>
-          <span className={classes.right}>{object.reason}</span>
         </li>
       ))}
     </>
   );
+}
+
+interface CauseProps {
+  health: string | undefined;
+  reason: string | undefined;
+  message: string | undefined;
+}
+
+/** The cause in the server's words; its code word only when there is no sentence and it adds something. */
+function Cause({ health, reason, message }: CauseProps) {
+  const words = message || (reason === health ? undefined : reason);
+  return words ? <small>{words}</small> : null;
 }
 
 const syncLooksLike: Record<Application['sync'], string> = {
