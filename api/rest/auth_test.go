@@ -297,6 +297,13 @@ func TestLogin(t *testing.T) {
 }
 
 func TestPermissions(t *testing.T) {
+	for name, want := range map[string]bool{"admin": true, "alice": false} {
+		var p model.Permissions
+		shared.as(t, name).get(t, "/api/v1/me/permissions", &p)
+		if p.CreateProjects != want || p.Stages != nil {
+			t.Errorf("%s without a Project: %+v", name, p)
+		}
+	}
 	f := newProject(t)
 	for name, want := range map[string]string{
 		"admin":  "true true true {prod true true true true}",

@@ -123,7 +123,8 @@ func (s *Server) Permissions(ctx context.Context, request PermissionsRequestObje
 	q := s.newQuestions(ctx)
 	q.ask(identity.Action{Verb: "create", Resource: "projects"}, &out.CreateProjects)
 	if project == "" {
-		return Permissions200JSONResponse(out), q.wait()
+		err := q.wait()
+		return Permissions200JSONResponse(out), err
 	}
 	visible, err := s.maySee(ctx, project)
 	if err != nil {
