@@ -38,8 +38,14 @@ func (s *Server) buildPipeline(ctx context.Context, project string) (model.Pipel
 	if err != nil {
 		return model.Pipeline{}, time.Time{}, err
 	}
+	m, change := v.pipeline()
+	return m, change, nil
+}
+
+// pipeline returns the page and when it changes by itself.
+func (v *projectView) pipeline() (model.Pipeline, time.Time) {
 	out := model.Pipeline{
-		Project: project, Warehouses: []model.Warehouse{}, Stages: []model.Stage{}, Edges: []model.Edge{},
+		Project: v.project.Name, Warehouses: []model.Warehouse{}, Stages: []model.Stage{}, Edges: []model.Edge{},
 		Freight: []model.Freight{}, Verdicts: []model.Verdict{}, Activity: []model.Activity{},
 	}
 	for i := range v.warehouses {
@@ -77,7 +83,7 @@ func (s *Server) buildPipeline(ctx context.Context, project string) (model.Pipel
 			change = earlierOf(change, u.Time)
 		}
 	}
-	return out, change, nil
+	return out, change
 }
 
 func earlierOf(a, b time.Time) time.Time {
@@ -155,7 +161,7 @@ func (v *projectView) pill(e *model.Edge, st *v1alpha1.Stage, r *v1alpha1.Freigh
 	if d := r.Sources.RequiredSoakTime; d != nil && d.Duration > 0 {
 		e.Label += ", " + shortDuration(d.Duration) + " soak"
 	}
-	f, j := v.nextOf(st, r.Origin.Name)
+	f, j := v.next(st, r.Origin.Name)
 	if f == nil {
 		return
 	}
@@ -170,26 +176,6 @@ func (v *projectView) pill(e *model.Edge, st *v1alpha1.Stage, r *v1alpha1.Freigh
 		return
 	}
 	e.Open, e.Gate, e.Label = false, closed[0], pillText(closed[0])
-}
-
-// nextOf is next for one origin.
-func (v *projectView) nextOf(st *v1alpha1.Stage, origin string) (*v1alpha1.Freight, verdicts) {
-	o := unfinished(v.observe(st))
-	var first *v1alpha1.Freight
-	var firstVerdicts verdicts
-	for _, f := range v.newerThanCurrent(st) {
-		if f.Origin.Name != origin {
-			continue
-		}
-		j := judge(o, f)
-		if j.mayPromote {
-			return f, j
-		}
-		if first == nil {
-			first, firstVerdicts = f, j
-		}
-	}
-	return first, firstVerdicts
 }
 
 // pillText is a gate in a few words; the verdict itself is beside it.

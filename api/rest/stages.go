@@ -83,7 +83,7 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 			out.Branches = append(out.Branches, model.Branch{RepoURL: u.RepoURL, ReadBranch: u.ReadBranch, WriteBranch: u.WriteBranch})
 		}
 	}
-	if f, j := v.next(st); f != nil {
+	if f, j := v.next(st, ""); f != nil {
 		out.Next = model.NextFreight{Freight: v.freightRef(f.Name), MayPromote: j.mayPromote, Closed: closedGates(j.all)}
 	}
 	if t, err := v.rollbackTarget(st, ""); err == nil {

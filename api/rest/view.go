@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,6 +41,8 @@ type projectView struct {
 	// promotionsOf a Stage, newest first.
 	promotionsOf map[string][]*v1alpha1.Promotion
 	observations map[string]*promotion.Observation
+	// freightOf the origins of a Stage, by their names joined.
+	freightOf map[string][]v1alpha1.Freight
 }
 
 // loadProject reads a Project from the cache. A Project that is not there is
@@ -114,6 +117,7 @@ func (v *projectView) index() {
 		v.promotionsOf[stage] = append(v.promotionsOf[stage], &v.promotions[i])
 	}
 	v.observations = map[string]*promotion.Observation{}
+	v.freightOf = map[string][]v1alpha1.Freight{}
 }
 
 // isNewer orders Freight, newest first. Orders of different Warehouses cannot
@@ -182,17 +186,29 @@ func (v *projectView) observe(st *v1alpha1.Stage) *promotion.Observation {
 		return o
 	}
 	o := &promotion.Observation{Now: v.now, Stage: st, Stages: v.stages, Freezes: v.freezes}
-	origins := originsOf(st)
-	for i := range v.freight {
-		if slices.Contains(origins, v.freight[i].Origin.Name) {
-			o.Freight = append(o.Freight, v.freight[i])
-		}
-	}
+	o.Freight = v.freightFor(st)
 	for _, p := range v.promotionsOf[st.Name] {
 		o.Promotions = append(o.Promotions, *p)
 	}
 	v.observations[st.Name] = o
 	return o
+}
+
+// freightFor returns the Freight of the origins a Stage requests. Stages that
+// request the same share one slice: nobody changes it.
+func (v *projectView) freightFor(st *v1alpha1.Stage) []v1alpha1.Freight {
+	origins := originsOf(st)
+	key := strings.Join(origins, ",")
+	out, ok := v.freightOf[key]
+	if !ok {
+		for i := range v.freight {
+			if slices.Contains(origins, v.freight[i].Origin.Name) {
+				out = append(out, v.freight[i])
+			}
+		}
+		v.freightOf[key] = out
+	}
+	return out
 }
 
 // originsOf returns the Warehouses a Stage requests Freight of.
@@ -275,13 +291,25 @@ func (v *projectView) newerThanCurrent(st *v1alpha1.Stage) []*v1alpha1.Freight {
 	return out
 }
 
+// maxLookedAt newer Freight are asked which comes next: as many as the rail
+// shows.
+const maxLookedAt = railFreight
+
 // next returns the Freight that comes next into a Stage: the newest that may
-// enter, or the newest when none may; nil when nothing newer exists.
-func (v *projectView) next(st *v1alpha1.Stage) (*v1alpha1.Freight, verdicts) {
+// enter, or the newest when none may; nil when nothing newer exists. An origin
+// narrows it to Freight of that Warehouse; empty means any.
+func (v *projectView) next(st *v1alpha1.Stage, origin string) (*v1alpha1.Freight, verdicts) {
 	o := unfinished(v.observe(st))
 	var first *v1alpha1.Freight
 	var firstVerdicts verdicts
+	looked := 0
 	for _, f := range v.newerThanCurrent(st) {
+		if origin != "" && f.Origin.Name != origin {
+			continue
+		}
+		if looked++; looked > maxLookedAt {
+			break
+		}
 		j := judge(o, f)
 		if j.mayPromote {
 			return f, j
