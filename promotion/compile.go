@@ -118,7 +118,7 @@ func StagePaths(stage *v1alpha1.Stage, repoURL, branch string) []string {
 	seen := map[string]struct{}{}
 	if stage.Spec.PromotionMechanisms != nil {
 		for _, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
-			if u.RepoURL == repoURL && u.WriteBranch == branch {
+			if u.WriteBranch == branch && IsSameRepository(u.RepoURL, repoURL) {
 				for _, p := range imagePaths(u) {
 					seen[p] = struct{}{}
 				}

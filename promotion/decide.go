@@ -45,7 +45,14 @@ type Superseded struct {
 func Decide(o *Observation) Decision {
 	var d Decision
 	d.Supersede = superseded(o)
-	if !o.Stage.Spec.AutoPromotion.Enabled || IsControlFlow(o.Stage) || o.Stage.DeletionTimestamp != nil {
+	if o.Stage.DeletionTimestamp != nil {
+		return d
+	}
+	if IsControlFlow(o.Stage) {
+		d.Recheck = nextPass(o)
+		return d
+	}
+	if !o.Stage.Spec.AutoPromotion.Enabled {
 		return d
 	}
 	for _, r := range o.Stage.Spec.RequestedFreight {
@@ -57,6 +64,29 @@ func Decide(o *Observation) Decision {
 		}
 	}
 	return d
+}
+
+// MayPass reports whether Freight passes through a control-flow Stage: every
+// gate is open.
+func MayPass(o *Observation, f *v1alpha1.Freight) (bool, time.Time) {
+	closed := Blocking(Gates(o, f, Ask{Automatic: true, Kind: v1alpha1.KindPromote}), "")
+	return len(closed) == 0, EarliestOpening(closed)
+}
+
+// nextPass returns the earliest instant at which time alone lets Freight pass
+// through a control-flow Stage.
+func nextPass(o *Observation) time.Time {
+	var at time.Time
+	for i := range o.Freight {
+		f := &o.Freight[i]
+		if f.Status.Stages[o.Stage.Name].VerifiedAt != nil {
+			continue
+		}
+		if _, opens := MayPass(o, f); !opens.IsZero() {
+			at = earlier(at, opens)
+		}
+	}
+	return at
 }
 
 // automaticCandidate returns the newest Freight of origin that may enter by
@@ -105,7 +135,8 @@ func newestInOrOnTheWay(o *Observation, origin string) int64 {
 }
 
 // hasFailedHere reports whether the last Promotion of the Freight into the
-// Stage ended badly: Failed, Aborted or RolledBack.
+// Stage ended badly: Failed, Aborted or RolledBack. One that was never let in
+// says nothing about the Freight.
 func hasFailedHere(o *Observation, freight string) bool {
 	failed := false
 	for _, p := range bySeq(o.Promotions) {
@@ -114,12 +145,23 @@ func hasFailedHere(o *Observation, freight string) bool {
 		}
 		switch p.Status.Phase {
 		case v1alpha1.PhaseFailed, v1alpha1.PhaseAborted, v1alpha1.PhaseRolledBack:
-			failed = true
+			failed = failed || !wasNotLetIn(p)
 		case v1alpha1.PhaseSucceeded:
 			failed = false
 		}
 	}
 	return failed
+}
+
+// wasNotLetIn reports whether a Promotion ended before anything was looked at
+// or done.
+func wasNotLetIn(p *v1alpha1.Promotion) bool {
+	switch p.Status.Reason {
+	case ReasonGateClosed, ReasonNumberTaken, ReasonNumberTooHigh:
+		return p.Status.Phase == v1alpha1.PhaseFailed
+	default:
+		return false
+	}
 }
 
 // superseded lists automatic Promotions that have not touched Git and that a

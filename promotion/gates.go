@@ -270,16 +270,32 @@ func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 		if p.Name == ask.Promotion || p.Spec.Stage != o.Stage.Name || p.Status.Phase.IsFinished() {
 			continue
 		}
-		// Oldest first: a Promotion waits for older ones in the queue, except
-		// for automatic ones that it is going to supersede.
-		queuedBefore := IsPending(p) && ask.Promotion != "" && Seq(p.Name) < Seq(ask.Promotion) && !(p.Spec.Automatic && ask.Automatic)
-		if IsUnderWay(p) || queuedBefore {
+		if IsUnderWay(p) || ask.Promotion != "" && isQueuedBefore(o, p, ask) {
 			return closed(v1alpha1.GateBusy, GroupStart,
 				fmt.Sprintf("Promotion %q is %s", p.Name, strings.ToLower(string(phaseOf(p)))),
 				fmt.Sprintf("the end of Promotion %q, or: waybill abort %s/%s", p.Name, p.Namespace, p.Name))
 		}
 	}
 	return open(v1alpha1.GateBusy, GroupStart, "no other Promotion is under way")
+}
+
+// isQueuedBefore reports whether the Promotion that asks has to wait for p:
+// oldest first. It does not wait for one that is going to be superseded, nor
+// for one that itself waits for something that does not stop the asking one.
+func isQueuedBefore(o *Observation, p *v1alpha1.Promotion, ask Ask) bool {
+	if !IsPending(p) || Seq(p.Name) >= Seq(ask.Promotion) {
+		return false
+	}
+	if slices.ContainsFunc(superseded(o), func(s Superseded) bool { return s.Name == p.Name }) {
+		return false
+	}
+	its := AskOf(p)
+	for _, v := range []v1alpha1.GateVerdict{freezeGate(o, nil, its), healthGate(its)} {
+		if !v.Open && !slices.Contains(its.Bypass, v.Gate) {
+			return false
+		}
+	}
+	return true
 }
 
 func phaseOf(p *v1alpha1.Promotion) v1alpha1.PromotionPhase {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/repourl"
 )
 
 // Cycle returns the names of Stages that form a cycle through stage, starting
@@ -85,37 +86,66 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	return out
 }
 
-// overlap finds another Stage that writes the same path of the same branch.
+// overlap finds another Stage that writes the same path of the same branch, or
+// one inside the other.
 func overlap(stage *v1alpha1.Stage, stages []v1alpha1.Stage) *Problem {
-	mine := writes(stage)
 	others := append([]v1alpha1.Stage(nil), stages...)
 	sort.Slice(others, func(i, j int) bool { return others[i].Name < others[j].Name })
 	for i := range others {
 		if others[i].Name == stage.Name {
 			continue
 		}
-		theirs := writes(&others[i])
-		for _, k := range sortedKeys(mine) {
-			if _, both := theirs[k]; both {
-				return &Problem{"SharedPath", fmt.Sprintf("Stage %q also writes %s; give each Stage its own branch or path", others[i].Name, k)}
+		for _, mine := range places(stage) {
+			for _, theirs := range places(&others[i]) {
+				if mine.meets(theirs) {
+					return &Problem{"SharedPath", fmt.Sprintf("Stage %q also writes path %q of branch %q of %s; give each Stage its own branch or path", others[i].Name, theirs.path, mine.branch, mine.repoURL)}
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// writes returns "path of branch of repository" for every place a Stage writes.
-func writes(s *v1alpha1.Stage) map[string]struct{} {
-	out := map[string]struct{}{}
+// place is a folder that a Stage writes.
+type place struct {
+	repoURL, branch, path string
+	// inPlace: the branch that is read is the one that is written, so that
+	// only files of the folder itself are edited. Otherwise the folder is
+	// replaced with all that is in it.
+	inPlace bool
+}
+
+// places returns where a Stage writes, in byte order of the paths.
+func places(s *v1alpha1.Stage) []place {
 	if s.Spec.PromotionMechanisms == nil {
-		return out
+		return nil
 	}
+	var out []place
 	for _, u := range s.Spec.PromotionMechanisms.GitRepoUpdates {
 		for _, p := range imagePaths(u) {
-			out[fmt.Sprintf("path %q of branch %q of %s", p, u.WriteBranch, u.RepoURL)] = struct{}{}
+			out = append(out, place{u.RepoURL, u.WriteBranch, p, u.ReadBranch == u.WriteBranch})
 		}
 	}
 	return out
+}
+
+// meets reports whether writing one place changes what the other wrote.
+func (a place) meets(b place) bool {
+	if a.branch != b.branch || !IsSameRepository(a.repoURL, b.repoURL) {
+		return false
+	}
+	return a.path == b.path || !a.inPlace && isWithin(b.path, []string{a.path}) || !b.inPlace && isWithin(a.path, []string{b.path})
+}
+
+// IsSameRepository reports whether two addresses, however they are spelled,
+// name one repository.
+func IsSameRepository(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := repourl.Normalize(a)
+	y, errY := repourl.Normalize(b)
+	return errX == nil && errY == nil && x == y
 }
 
 // IsSharedBranch reports whether only this Stage's paths may change on the
@@ -130,7 +160,7 @@ func IsSharedBranch(stage *v1alpha1.Stage, u v1alpha1.GitRepoUpdate, readBranch 
 			continue
 		}
 		for _, v := range s.Spec.PromotionMechanisms.GitRepoUpdates {
-			if v.RepoURL == u.RepoURL && v.WriteBranch == u.WriteBranch {
+			if v.WriteBranch == u.WriteBranch && IsSameRepository(v.RepoURL, u.RepoURL) {
 				return true
 			}
 		}

@@ -82,7 +82,7 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 	}
 	isShared := false
 	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		if u.RepoURL != target.Undo.RepoURL || u.WriteBranch != target.Undo.Branch {
+		if u.WriteBranch != target.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, target.Undo.RepoURL) {
 			continue
 		}
 		r, err := l.resolve(ctx, o, u)
