@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ticksPerSecond is the unit of CPU time in /proc: USER_HZ, 100 on every
+// architecture that Go runs on.
+const ticksPerSecond = 100
+
+// child is the waybilld that is measured.
+type child struct {
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	metrics string // host:port
+	pprof   string // host:port
+	log     *os.File
+}
+
+// startChild starts binary with its default settings.
+func startChild(binary, kubeconfig, dir string, log *os.File) (*child, error) {
+	addresses, err := freeAddresses(3)
+	if err != nil {
+		return nil, err
+	}
+	c := &child{exited: make(chan struct{}), metrics: addresses[1], pprof: addresses[2], log: log}
+	c.cmd = exec.Command(binary, "--kubeconfig", kubeconfig, "--listen", addresses[0], "--data", dir,
+		"--system-namespace", systemNamespace, "--allow-http", "--allow-loopback",
+		"--metrics-listen", c.metrics, "--pprof-listen", c.pprof)
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	c.cmd.SysProcAttr = endWithParent()
+	started := make(chan error)
+	go func() {
+		// The kernel ends the child with the thread that started it.
+		runtime.LockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = c.cmd.Wait() // how it ended is in its log
+		}
+		close(c.exited)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(binary), err)
+	}
+	return c, nil
+}
+
+// freeAddresses returns n loopback addresses nobody listens on.
+func freeAddresses(n int) ([]string, error) {
+	var out []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // after all were found, so that they differ
+		out = append(out, l.Addr().String())
+	}
+	return out, nil
+}
+
+// stop asks the child to end, and ends it when it does not.
+func (c *child) stop() {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.exited:
+	case <-time.After(15 * time.Second):
+		_ = c.cmd.Process.Kill()
+		<-c.exited
+	}
+}
+
+// isRunning returns an error once the child has ended.
+func (c *child) isRunning() error {
+	select {
+	case <-c.exited:
+		return fmt.Errorf("waybilld has ended; its log is %s", c.log.Name())
+	default:
+		return nil
+	}
+}
+
+// cpu returns the CPU time the child has used, user and system.
+func (c *child) cpu() (time.Duration, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read CPU time: %w", err)
+	}
+	return parseStat(string(raw))
+}
+
+// parseStat returns utime + stime, fields 14 and 15 of proc(5)'s stat. The name
+// in the second field may hold spaces; it ends with the last parenthesis.
+func parseStat(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
+	if len(fields) < 13 {
+		return 0, errors.New("read CPU time: too few fields")
+	}
+	var ticks int64
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read CPU time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// rss returns the child's resident memory in MiB.
+func (c *child) rss() (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory: %w", err)
+	}
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			if err != nil {
+				return 0, fmt.Errorf("read memory: %w", err)
+			}
+			return kib / 1024, nil
+		}
+	}
+	return 0, errors.New("read memory: no VmRSS")
+}
+
+// get reads a page of one of the child's listeners.
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return io.ReadAll(response.Body)
+}
+
+// profile writes a profile of the child into a file.
+func (c *child) profile(ctx context.Context, query, file string) error {
+	raw, err := get(ctx, "http://"+c.pprof+"/debug/pprof/"+query)
+	if err != nil {
+		return fmt.Errorf("profile: %w", err)
+	}
+	return os.WriteFile(file, raw, 0o644)
+}
