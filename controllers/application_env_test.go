@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 
 // cluster returns the shared environment; it is started by the first test that
 // needs it.
-func sharedCluster(t *testing.T) *appEnv {
+func sharedCluster(t testing.TB) *appEnv {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a control plane")
@@ -95,7 +95,7 @@ func sharedCluster(t *testing.T) *appEnv {
 // appFixture is one Project with one repository and a running reconciler.
 type appFixture struct {
 	*appEnv
-	t       *testing.T
+	t       testing.TB
 	project string
 	git     *gittest.Server
 	repoURL string
@@ -114,7 +114,7 @@ var projectNumber struct {
 
 // newAppFixture makes a Project with an empty repository and starts the
 // reconciler.
-func newAppFixture(t *testing.T, options ...func(*appFixture)) *appFixture {
+func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 	t.Helper()
 	e := sharedCluster(t)
 	projectNumber.Lock()

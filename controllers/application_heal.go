@@ -51,8 +51,11 @@ func (r *ApplicationReconciler) ObjectChanged(cluster string, key gitops.Key, li
 	if base, known := s.baseline(key); known {
 		drift = gitops.Judge(base, live, true, s.owner, s.policy.additions)
 	}
-	if drift != gitops.NoDrift {
+	if drift == gitops.NoDrift {
+		s.breaker.Healed(key)
+	} else {
 		s.seen[key] = seenObject{obj, hasValues}
+		s.drifted(r.opts.Clock.Now(), key)
 	}
 	isNews = isNews || s.health[key] != live.Verdict.Health
 	s.health[key] = live.Verdict.Health
@@ -78,12 +81,23 @@ func (r *ApplicationReconciler) ObjectGone(cluster string, key gitops.Key, _ git
 	delete(s.health, key)
 	_, wanted := s.desired[key]
 	deleting := s.app != nil && s.app.DeletionTimestamp != nil
+	if wanted && !deleting {
+		s.drifted(r.opts.Clock.Now(), key)
+	}
 	s.mu.Unlock()
 	if wanted && !deleting {
 		r.heals.Add(healItem{s.name, key})
 		return
 	}
 	r.enqueue(urgent, s.name) // the end of a deletion
+}
+
+// drifted counts a drift; too many at once make the next sync heal them all in
+// order, after a pause. s.mu is held.
+func (s *appState) drifted(now time.Time, key gitops.Key) {
+	if s.policy.drift == v1alpha1.DriftHeal && s.breaker.Drifted(now, key, len(s.entries)) {
+		s.ordered = true
+	}
 }
 
 // KindChanged is part of watch.Sink.
@@ -210,6 +224,7 @@ func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, o
 	h.policy, h.uid = s.policy, base.UID
 	h.seen = s.seen[key]
 	if h.drift == gitops.NoDrift {
+		s.breaker.Healed(key)
 		delete(s.seen, key)
 		if _, was := s.reported[key]; was {
 			delete(s.reported, key)
@@ -270,7 +285,8 @@ func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.breaker.IsOpen(now) {
-		return false // the ordered sync afterwards does it
+		r.enqueueLocked(s) // the ordered sync afterwards does it
+		return false
 	}
 	log := s.heals[h.key]
 	if log != nil {
@@ -282,11 +298,6 @@ func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) b
 	}
 	if t, failed := s.trouble[h.key]; failed && t.next.After(now) {
 		r.heals.AddAfter(healItem{s.name, h.key}, t.next.Sub(now))
-		return false
-	}
-	if s.breaker.Drifted(now, h.key, len(s.entries)) {
-		s.ordered = true
-		r.enqueueLocked(s)
 		return false
 	}
 	return true

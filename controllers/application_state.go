@@ -171,6 +171,7 @@ func (s *appState) applied(d gitops.Desired, live gitops.Live) {
 	delete(s.trouble, d.Key)
 	delete(s.seen, d.Key)
 	delete(s.reported, d.Key)
+	s.breaker.Healed(d.Key)
 	s.health[d.Key] = live.Verdict.Health
 }
 

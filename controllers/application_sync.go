@@ -493,7 +493,7 @@ func (r *ApplicationReconciler) makePlan(ctx context.Context, s *appState, o *ob
 	s.mu.Lock()
 	// Single drifts are the business of the heal queue, which keeps their
 	// pauses; only after a pause of everything is it done here, in order.
-	in.Heal = s.ordered && s.policy.drift == v1alpha1.DriftHeal
+	in.Heal = s.ordered && !s.breaker.IsOpen(o.now) && s.policy.drift == v1alpha1.DriftHeal
 	s.mu.Unlock()
 	return gitops.MakePlan(in)
 }
@@ -564,7 +564,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 		}
 	}
 	s.mu.Lock()
-	s.ordered = false
+	s.ordered = s.ordered && s.breaker.IsOpen(o.now)
 	s.mu.Unlock()
 	o.applied = s.allApplied(o)
 	if o.applied && len(o.plan.Prune) > 0 {

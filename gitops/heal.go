@@ -93,12 +93,12 @@ func (l *HealLog) IsQuiet(now time.Time) bool {
 	return len(l.heals) == 0
 }
 
-// Breaker stops healing when most of an Application drifts at once: a mistake
-// of somebody with a wide reach (a deleted namespace, a mass edit, a broken
-// admission policy) is then answered by one ordered sync after a pause instead
-// of a storm of single repairs. The zero value is closed: healing flows.
+// Breaker stops healing when most of an Application has drifted at once: a
+// mistake of somebody with a wide reach (a deleted namespace, a mass edit) is
+// then answered by one ordered sync after a pause instead of a storm of single
+// repairs. The zero value is closed: healing flows.
 type Breaker struct {
-	drifts  map[Key]time.Time
+	drifted map[Key]time.Time // not healed yet
 	trips   int
 	opened  time.Time
 	resumes time.Time
@@ -112,17 +112,18 @@ const (
 	breakerForget   = 30 * time.Minute
 )
 
-// Drifted records the drift of an object of an Application with total objects
+// Drifted records that an object of an Application with total objects drifted,
 // and reports whether healing has to pause from now on. It trips when more than
-// half of the objects, and more than ten, drifted within 30 seconds; one object
-// that drifts often is a contest, not a storm.
+// half of the objects, and more than ten, drifted within 30 seconds and are not
+// healed: drifts that are taken back one after the other are no storm, however
+// many.
 func (b *Breaker) Drifted(now time.Time, key Key, total int) (tripped bool) {
-	maps.DeleteFunc(b.drifts, func(_ Key, at time.Time) bool { return now.Sub(at) >= breakerWindow })
-	if b.drifts == nil {
-		b.drifts = map[Key]time.Time{}
+	maps.DeleteFunc(b.drifted, func(_ Key, at time.Time) bool { return now.Sub(at) >= breakerWindow })
+	if b.drifted == nil {
+		b.drifted = map[Key]time.Time{}
 	}
-	b.drifts[key] = now
-	if b.IsOpen(now) || len(b.drifts) <= breakerMinimum || 2*len(b.drifts) <= total {
+	b.drifted[key] = now
+	if b.IsOpen(now) || len(b.drifted) <= breakerMinimum || 2*len(b.drifted) <= total {
 		return false
 	}
 	if now.Sub(b.opened) > breakerForget {
@@ -134,9 +135,12 @@ func (b *Breaker) Drifted(now time.Time, key Key, total int) (tripped bool) {
 	}
 	b.trips++
 	b.opened, b.resumes = now, now.Add(pause)
-	b.drifts = nil
+	b.drifted = nil
 	return true
 }
+
+// Healed records that an object is as Git says again.
+func (b *Breaker) Healed(key Key) { delete(b.drifted, key) }
 
 // IsOpen reports whether healing is paused at now.
 func (b *Breaker) IsOpen(now time.Time) bool { return now.Before(b.resumes) }

@@ -76,6 +76,13 @@ func TestBreaker(t *testing.T) {
 		now = now.Add(10 * time.Second)
 	}
 	b = gitops.Breaker{}
+	for i := range 100 { // nor are many that are healed one after the other
+		if b.Drifted(now, key(i%20), 20) {
+			t.Fatal("tripped by healed drifts")
+		}
+		b.Healed(key(i % 20))
+	}
+	b = gitops.Breaker{}
 	for _, pause := range []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 5 * time.Minute} {
 		if !trip(&b) {
 			t.Fatal("not tripped")
