@@ -121,10 +121,9 @@ test('the main job', { timeout: 900_000 }, async (t) => {
   });
 
   await t.test('promotes the new version', async () => {
-    await page.getByRole('button', { name: 'Actions for prod' }).click();
-    await page.getByRole('menuitem', { name: 'Promote…' }).click();
+    await card('prod').getByRole('button', { name: 'Promote…' }).click();
     const dialog = page.getByRole('dialog', { name: 'Promote into prod' });
-    await dialog.getByRole('radio', { name: /1\.27\.0/ }).check();
+    assert.ok(await dialog.getByRole('radio', { name: /1\.27\.0/ }).isChecked());
     await dialog.getByRole('textbox', { name: 'Reason' }).fill('journey');
     await dialog.getByRole('button', { name: 'Promote 1.27.0' }).click();
     await runs('prod', '1.27.0', 'Healthy');

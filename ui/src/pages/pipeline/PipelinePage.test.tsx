@@ -57,6 +57,17 @@ describe('pipeline page', () => {
     await expectAccessible(container);
   });
 
+  it('offers the next Freight on a manual Stage that is well', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    for (const stage of model.stages) {
+      if (stage.name === 'prod-eu') stage.status = { word: 'Healthy', sentence: 'runs 2.13.4' };
+    }
+    const { history } = renderApp(list, ({ answers }) => answers.set(get, { status: 200, body: model }));
+    await userEvent.click(within(await card('prod-eu')).getByRole('button', { name: 'Promote…' }));
+    expect(history.location.search).toContain(`promote=prod-eu&with=${newest?.name}`);
+    expect(within(await card('staging')).queryByRole('button', { name: 'Promote…' })).toBeNull();
+  });
+
   it('follows the stream without another call', async () => {
     const { network } = renderApp(list);
     await card('test');

@@ -39,7 +39,21 @@ export function StageFoot({ stage, verdict }: StageFootProps) {
 function NextAction({ stage }: { stage: Stage }) {
   const dialog = useDialog();
   const action = stage.status.nextAction;
-  if (!action) return null;
+  if (!action?.verb || action.verb === 'watch' || action.verb === 'wait') {
+    // nothing is wrong: what a person may do is let the next Freight in
+    if (stage.auto || !stage.next?.mayPromote || stage.next.closed.length > 0) return null;
+    const next = stage.next.freight.name;
+    return (
+      <Button
+        className="nodrag nopan"
+        size="xs"
+        variant="filled"
+        onClick={() => dialog({ promote: stage.name, with: next })}
+      >
+        Promote…
+      </Button>
+    );
+  }
   const press = (label: string, onClick: () => void, filled = false) => (
     <Button className="nodrag nopan" size="xs" variant={filled ? 'filled' : 'default'} onClick={onClick}>
       {action.label ?? label}
@@ -66,7 +80,7 @@ function NextAction({ stage }: { stage: Stage }) {
         </Button>
       );
     default:
-      return null; // wait: nothing to press
+      return null; // a verb this page does not know: the server's sentence says it
   }
 }
 
