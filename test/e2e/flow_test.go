@@ -14,10 +14,10 @@ import (
 // prod by a person; a broken version is reverted by policy and does not come
 // back; a fixed one flows.
 func TestFlow(t *testing.T) {
-	w := newWorld(t)
+	t.Parallel()
+	w := newCommonWorld(t, "guestbook")
 	w.guestbook()
-	w.startServer()
-	w.pipeline()
+	w.pipeline(nil)
 
 	w.push("1.26.0")
 	w.runs("test", "1.26.0")
@@ -63,7 +63,7 @@ func (w *world) exactDiff(stage string) {
 	message := w.git.Git("guestbook", "log", "-1", "--format=%B", "stage/"+stage)
 	for _, line := range []string{
 		"test: guestbook 1.26.0",
-		"Waybill-Promotion: guestbook/" + stage + ".1." + f.Name[:8],
+		"Waybill-Promotion: " + w.project + "/" + stage + ".1." + f.Name[:8],
 		"Waybill-Promotion-UID: ",
 		"Waybill-Stage: " + stage,
 		"Waybill-Freight: guestbook=" + f.Name,
@@ -78,7 +78,7 @@ func (w *world) exactDiff(stage string) {
 // isRolledBack reports whether the Freight's promotion was reverted by policy.
 func (w *world) isRolledBack(stage, freight string) error {
 	var all v1alpha1.PromotionList
-	if err := w.client.List(w.t.Context(), &all, client.InNamespace("guestbook")); err != nil {
+	if err := w.client.List(w.t.Context(), &all, client.InNamespace(w.project)); err != nil {
 		return err
 	}
 	rolledBack, rollback := false, false

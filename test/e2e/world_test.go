@@ -2,168 +2,183 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/internal/demoregistry"
-	"github.com/waybill-dev/waybill/internal/install"
+	"github.com/waybill-dev/waybill/internal/faultproxy"
+	"github.com/waybill-dev/waybill/internal/localkube"
+	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/test/env"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
-
-const systemNamespace = "waybill-system"
 
 // patience is how long anything may take before a test gives up; things take
 // milliseconds to seconds, but the machine may be busy.
 const patience = 90 * time.Second
 
-// world is a running installation.
+// world is one Project with everything around it: a Git server behind a proxy
+// that can misbehave, a registry, and the waybilld that serves it.
 type world struct {
-	t        *testing.T
-	cluster  *env.Env
-	client   client.Client
+	t       *testing.T
+	cluster *env.Env
+	client  client.Client
+	server  *server
+	// project is its name, and that of its destinations before the dash.
+	project string
+	// git is asked directly by the test; waybilld goes through proxy.
 	git      *gittest.Server
+	proxy    *faultproxy.Proxy
 	gitURL   string
 	registry *registrytest.Registry
-	binary   string
-	dataDir  string
-	server   *exec.Cmd
-	log      *os.File
-	listen   string
 }
 
-// newWorld starts everything but waybilld.
-func newWorld(t *testing.T) *world {
+// newWorld makes a Project's surroundings with a waybilld of their own, which
+// is not started yet.
+func newWorld(t *testing.T, project string, flags ...string) *world {
 	t.Helper()
-	w := &world{t: t, cluster: env.Start(t, env.Options{Workloads: true}), dataDir: t.TempDir()}
-	scheme := kruntime.NewScheme()
-	for _, add := range []func(*kruntime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := client.New(w.cluster.Config, client.Options{Scheme: scheme})
+	s, err := newServer(t.Name(), t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.client = c
-	if err := install.Install(t.Context(), install.Options{Client: c, Namespace: systemNamespace}); err != nil {
-		t.Fatal(err)
-	}
-	w.git = gittest.NewServer(t)
-	w.registry = registrytest.New(t)
-	w.binary = serverBinary(t)
-	w.log, err = os.Create(filepath.Join(artifacts(t), strings.ReplaceAll(t.Name(), "/", "_")+".waybilld.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := surroundings(t, project)
+	w.server = s
 	t.Cleanup(func() {
-		if t.Failed() {
-			w.dump()
-		}
-		_ = w.log.Close()
+		s.stop()
+		_ = s.log.Close()
 	})
 	return w
 }
 
-// artifacts is where a test leaves what a person may want to read.
-func artifacts(t *testing.T) string {
+// newCommonWorld makes a Project's surroundings on the waybilld of all parallel
+// tests. The caller has called t.Parallel.
+func newCommonWorld(t *testing.T, project string) *world {
 	t.Helper()
-	root, err := env.Repository()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(root, "test", "artifacts")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	s := commonServer(t)
+	w := surroundings(t, project)
+	w.server = s
+	return w
 }
 
-// serverBinary is what `make build` made, or what WAYBILLD names.
-func serverBinary(t *testing.T) string {
+func surroundings(t *testing.T, project string) *world {
 	t.Helper()
-	if b := os.Getenv("WAYBILLD"); b != "" {
-		return b
-	}
-	root, err := env.Repository()
+	w := &world{t: t, cluster: shared.cluster, client: shared.client, project: project}
+	// Cleanups run backwards: the Project goes last, when nothing serves it any
+	// more but a common waybilld.
+	t.Cleanup(w.remove)
+	w.git = gittest.NewServer(t)
+	w.registry = registrytest.New(t)
+	proxy, err := faultproxy.Start(w.git.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := filepath.Join(root, "bin", "waybilld")
-	if _, err := os.Stat(b); err != nil {
-		t.Fatalf("%s is missing: run `make build`", b)
-	}
-	return b
-}
-
-// startServer starts waybilld as its service account, with extra environment.
-func (w *world) startServer(environment ...string) {
-	w.t.Helper()
-	kubeconfig, err := w.cluster.Cluster.ClientKubeconfig(
-		"system:serviceaccount:"+systemNamespace+":waybill",
-		[]string{"system:serviceaccounts", "system:serviceaccounts:" + systemNamespace})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if w.listen == "" {
-		w.listen = freeAddress(w.t)
-	}
-	cmd := exec.Command(w.binary, "--kubeconfig", kubeconfig, "--listen", w.listen, "--data", w.dataDir,
-		"--system-namespace", systemNamespace, "--allow-http", "--allow-loopback", "--verbose")
-	cmd.Stdout, cmd.Stderr = w.log, w.log
-	cmd.Env = append(os.Environ(), environment...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel ends the child with the thread that started it.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-		close(started)
-	}()
-	if err := <-started; err != nil {
-		w.t.Fatal(err)
-	}
-	w.server = cmd
-	w.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-started:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-started
+	w.proxy = proxy
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
 		}
 	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			w.dump()
+		}
+	})
+	return w
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// startServer starts the world's waybilld, with extra environment.
+func (w *world) startServer(environment ...string) {
+	w.t.Helper()
+	if err := w.server.start(environment...); err != nil {
+		w.t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+}
+
+// remove takes the Project and what it deployed away without waiting for a
+// waybilld, which may be dead, so that no later test sees its objects.
+func (w *world) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	in := client.InNamespace(w.project)
+	kinds := []client.ObjectList{
+		&v1alpha1.StageList{}, &v1alpha1.WarehouseList{}, &v1alpha1.PromotionList{}, &v1alpha1.FreezeList{},
+		&v1alpha1.FreightList{}, &v1alpha1.ApplicationList{},
+	}
+	for _, list := range kinds {
+		if err := w.client.List(ctx, list, in); err != nil {
+			w.t.Errorf("clean up: %v", err)
+			return
+		}
+		for _, o := range items(list) {
+			w.discard(ctx, o)
+		}
+	}
+	project := &v1alpha1.Project{}
+	project.Name = w.project
+	w.discard(ctx, project)
+	var namespaces corev1.NamespaceList
+	if err := w.client.List(ctx, &namespaces); err != nil {
+		w.t.Errorf("clean up: %v", err)
+		return
+	}
+	for i := range namespaces.Items {
+		if n := namespaces.Items[i].Name; n == w.project || strings.HasPrefix(n, w.project+"-") {
+			w.discard(ctx, &namespaces.Items[i])
+		}
+	}
+}
+
+// discard deletes an object. Finalizers that would wait for a waybilld go first;
+// a Namespace has none of them.
+func (w *world) discard(ctx context.Context, o client.Object) {
+	noFinalizers := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	err := client.IgnoreNotFound(w.client.Delete(ctx, o))
+	if _, isNamespace := o.(*corev1.Namespace); !isNamespace {
+		err = errors.Join(err, client.IgnoreNotFound(w.client.Patch(ctx, o, noFinalizers)))
+	}
+	if err != nil {
+		w.t.Errorf("clean up %T %q: %v", o, o.GetName(), err)
+	}
+}
+
+func items(list client.ObjectList) []client.Object {
+	var out []client.Object
+	switch l := list.(type) {
+	case *v1alpha1.StageList:
+		out = pointers(l.Items, func(o *v1alpha1.Stage) client.Object { return o })
+	case *v1alpha1.WarehouseList:
+		out = pointers(l.Items, func(o *v1alpha1.Warehouse) client.Object { return o })
+	case *v1alpha1.PromotionList:
+		out = pointers(l.Items, func(o *v1alpha1.Promotion) client.Object { return o })
+	case *v1alpha1.FreezeList:
+		out = pointers(l.Items, func(o *v1alpha1.Freeze) client.Object { return o })
+	case *v1alpha1.FreightList:
+		out = pointers(l.Items, func(o *v1alpha1.Freight) client.Object { return o })
+	case *v1alpha1.ApplicationList:
+		out = pointers(l.Items, func(o *v1alpha1.Application) client.Object { return o })
+	}
+	return out
+}
+
+func pointers[T any](all []T, as func(*T) client.Object) []client.Object {
+	out := make([]client.Object, len(all))
+	for i := range all {
+		out[i] = as(&all[i])
+	}
+	return out
 }
 
 // eventually waits until check returns nil, and fails with its last error.
@@ -181,9 +196,19 @@ func (w *world) within(limit time.Duration, what string, check func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: %v", what, err)
+			w.t.Fatalf("%s: not within %s: %v", what, limit, err)
 		}
 		time.Sleep(20 * time.Millisecond) // a poll with a deadline, not a wait for luck
+	}
+}
+
+// always fails when check returns an error before the time is up.
+func (w *world) always(span time.Duration, what string, check func() error) {
+	w.t.Helper()
+	for deadline := time.Now().Add(span); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err := check(); err != nil {
+			w.t.Fatalf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -215,7 +240,14 @@ spec:
 		"base/kustomization.yaml": "resources: [deployment.yaml, service.yaml]\n",
 	}
 	for _, stage := range []string{"test", "uat", "prod"} {
-		files["stages/"+stage+"/kustomization.yaml"] = fmt.Sprintf(`# What %s runs. The images are set by Waybill.
+		files["stages/"+stage+"/kustomization.yaml"] = kustomization(stage, image)
+	}
+	url := w.git.CreateRepo("guestbook", files)
+	w.gitURL = strings.Replace(url, w.git.Addr(), w.proxy.Addr(), 1)
+}
+
+func kustomization(stage, image string) string {
+	return fmt.Sprintf(`# What %s runs. The images are set by Waybill.
 resources:
 - ../../base   # the same for every Stage
 images:
@@ -224,8 +256,6 @@ images:
 labels:
 - pairs: {stage: %s}
 `, stage, image, stage)
-	}
-	w.gitURL = w.git.CreateRepo("guestbook", files)
 }
 
 // push publishes a version and wakes the Warehouse.
@@ -238,53 +268,37 @@ func (w *world) push(tag string) {
 // refresh wakes the Warehouse as `waybill refresh` does.
 func (w *world) refresh() {
 	w.t.Helper()
-	var wh v1alpha1.Warehouse
-	key := client.ObjectKey{Namespace: "guestbook", Name: "guestbook"}
-	if err := w.client.Get(w.t.Context(), key, &wh); err != nil {
-		w.t.Fatal(err)
-	}
+	wh := &v1alpha1.Warehouse{}
+	w.get("guestbook", wh)
 	before := wh.DeepCopy()
 	if wh.Annotations == nil {
 		wh.Annotations = map[string]string{}
 	}
 	wh.Annotations[v1alpha1.AnnotationRequestedAt] = time.Now().Format(time.RFC3339Nano)
-	if err := w.client.Patch(w.t.Context(), &wh, client.MergeFrom(before)); err != nil {
+	if err := w.client.Patch(w.t.Context(), wh, client.MergeFrom(before)); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// pipeline applies the Project, credentials, Warehouse and Stages.
-func (w *world) pipeline(edit ...func(*v1alpha1.Stage)) {
+// get reads an object of the Project; a missing one fails the test.
+func (w *world) get(name string, into client.Object) {
 	w.t.Helper()
-	w.cluster.Apply(w.t, `
-apiVersion: v1
-kind: Namespace
-metadata: {name: guestbook, labels: {waybill.dev/project: "true"}}
----
-apiVersion: waybill.dev/v1alpha1
-kind: Project
-metadata: {name: guestbook}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: git, namespace: guestbook, labels: {waybill.dev/cred-type: git}}
-stringData: {repoURL: "`+w.gitURL+`", username: "`+gittest.Username+`", password: "`+gittest.Password+`"}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: registry, namespace: guestbook, labels: {waybill.dev/cred-type: image}}
-stringData: {repoURL: "`+w.registry.Name("guestbook")+`", username: "`+registrytest.Username+`", password: "`+registrytest.Password+`"}
----
-apiVersion: waybill.dev/v1alpha1
-kind: Warehouse
-metadata: {name: guestbook, namespace: guestbook}
-spec:
-  interval: 1h
-  subscriptions:
-  - image: {repoURL: "`+w.registry.Name("guestbook")+`", constraint: "^1.26.0"}
-`)
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.project, Name: name}, into); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pipeline applies the Project, credentials, Warehouse and the Stages named
+// (test, uat and prod when none is), each downstream of the one before. All but
+// prod are automatic.
+func (w *world) pipeline(stages []string, edit ...func(*v1alpha1.Stage)) {
+	w.t.Helper()
+	w.cluster.Apply(w.t, w.projectYAML(), w.credentialsYAML(gittest.Password, registrytest.Password), w.warehouseYAML())
+	if len(stages) == 0 {
+		stages = []string{"test", "uat", "prod"}
+	}
 	upstream := ""
-	for _, name := range []string{"test", "uat", "prod"} {
+	for _, name := range stages {
 		s := w.stage(name, upstream, name != "prod")
 		for _, e := range edit {
 			e(s)
@@ -294,6 +308,44 @@ spec:
 		}
 		upstream = name
 	}
+}
+
+func (w *world) projectYAML() string {
+	return `
+apiVersion: v1
+kind: Namespace
+metadata: {name: ` + w.project + `, labels: {waybill.dev/project: "true"}}
+---
+apiVersion: waybill.dev/v1alpha1
+kind: Project
+metadata: {name: ` + w.project + `}
+`
+}
+
+func (w *world) credentialsYAML(gitPassword, registryPassword string) string {
+	return `
+apiVersion: v1
+kind: Secret
+metadata: {name: git, namespace: ` + w.project + `, labels: {waybill.dev/cred-type: git}}
+stringData: {repoURL: "` + w.gitURL + `", username: "` + gittest.Username + `", password: "` + gitPassword + `"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: registry, namespace: ` + w.project + `, labels: {waybill.dev/cred-type: image}}
+stringData: {repoURL: "` + w.registry.Name("guestbook") + `", username: "` + registrytest.Username + `", password: "` + registryPassword + `"}
+`
+}
+
+func (w *world) warehouseYAML() string {
+	return `
+apiVersion: waybill.dev/v1alpha1
+kind: Warehouse
+metadata: {name: guestbook, namespace: ` + w.project + `}
+spec:
+  interval: 1h
+  subscriptions:
+  - image: {repoURL: "` + w.registry.Name("guestbook") + `", constraint: "^1.26.0"}
+`
 }
 
 func (w *world) stage(name, upstream string, auto bool) *v1alpha1.Stage {
@@ -309,7 +361,7 @@ func (w *world) stage(name, upstream string, auto bool) *v1alpha1.Stage {
 			Kustomize: v1alpha1.KustomizeUpdate{Images: []v1alpha1.KustomizeImage{{Image: w.registry.Name("guestbook"), Path: "stages/" + name}}},
 		}}},
 		Deploy: []v1alpha1.Deployment{{
-			Destination: v1alpha1.Destination{Namespace: "guestbook-" + name},
+			Destination: v1alpha1.Destination{Namespace: w.project + "-" + name},
 			Source:      v1alpha1.DeploymentSource{Path: "stages/" + name},
 			SyncPolicy: v1alpha1.SyncPolicy{
 				Automated:   &v1alpha1.AutomatedSync{Prune: true, SelfHeal: true},
@@ -318,8 +370,20 @@ func (w *world) stage(name, upstream string, auto bool) *v1alpha1.Stage {
 		}},
 		Rollback: v1alpha1.RollbackPolicy{OnUnhealthy: "Revert", After: &apimeta.Duration{Duration: time.Second}},
 	}}
-	s.Namespace, s.Name = "guestbook", name
+	s.Namespace, s.Name = w.project, name
 	return s
+}
+
+// editStage changes a Stage's spec as `kubectl edit` does.
+func (w *world) editStage(name string, edit func(*v1alpha1.StageSpec)) {
+	w.t.Helper()
+	s := &v1alpha1.Stage{}
+	w.get(name, s)
+	before := s.DeepCopy()
+	edit(&s.Spec)
+	if err := w.client.Patch(w.t.Context(), s, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // runs waits until a Stage runs a version Healthy, in its status and in the
@@ -331,7 +395,7 @@ func (w *world) runs(stage, tag string) {
 
 func (w *world) isRunning(stage, tag string) error {
 	var s v1alpha1.Stage
-	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: "guestbook", Name: stage}, &s); err != nil {
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.project, Name: stage}, &s); err != nil {
 		return err
 	}
 	if len(s.Status.Current) == 0 || s.Status.Current[0].Images[0].Tag != tag {
@@ -352,7 +416,7 @@ func (w *world) isRunning(stage, tag string) error {
 
 func (w *world) deployment(stage string) (*appsv1.Deployment, error) {
 	var d appsv1.Deployment
-	err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: "guestbook-" + stage, Name: "guestbook"}, &d)
+	err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.project + "-" + stage, Name: "guestbook"}, &d)
 	return &d, err
 }
 
@@ -364,16 +428,102 @@ func (w *world) promote(stage, tag string, edit ...func(*v1alpha1.Promotion)) *v
 	for _, e := range edit {
 		e(p)
 	}
-	var all v1alpha1.PromotionList
-	if err := w.client.List(w.t.Context(), &all, client.InNamespace("guestbook")); err != nil {
-		w.t.Fatal(err)
+	return w.create(p)
+}
+
+// rollback asks to take back what a Stage runs, as a person does.
+func (w *world) rollback(stage string, edit ...func(*v1alpha1.Promotion)) *v1alpha1.Promotion {
+	w.t.Helper()
+	p := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: stage, Kind: v1alpha1.KindRollback, Reason: "the test says so"}}
+	for _, e := range edit {
+		e(p)
 	}
-	p.Namespace = "guestbook"
-	p.Name = fmt.Sprintf("%s.%d.%s", stage, len(all.Items)+100, f.Name[:8])
-	if err := w.client.Create(w.t.Context(), p); err != nil {
-		w.t.Fatal(err)
+	return w.create(p)
+}
+
+// create names a Promotion after the highest number and creates it.
+func (w *world) create(p *v1alpha1.Promotion) *v1alpha1.Promotion {
+	w.t.Helper()
+	freight := p.Spec.Freight
+	if freight == "" {
+		freight = "current"
 	}
+	p.Namespace = w.project
+	w.eventually("a Promotion of "+p.Spec.Stage+" is created", func() error {
+		s := &v1alpha1.Stage{}
+		w.get(p.Spec.Stage, s)
+		p.Name = promotion.Name(p.Spec.Stage, promotion.NextSeq(s, w.promotions(p.Spec.Stage)), freight)
+		err := w.client.Create(w.t.Context(), p)
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			w.t.Fatal(err)
+		}
+		return err
+	})
 	return p
+}
+
+// promotions returns a Stage's Promotions, oldest first; of all Stages when the
+// name is empty.
+func (w *world) promotions(stage string) []v1alpha1.Promotion {
+	w.t.Helper()
+	var list v1alpha1.PromotionList
+	if err := w.client.List(w.t.Context(), &list, client.InNamespace(w.project)); err != nil {
+		w.t.Fatal(err)
+	}
+	all := slices.DeleteFunc(list.Items, func(p v1alpha1.Promotion) bool { return stage != "" && p.Spec.Stage != stage })
+	slices.SortFunc(all, func(a, b v1alpha1.Promotion) int { return int(promotion.Seq(a.Name) - promotion.Seq(b.Name)) })
+	return all
+}
+
+// promotionOf waits for the newest Promotion of a version into a Stage.
+func (w *world) promotionOf(stage, tag string) *v1alpha1.Promotion {
+	w.t.Helper()
+	f := w.freight(tag)
+	var found v1alpha1.Promotion
+	w.eventually("a Promotion of "+tag+" into "+stage, func() error {
+		for _, p := range w.promotions(stage) {
+			if p.Spec.Freight == f.Name && p.Spec.Kind == v1alpha1.KindPromote {
+				found = p
+			}
+		}
+		if found.Name == "" {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	return &found
+}
+
+// ends waits until a Promotion has ended in a phase, and returns it. Another
+// end fails the test at once.
+func (w *world) ends(p *v1alpha1.Promotion, phase v1alpha1.PromotionPhase) *v1alpha1.Promotion {
+	w.t.Helper()
+	got := &v1alpha1.Promotion{}
+	w.eventually(p.Name+" is "+string(phase), func() error {
+		w.get(p.Name, got)
+		if got.Status.Phase == phase {
+			return nil
+		}
+		if got.Status.Phase.IsFinished() && phase != v1alpha1.PhaseRolledBack {
+			w.t.Fatalf("%s ended %s (%s): %s; want %s", p.Name, got.Status.Phase, got.Status.Reason, got.Status.Message, phase)
+		}
+		return fmt.Errorf("it is %s (%s): %s", got.Status.Phase, got.Status.Reason, got.Status.Message)
+	})
+	return got
+}
+
+// waits waits until a Promotion has not ended and says why with a reason.
+func (w *world) waits(p *v1alpha1.Promotion, reason string) *v1alpha1.Promotion {
+	w.t.Helper()
+	got := &v1alpha1.Promotion{}
+	w.eventually(p.Name+" waits with "+reason, func() error {
+		w.get(p.Name, got)
+		if got.Status.Reason == reason && !got.Status.Phase.IsFinished() {
+			return nil
+		}
+		return fmt.Errorf("it is %s (%s): %s", got.Status.Phase, got.Status.Reason, got.Status.Message)
+	})
+	return got
 }
 
 // freight waits for the Freight of a version.
@@ -382,7 +532,7 @@ func (w *world) freight(tag string) *v1alpha1.Freight {
 	var found v1alpha1.Freight
 	w.eventually("Freight "+tag, func() error {
 		var all v1alpha1.FreightList
-		if err := w.client.List(w.t.Context(), &all, client.InNamespace("guestbook")); err != nil {
+		if err := w.client.List(w.t.Context(), &all, client.InNamespace(w.project)); err != nil {
 			return err
 		}
 		for _, f := range all.Items {
@@ -396,21 +546,50 @@ func (w *world) freight(tag string) *v1alpha1.Freight {
 	return &found
 }
 
+// condition waits until a kind's Ready condition has a reason, and returns its
+// message. The kind is read anew into o each time.
+func (w *world) condition(o client.Object, name, reason string) string {
+	w.t.Helper()
+	message := ""
+	w.eventually(fmt.Sprintf("%T %q is %s", o, name, reason), func() error {
+		w.get(name, o)
+		for _, c := range conditionsOf(o) {
+			if c.Type != v1alpha1.ConditionReady {
+				continue
+			}
+			message = c.Message
+			if c.Reason == reason && c.ObservedGeneration == o.GetGeneration() {
+				return nil
+			}
+			return fmt.Errorf("it is %s (%s): %s", c.Status, c.Reason, c.Message)
+		}
+		return errors.New("it has no condition Ready")
+	})
+	return message
+}
+
+func conditionsOf(o client.Object) []apimeta.Condition {
+	switch o := o.(type) {
+	case *v1alpha1.Project:
+		return o.Status.Conditions
+	case *v1alpha1.Warehouse:
+		return o.Status.Conditions
+	case *v1alpha1.Stage:
+		return o.Status.Conditions
+	case *v1alpha1.Promotion:
+		return o.Status.Conditions
+	case *v1alpha1.Application:
+		return o.Status.Conditions
+	default:
+		return nil
+	}
+}
+
 // breakImage makes containers of a version crash, as local mode does.
 func (w *world) breakImage(tag string) {
 	w.t.Helper()
-	cm := &corev1.ConfigMap{}
-	cm.Namespace, cm.Name = "default", "demo-images"
-	line := w.registry.Name("guestbook") + ":" + tag
-	cm.Data = map[string]string{"CrashLoopBackOff": line}
-	if err := w.client.Create(w.t.Context(), cm); err == nil {
-		return
-	}
-	if err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(cm), cm); err != nil {
-		w.t.Fatal(err)
-	}
-	cm.Data["CrashLoopBackOff"] += "\n" + line
-	if err := w.client.Update(w.t.Context(), cm); err != nil {
+	image := w.registry.Name("guestbook") + ":" + tag
+	if err := localkube.MarkImage(w.t.Context(), w.cluster.DataDir, image, localkube.CrashLoopBackOff); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -420,11 +599,11 @@ func (w *world) dump() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, list := range []client.ObjectList{&v1alpha1.WarehouseList{}, &v1alpha1.FreightList{}, &v1alpha1.StageList{}, &v1alpha1.PromotionList{}, &v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{}} {
-		if err := w.client.List(ctx, list); err != nil {
+		if err := w.client.List(ctx, list, client.InNamespace(w.project)); err != nil {
 			w.t.Logf("list %T: %v", list, err)
 			continue
 		}
 		w.t.Logf("%T: %s", list, yamlOf(list))
 	}
-	w.t.Logf("the log of waybilld is %s", w.log.Name())
+	w.t.Logf("the log of waybilld is %s", w.server.log.Name())
 }

@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/identity"
+	"github.com/waybill-dev/waybill/internal/install"
+	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/test/env"
+)
+
+const systemNamespace = "waybill-system"
+
+// The people of the tests, who sign in with the CLI.
+const (
+	admin         = "ada"
+	adminPassword = "correct-horse-battery"
+)
+
+// installation is the control plane all tests of the package share, with what
+// `waybilld install` puts there. Each test has a Project of its own.
+type installation struct {
+	cluster *env.Env
+	client  client.Client
+}
+
+// shared is set by TestMain.
+var shared *installation
+
+// Tests that need a waybilld of their own (they kill it) run one after the
+// other. Those that call t.Parallel run afterwards, together, on one waybilld
+// that the first of them starts.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Parallel tests wait far more than they compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fatal(err)
+	}
+	in, err := newInstallation()
+	if err != nil {
+		fatal(err)
+	}
+	shared = in
+	code := m.Run()
+	if common.server != nil {
+		common.server.stop()
+		_ = common.server.log.Close()
+	}
+	if err := in.cluster.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func newInstallation() (*installation, error) {
+	cluster, err := env.New(env.Options{Workloads: true})
+	if err != nil {
+		return nil, err
+	}
+	in := &installation{cluster: cluster}
+	if err := in.install(context.Background()); err != nil {
+		_ = cluster.Stop()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (in *installation) install(ctx context.Context) error {
+	scheme := kruntime.NewScheme()
+	for _, add := range []func(*kruntime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	c, err := client.New(in.cluster.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	in.client = c
+	if err := install.Install(ctx, install.Options{Client: c, Namespace: systemNamespace}); err != nil {
+		return err
+	}
+	kube, err := kubernetes.NewForConfig(in.cluster.Config)
+	if err != nil {
+		return err
+	}
+	return identity.PutUser(ctx, kube, systemNamespace, admin, secret.New(adminPassword), []string{"administrators"})
+}
+
+// artifact opens a file for a person who wants to know what happened.
+func artifact(name string) (*os.File, error) {
+	root, err := env.Repository()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(root, "test", "artifacts")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.Create(filepath.Join(dir, strings.ReplaceAll(name, "/", "_")))
+}
+
+// binary is what `make build` made, or what the environment variable names.
+func binary(name string) (string, error) {
+	if b := os.Getenv(strings.ToUpper(name)); b != "" {
+		return b, nil
+	}
+	root, err := env.Repository()
+	if err != nil {
+		return "", err
+	}
+	b := filepath.Join(root, "bin", name)
+	if _, err := os.Stat(b); err != nil {
+		return "", fmt.Errorf("%s is missing: run `make build`", b)
+	}
+	return b, nil
+}
