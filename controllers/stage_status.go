@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -174,6 +175,12 @@ func rollUp(o *promotion.Observation, apps []v1alpha1.Application) {
 		if s.SyncMessage == "" && len(s.Current) > 0 && a.Status.Sync.Status != v1alpha1.SyncSyncing {
 			s.SyncMessage = truncate(a.Status.Sync.Message, 1024)
 		}
+	}
+	// What the cluster says may still be about the version before: until the
+	// Promotion is judged, the Stage is not called Healthy, and whoever reads
+	// Healthy can rely on its Freight being verified.
+	if a := o.Active(); a != nil && a.Status.Phase == v1alpha1.PhaseSyncing && worst.Status == v1alpha1.HealthHealthy {
+		worst = v1alpha1.Health{Status: v1alpha1.HealthProgressing, Reason: "Promoting", Message: fmt.Sprintf("Promotion %q is on its way", a.Name)}
 	}
 	worst.Message = truncate(worst.Message, 1024)
 	if s.Health != nil && s.Health.Status == worst.Status && s.Health.Since != nil {
