@@ -338,15 +338,24 @@ func (r *ApplicationReconciler) enqueue(priority int, names ...types.NamespacedN
 	}
 }
 
+// expressLimit: a branch that moves under more Applications than this is a mass
+// sync, which makes way for the others.
+const expressLimit = 8
+
 // headsChanged is told by branchHeads. A sync of the old head is stopped.
 func (r *ApplicationReconciler) headsChanged(apps []types.NamespacedName) {
+	express := len(apps) <= expressLimit
 	for _, name := range apps {
 		r.mu.Lock()
 		s := r.states[name]
 		r.mu.Unlock()
 		if s != nil {
-			s.supersede()
+			s.supersede(express)
 		}
+	}
+	if !express {
+		r.enqueue(routine, apps...)
+		return
 	}
 	r.enqueue(urgent, apps...)
 }

@@ -27,7 +27,7 @@ const letGoAfter = 10 * time.Minute
 // A cluster that does not answer holds the Application for ten minutes, or
 // until spec.deletionPolicy is set to Orphan.
 func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *v1alpha1.Application) (ctrl.Result, error) {
-	s.supersede()
+	s.supersede(false)
 	if !controllerutil.ContainsFinalizer(app, v1alpha1.FinalizerResources) {
 		return ctrl.Result{}, nil
 	}

@@ -56,6 +56,8 @@ type appState struct {
 	// cancel stops the sync that runs; target is what it syncs to.
 	cancel context.CancelFunc
 	target string
+	// express says that the next sync is one that somebody waits for.
+	express bool
 	// request is the last value of waybill.dev/requested-at that was acted on.
 	request string
 	// manual is the revision a person asked for, until it is reached.
@@ -247,13 +249,27 @@ func (s *appState) begin(ctx context.Context, target string) (context.Context, c
 }
 
 // supersede ends a running sync: its target is not the newest any more. What it
-// sent already stays; the next sync starts from there.
-func (s *appState) supersede() {
+// sent already stays; the next sync starts from there. express says that
+// somebody waits for that one.
+func (s *appState) supersede(express bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.express = express
 	if s.cancel != nil {
 		s.cancel()
 	}
+}
+
+// takeLane returns the lane of the sync that begins.
+func (s *appState) takeLane() apply.Lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	express := s.express
+	s.express = false
+	if express {
+		return apply.Express
+	}
+	return apply.Bulk
 }
 
 // keyLocks keeps two writers off one object.

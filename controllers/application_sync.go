@@ -48,6 +48,7 @@ type observation struct {
 	kinds          []schema.GroupVersionKind
 	plan           *gitops.Plan
 
+	lane apply.Lane
 	// applied: every object of revision is applied.
 	applied bool
 	// recheck is the earliest instant at which time changes something.
@@ -545,6 +546,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 			return err
 		}
 	}
+	o.lane = s.takeLane()
 	syncCtx, done := s.begin(ctx, o.revision)
 	defer done()
 	if len(waves) > 0 {
@@ -663,10 +665,10 @@ func (r *ApplicationReconciler) applyOne(ctx context.Context, s *appState, o *ob
 	err := r.ensureNamespace(ctx, s, o.t, a)
 	var answer *unstructured.Unstructured
 	if err == nil {
-		answer, err = o.t.applier.Apply(ctx, a.Desired)
+		answer, err = o.t.applier.Apply(ctx, o.lane, a.Desired)
 		if namespaceMissing(err) && s.forgetNamespace(a.Desired.Key.Namespace) {
 			if err = r.ensureNamespace(ctx, s, o.t, a); err == nil {
-				answer, err = o.t.applier.Apply(ctx, a.Desired)
+				answer, err = o.t.applier.Apply(ctx, o.lane, a.Desired)
 			}
 		}
 	}

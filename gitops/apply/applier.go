@@ -22,23 +22,34 @@ import (
 // (webhooks included), so a longer wait brings nothing.
 const requestTimeout = 40 * time.Second
 
+// Lane separates writes that somebody waits for from those of a mass sync, so
+// that a promotion is not held up by 200 other Applications.
+type Lane int
+
+// The lanes. Each has its own slots.
+const (
+	Bulk Lane = iota
+	Express
+)
+
 // Applier writes to one cluster. It is safe for concurrent use.
 type Applier struct {
 	cluster *cluster.Cluster
-	slots   chan struct{}
+	slots   [2]chan struct{}
 }
 
-// New returns an Applier with at most concurrency bulk writes at a time.
+// New returns an Applier with at most concurrency writes at a time per lane.
 func New(c *cluster.Cluster, concurrency int) *Applier {
-	return &Applier{cluster: c, slots: make(chan struct{}, concurrency)}
+	return &Applier{cluster: c, slots: [2]chan struct{}{make(chan struct{}, concurrency), make(chan struct{}, concurrency)}}
 }
 
 // Apply sends one server-side apply of d and returns the server's answer. It
-// waits for a free slot. Errors are *Error.
-func (a *Applier) Apply(ctx context.Context, d gitops.Desired) (*unstructured.Unstructured, error) {
+// waits for a free slot of the lane. Errors are *Error.
+func (a *Applier) Apply(ctx context.Context, lane Lane, d gitops.Desired) (*unstructured.Unstructured, error) {
+	slots := a.slots[lane]
 	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return nil, classify(d.Key, ctx.Err())
 	}
