@@ -98,7 +98,7 @@ func isAPI(path string) bool {
 	return strings.HasPrefix(path, "/api/")
 }
 
-// setHeaders sets what holds for every answer (anchors of the design: strict
+// setHeaders sets what holds for every answer (safety rule 7: strict
 // CSP, no sniffing, no referrer, no framing).
 func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, id string) {
 	h := w.Header()
