@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // stamp writes an instant the way every message does: UTC, to the second, and
@@ -54,4 +55,22 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// OneLine makes text that others wrote fit for a status and a terminal: one
+// line of printable characters, at most maxBytes long.
+func OneLine(text string, maxBytes int) string {
+	// Far more than is kept is not looked at.
+	text = strings.ToValidUTF8(text[:min(len(text), 4*maxBytes)], "")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	return Shorten(text, maxBytes)
+}
+
+// Shorten cuts text to at most maxBytes, of which the last three are dots when
+// something is cut off.
+func Shorten(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxBytes-3], "") + "..."
 }

@@ -21,7 +21,11 @@ const (
 	// commit, and maxForeign how many commits by others a plan lists.
 	foreignDepth = 500
 	maxForeign   = 20
-	maxSubject   = 200
+	// maxSubject bounds what is shown of a commit, in bytes.
+	maxSubject = 200
+	// historyDepth is how far back the branch that is read is searched for the
+	// place where the Stage's branch began.
+	historyDepth = 20_000
 )
 
 // Planner makes plans. It is safe for concurrent use.
@@ -128,31 +132,63 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 		isShared: promotion.IsSharedBranch(o.Stage, u, readBranch, o.Stages),
 	}
 	if head, exists := refs.Branches[u.WriteBranch]; exists {
-		if r.foreign, err = foreignCommits(mirror, head); err != nil {
+		if r.foreign, err = foreignCommits(mirror, o.Stage.Namespace, head, base); err != nil {
 			return resolved{}, err
 		}
 	}
 	return r, nil
 }
 
-// foreignCommits lists the commits since Waybill's last one, newest first. A
-// branch that Waybill never wrote has none: it was made to be taken over.
-func foreignCommits(m *git.Mirror, head git.Hash) ([]v1alpha1.ForeignCommit, error) {
+// foreignCommits lists the commits of a branch that would be replaced by the
+// content of base and that are not of this Project's promotions, newest first.
+// The search ends at the last promotion, and where the branch began in base's
+// own history. What cannot be followed to either counts as foreign.
+func foreignCommits(m *git.Mirror, project string, head, base git.Hash) ([]v1alpha1.ForeignCommit, error) {
 	var out []v1alpha1.ForeignCommit
+	var known map[git.Hash]bool // base's history, read when it is needed
 	for c, err := range m.FirstParents(head, git.Hash{}, foreignDepth) {
 		switch {
 		case errors.Is(err, git.ErrTooLarge):
-			return nil, nil
+			return out, nil
 		case err != nil:
 			return nil, fmt.Errorf("look for commits by others: %w", err)
-		case c.Trailers.Get(promotion.TrailerPromotion) != "":
+		case isOwn(c, project):
+			return out, nil
+		}
+		if known == nil {
+			if known, err = history(m, base); err != nil {
+				return nil, err
+			}
+		}
+		if known[c.Hash] {
 			return out, nil
 		}
 		if len(out) < maxForeign {
 			subject, _, _ := strings.Cut(c.Message, "\n")
-			subject = strings.ToValidUTF8(subject[:min(len(subject), maxSubject)], "")
-			out = append(out, v1alpha1.ForeignCommit{Commit: c.Hash.String(), Author: c.Author.Name, Subject: subject})
+			out = append(out, v1alpha1.ForeignCommit{Commit: c.Hash.String(), Author: promotion.OneLine(c.Author.Name, maxSubject), Subject: promotion.OneLine(subject, maxSubject)})
 		}
 	}
-	return nil, nil
+	return out, nil
+}
+
+// isOwn reports whether a promotion of the Project made the commit. Somebody
+// who picks or amends one copies its trailers and becomes its committer.
+func isOwn(c git.Commit, project string) bool {
+	return strings.HasPrefix(c.Trailers.Get(promotion.TrailerPromotion), project+"/") && c.Author == c.Committer
+}
+
+// history returns the commits that head leads to along first parents, as far
+// as they can matter.
+func history(m *git.Mirror, head git.Hash) (map[git.Hash]bool, error) {
+	out := map[git.Hash]bool{}
+	for c, err := range m.FirstParents(head, git.Hash{}, historyDepth) {
+		switch {
+		case errors.Is(err, git.ErrTooLarge):
+			return out, nil
+		case err != nil:
+			return nil, fmt.Errorf("look for commits by others: %w", err)
+		}
+		out[c.Hash] = true
+	}
+	return out, nil
 }

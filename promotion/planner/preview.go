@@ -12,13 +12,15 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 )
 
 // File is one file a promotion would change.
 type File struct {
 	RepoURL, Path string
-	// Scalars that differ, sorted by field; empty for a file that is no YAML.
+	// Scalars that differ, sorted by field; empty for a file that is no YAML or
+	// too large. Those of Secrets are masked.
 	Scalars []Scalar
 }
 
@@ -41,6 +43,7 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 		return nil, nil, err //nolint:wrapcheck // names the step already
 	}
 	var out []File
+	left := maxAllScalars
 	for _, t := range trees {
 		before := t.Head
 		if before.IsZero() {
@@ -51,7 +54,12 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 			return nil, nil, fmt.Errorf("compare %s: %w", t.RepoURL, err)
 		}
 		for _, c := range changes {
-			out = append(out, File{RepoURL: t.RepoURL, Path: c.Path, Scalars: scalars(t.Mirror, before, t.Root, c.Path)})
+			file := File{RepoURL: t.RepoURL, Path: c.Path}
+			if left > 0 {
+				file.Scalars = scalars(t.Mirror, before, t.Root, c.Path, min(left, maxScalars))
+				left -= len(file.Scalars)
+			}
+			out = append(out, file)
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].RepoURL+"\x00"+out[i].Path < out[j].RepoURL+"\x00"+out[j].Path })
@@ -69,38 +77,56 @@ func baseOf(plan *v1alpha1.PromotionPlan, repoURL string) git.Hash {
 	return git.Hash{}
 }
 
-// scalars returns the values in which two versions of a YAML file differ.
-func scalars(m *git.Mirror, before, after git.Hash, file string) []Scalar {
+// scalars returns the values in which two versions of a YAML file differ, at
+// most limit of them.
+func scalars(m *git.Mirror, before, after git.Hash, file string, limit int) []Scalar {
 	switch path.Ext(file) {
 	case ".yaml", ".yml":
 	default:
 		return nil
 	}
 	old, now := values(m, before, file), values(m, after, file)
-	if old == nil && now == nil {
-		return nil
-	}
-	fields := map[string]bool{}
+	var fields []string
 	for f := range old {
-		fields[f] = true
-	}
-	for f := range now {
-		fields[f] = true
-	}
-	var out []Scalar
-	for f := range fields {
 		if old[f] != now[f] {
-			out = append(out, Scalar{Field: f, Before: old[f], After: now[f]})
+			fields = append(fields, f)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Field < out[j].Field })
+	for f := range now {
+		if _, known := old[f]; !known {
+			fields = append(fields, f)
+		}
+	}
+	sort.Strings(fields)
+	var out []Scalar
+	for _, f := range fields[:min(limit, len(fields))] {
+		out = append(out, Scalar{Field: promotion.Shorten(f, maxShown), Before: old[f].shown(), After: now[f].shown()})
+	}
 	return out
 }
 
+// value is one scalar of a document.
+type value struct {
+	text string
+	// isSecret: it may be compared and not shown.
+	isSecret bool
+}
+
+// shown returns what people may see: "***" for a secret.
+func (v value) shown() string {
+	if v.isSecret {
+		return secret.New(v.text).String()
+	}
+	return promotion.Shorten(v.text, maxShown)
+}
+
 // values flattens the first document of a file: images[0].newTag = 1.27.0.
-func values(m *git.Mirror, tree git.Hash, file string) map[string]string {
+func values(m *git.Mirror, tree git.Hash, file string) map[string]value {
 	files, err := m.FS(tree)
 	if err != nil {
+		return nil
+	}
+	if info, err := fs.Stat(files, file); err != nil || info.Size() > maxFileBytes {
 		return nil
 	}
 	raw, err := fs.ReadFile(files, file)
@@ -111,36 +137,48 @@ func values(m *git.Mirror, tree git.Hash, file string) map[string]string {
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
 		return nil
 	}
-	out := map[string]string{}
-	flatten(&doc, "", out, 0)
+	out := map[string]value{}
+	flatten(&doc, "", out, 0, false)
 	return out
 }
 
-// maxDepth bounds how deep a document is followed; aliases are not followed.
-const maxDepth = 64
+const (
+	// maxDepth bounds how deep a document is followed; aliases are not followed.
+	maxDepth = 64
+	// maxFileBytes bounds a file whose values are compared.
+	maxFileBytes = 1 << 20
+	// maxShown bounds a value and a field's path as shown, in bytes.
+	maxShown = 256
+	// maxScalars bounds the values shown of one file, and maxAllScalars those
+	// of a preview; that a file changes is always said.
+	maxScalars    = 100
+	maxAllScalars = 1_000
+)
 
-func flatten(n *yaml.Node, at string, out map[string]string, depth int) {
+func flatten(n *yaml.Node, at string, out map[string]value, depth int, isSecret bool) {
 	if depth > maxDepth {
 		return
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
 		for _, c := range n.Content {
-			flatten(c, at, out, depth+1)
+			flatten(c, at, out, depth+1, isSecret)
 		}
 	case yaml.MappingNode:
+		isSecret = isSecret || holdsSecret(n)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i].Value
+			below := isSecret || namesSecret(key)
 			if at != "" {
 				key = at + "." + key
 			}
-			flatten(n.Content[i+1], key, out, depth+1)
+			flatten(n.Content[i+1], key, out, depth+1, below)
 		}
 	case yaml.SequenceNode:
 		for i, c := range n.Content {
-			flatten(c, at+"["+strconv.Itoa(i)+"]", out, depth+1)
+			flatten(c, at+"["+strconv.Itoa(i)+"]", out, depth+1, isSecret)
 		}
 	case yaml.ScalarNode:
-		out[at] = n.Value
+		out[at] = value{n.Value, isSecret || quotesSecret(n.Value)}
 	}
 }
