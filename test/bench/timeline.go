@@ -3,12 +3,16 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
@@ -20,8 +24,17 @@ func (b *bench) printTimeline(l legs) {
 		text string
 	}
 	var lines []line
+	last := map[string]client.Object{}
 	for _, e := range b.seen.since() {
-		lines = append(lines, line{e.At, describe(e)})
+		text := describe(e)
+		if e.Object != nil {
+			key := fmt.Sprintf("%T %s/%s", e.Object, e.Object.GetNamespace(), e.Object.GetName())
+			if before := last[key]; before != nil {
+				text += "\t" + strings.Join(changedFields(before, e.Object), " ")
+			}
+			last[key] = e.Object
+		}
+		lines = append(lines, line{e.At, text})
 	}
 	for _, a := range b.servers.asked(l.pushed) {
 		lines = append(lines, line{a.Start, fmt.Sprintf("git\t%s\ttook %d ms", a.What, a.Took.Milliseconds())})
@@ -72,4 +85,44 @@ func describe(e event) string {
 			o.Status.UpdatedReplicas, o.Status.AvailableReplicas, o.Status.Replicas)
 	}
 	return fmt.Sprintf("%s\t%s %s/%s\t%s", kind, strings.ToLower(string(e.Type)), e.Object.GetNamespace(), e.Object.GetName(), detail)
+}
+
+// changedFields names what differs between two versions of an object, below
+// spec and status.
+func changedFields(before, after client.Object) []string {
+	fields := func(o client.Object) map[string]any {
+		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			return nil
+		}
+		return map[string]any{"spec": u["spec"], "status": u["status"]}
+	}
+	return differences("", fields(before), fields(after))
+}
+
+func differences(path string, a, b any) []string {
+	x, isMap := a.(map[string]any)
+	y, isMapToo := b.(map[string]any)
+	if isMap && isMapToo {
+		var out []string
+		keys := maps.Clone(x)
+		maps.Copy(keys, y)
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			out = append(out, differences(path+"."+k, x[k], y[k])...)
+		}
+		return out
+	}
+	v, isList := a.([]any)
+	w, isListToo := b.([]any)
+	if isList && isListToo && len(v) == len(w) {
+		var out []string
+		for i := range v {
+			out = append(out, differences(fmt.Sprintf("%s[%d]", path, i), v[i], w[i])...)
+		}
+		return out
+	}
+	if reflect.DeepEqual(a, b) {
+		return nil
+	}
+	return []string{strings.TrimPrefix(path, ".")}
 }
