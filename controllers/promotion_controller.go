@@ -181,7 +181,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		return ctrl.Result{}, err
 	}
 	if len(o.PoliciesMissing) > 0 {
-		return r.wait(ctx, p, after, time.Time{}, "PolicyMissing",
+		return r.wait(ctx, p, after, time.Time{}, promotion.ReasonPolicyMissing,
 			fmt.Sprintf("admission policy %q is missing or changed; nothing starts before it is back", o.PoliciesMissing[0]))
 	}
 	verdicts := promotion.Gates(o, freight, promotion.AskOf(p))

@@ -202,10 +202,14 @@ func stageConditions(o *promotion.Observation, problems []promotion.Problem) {
 		}
 		setReady(&s.Conditions, g, false, problems[0].Reason, strings.Join(messages, "; "))
 	case len(o.PoliciesMissing) > 0:
-		setReady(&s.Conditions, g, false, "PolicyMissing",
+		setReady(&s.Conditions, g, false, promotion.ReasonPolicyMissing,
 			"admission policies are missing or changed, so nothing is promoted: "+strings.Join(o.PoliciesMissing, ", "))
 	default:
-		sum := promotion.Summarize(o)
+		// What was wrong with the definition before is not: the summary must not
+		// repeat the old condition.
+		seen, stage := *o, *o.Stage
+		stage.Status.Conditions, seen.Stage = nil, &stage
+		sum := promotion.Summarize(&seen)
 		setReady(&s.Conditions, g, sum.Status != promotion.StatusFailed && sum.Status != promotion.StatusUnknown,
 			string(sum.Status), sum.Sentence)
 	}

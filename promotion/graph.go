@@ -55,12 +55,21 @@ type Problem struct {
 	Message string
 }
 
+// Reasons of a Stage's Ready condition that say its definition cannot run.
+const (
+	ReasonStageCycle       = "StageCycle"
+	ReasonUnknownWarehouse = "UnknownWarehouse"
+	ReasonUnknownStage     = "UnknownStage"
+	ReasonSharedPath       = "SharedPath"
+	ReasonPolicyMissing    = "PolicyMissing"
+)
+
 // CheckStage returns the problems of the Stage's definition, most serious
 // first; nil when it can run. warehouses are the names in the Project.
 func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []string) []Problem {
 	var out []Problem
 	if c := Cycle(stage.Name, stages); c != nil {
-		out = append(out, Problem{"StageCycle", fmt.Sprintf("Stages wait for each other: %s; remove one of them from sources.stages", strings.Join(c, " <- "))})
+		out = append(out, Problem{ReasonStageCycle, fmt.Sprintf("Stages wait for each other: %s; remove one of them from sources.stages", strings.Join(c, " <- "))})
 	}
 	known := map[string]bool{}
 	for _, w := range warehouses {
@@ -68,7 +77,7 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	}
 	for i, r := range stage.Spec.RequestedFreight {
 		if !known[r.Origin.Name] {
-			out = append(out, Problem{"UnknownWarehouse", fmt.Sprintf("spec.requestedFreight[%d].origin.name: no Warehouse %q in Project %q; create it or correct the name", i, r.Origin.Name, stage.Namespace)})
+			out = append(out, Problem{ReasonUnknownWarehouse, fmt.Sprintf("spec.requestedFreight[%d].origin.name: no Warehouse %q in Project %q; create it or correct the name", i, r.Origin.Name, stage.Namespace)})
 		}
 	}
 	names := map[string]bool{}
@@ -77,7 +86,7 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	}
 	for _, up := range UpstreamOf(stage) {
 		if !names[up] {
-			out = append(out, Problem{"UnknownStage", fmt.Sprintf("spec.requestedFreight names upstream Stage %q, which is not in Project %q; create it or correct the name", up, stage.Namespace)})
+			out = append(out, Problem{ReasonUnknownStage, fmt.Sprintf("spec.requestedFreight names upstream Stage %q, which is not in Project %q; create it or correct the name", up, stage.Namespace)})
 		}
 	}
 	if p := overlap(stage, stages); p != nil {
@@ -98,7 +107,7 @@ func overlap(stage *v1alpha1.Stage, stages []v1alpha1.Stage) *Problem {
 		for _, mine := range places(stage) {
 			for _, theirs := range places(&others[i]) {
 				if mine.meets(theirs) {
-					return &Problem{"SharedPath", fmt.Sprintf("Stage %q also writes path %q of branch %q of %s; give each Stage its own branch or path", others[i].Name, theirs.path, mine.branch, mine.repoURL)}
+					return &Problem{ReasonSharedPath, fmt.Sprintf("Stage %q also writes path %q of branch %q of %s; give each Stage its own branch or path", others[i].Name, theirs.path, mine.branch, mine.repoURL)}
 				}
 			}
 		}

@@ -43,11 +43,14 @@ func Summarize(o *Observation) Summary {
 	}
 	last := s.Status.LastPromotion
 	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && active == nil
+	problem := definitionProblem(s)
 	switch {
 	case promoted && deploys && health.Status == v1alpha1.HealthUnknown && active == nil:
 		return Summary{StatusUnknown, orText(health.Message, "nothing has been observed yet"), "waybill describe stage " + name}
 	case promoted && deploys && (health.Status == v1alpha1.HealthDegraded || health.Status == v1alpha1.HealthMissing):
 		return Summary{StatusFailed, orText(health.Message, string(health.Status)), "waybill rollback " + name}
+	case problem != "":
+		return Summary{StatusFailed, problem, "correct the definition and apply it again"}
 	case s.Status.SyncMessage != "" && promoted:
 		return Summary{StatusFailed, s.Status.SyncMessage, "waybill get applications -p " + s.Namespace}
 	case lastFailed:
@@ -79,6 +82,21 @@ func Summarize(o *Observation) Summary {
 	default:
 		return Summary{StatusHealthy, "runs " + versions(s.Status.Current), ""}
 	}
+}
+
+// definitionProblem returns what the Stage's Ready condition says is wrong with
+// its definition, or "".
+func definitionProblem(s *v1alpha1.Stage) string {
+	for _, c := range s.Status.Conditions {
+		if c.Type != v1alpha1.ConditionReady {
+			continue
+		}
+		switch c.Reason {
+		case ReasonStageCycle, ReasonUnknownWarehouse, ReasonUnknownStage, ReasonSharedPath, ReasonPolicyMissing:
+			return c.Message
+		}
+	}
+	return ""
 }
 
 func progressText(p *v1alpha1.Promotion) string {

@@ -1,0 +1,73 @@
+package promotion_test
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+func TestSummarize(t *testing.T) {
+	f := freight(1, "1.26.0")
+	running := func() *promotion.Observation { return observe(stage("prod").running(f, "prod.1.x"), f) }
+	for _, c := range []struct {
+		name, why string
+		o         func() *promotion.Observation
+		status    promotion.Status
+		sentence  string
+	}{
+		{"healthy", "nothing else is true", running, promotion.StatusHealthy, "runs 1.26.0"},
+		{"never promoted", "waiting is not failing", func() *promotion.Observation {
+			s := stage("prod")
+			s.Status.Health, s.Status.Synced = &v1alpha1.Health{Status: v1alpha1.HealthUnknown}, false
+			return observe(s, f)
+		}, promotion.StatusWaiting, "nothing was promoted yet"},
+		{"unobserved", "Unknown is never shown as anything else", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.Health = nil
+			return o
+		}, promotion.StatusUnknown, "nothing has been observed yet"},
+		{"degraded", "before frozen: what is broken comes first", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.Health = &v1alpha1.Health{Status: v1alpha1.HealthDegraded, Message: "Deployment guestbook: CrashLoopBackOff"}
+			o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", By: "waybill:bob", Reason: "x"})}
+			return o
+		}, promotion.StatusFailed, "Deployment guestbook: CrashLoopBackOff"},
+		{"a definition that cannot run", "it would wait for ever without a word", func() *promotion.Observation {
+			s := stage("prod")
+			s.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: promotion.ReasonUnknownWarehouse, Message: "no Warehouse \"x\""}}
+			return observe(s, f)
+		}, promotion.StatusFailed, `no Warehouse "x"`},
+		{"drifted", "and not being healed", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.Drifting = true
+			return o
+		}, promotion.StatusDrifted, "the cluster differs from Git and is not being healed"},
+		{"on its way", "with what", func() *promotion.Observation {
+			o := running()
+			p := promo("prod", 2, freight(2, "1.27.0"), v1alpha1.PhaseRunning)
+			p.Status.Message = "running its steps"
+			o.Promotions = []v1alpha1.Promotion{*p}
+			return o
+		}, promotion.StatusProgressing, "promoting (running): running its steps"},
+		{"frozen", "by whom and why, without the prefix of the user name", func() *promotion.Observation {
+			o := running()
+			o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "*", By: "waybill:bob", Reason: "Black Friday"})}
+			return o
+		}, promotion.StatusFrozen, "frozen by bob: Black Friday"},
+		{"the last one failed", "and nothing replaced it", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.LastPromotion = &v1alpha1.PromotionReference{Name: "prod.2.x", Phase: v1alpha1.PhaseFailed, Message: "push rejected"}
+			return o
+		}, promotion.StatusFailed, `Promotion "prod.2.x" failed: push rejected`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := promotion.Summarize(c.o())
+			if got.Status != c.status || got.Sentence != c.sentence {
+				t.Errorf("%s: got %s %q, want %s %q", c.why, got.Status, got.Sentence, c.status, c.sentence)
+			}
+		})
+	}
+}
