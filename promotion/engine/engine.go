@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,6 +64,9 @@ type Outcome struct {
 	RetryAt time.Time
 	// Err is that error.
 	Err error
+	// Panic says what a step panicked with and where, for the log; empty when
+	// none did.
+	Panic string
 	// StopErr is an error of persist or of the context: the run stopped where
 	// it was, and nothing in the status says otherwise.
 	StopErr error
@@ -73,7 +78,7 @@ type Outcome struct {
 // it stops without any effect.
 func (e *Engine) Run(ctx context.Context, p *v1alpha1.Promotion, persist func(context.Context) error) Outcome {
 	for races := 0; ; races++ {
-		out := e.attempt(ctx, p, persist)
+		out := e.attemptSafely(ctx, p, persist)
 		if out.Err == nil || !errors.Is(out.Err, step.ErrRetryNow) {
 			return out
 		}
@@ -81,6 +86,28 @@ func (e *Engine) Run(ctx context.Context, p *v1alpha1.Promotion, persist func(co
 			return e.postpone(p, out.Err)
 		}
 	}
+}
+
+// attemptSafely is attempt with a panic turned into the failure of this one
+// Promotion. What was going to be pushed is looked for first, so then it is
+// tried again; the text of a panic may hold anything and stays out of the status.
+func (e *Engine) attemptSafely(ctx context.Context, p *v1alpha1.Promotion, persist func(context.Context) error) (out Outcome) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		r := &run{Engine: e, promotion: p}
+		err := errors.New("the step failed inside Waybill; see the log")
+		if !promotion.HasTouchedGit(p) {
+			err = step.Terminal("InternalError", err)
+		}
+		if next := promotion.Advance(p.Status.Steps, e.Clock.Now()); !next.Done {
+			out = *r.failed(next.Index, err)
+		}
+		out.Panic = fmt.Sprintf("%v\n%s", cause, debug.Stack())
+	}()
+	return e.attempt(ctx, p, persist)
 }
 
 // postpone makes a step that keeps losing races wait like after any error.
@@ -233,7 +260,7 @@ func (r *run) started(i int) {
 func (r *run) succeeded(i int, result step.Result) {
 	st := &r.promotion.Status.Steps[i]
 	now := metav1.MicroTime{Time: r.Clock.Now()}
-	st.State, st.FinishedAt, st.RetryAt, st.Message = v1alpha1.StepSucceeded, &now, nil, result.Message
+	st.State, st.FinishedAt, st.RetryAt, st.Message = v1alpha1.StepSucceeded, &now, nil, fit(result.Message)
 	st.Attempts++
 	if st.StartedAt == nil {
 		st.StartedAt = &now
@@ -254,7 +281,7 @@ func (r *run) failed(i int, err error) *Outcome {
 	st := &r.promotion.Status.Steps[i]
 	now := r.Clock.Now()
 	st.Attempts++
-	st.Message = err.Error()
+	st.Message = fit(err.Error())
 	var terminal *step.TerminalError
 	if errors.As(err, &terminal) {
 		st.State, st.FinishedAt = v1alpha1.StepFailed, &metav1.MicroTime{Time: now}
@@ -266,4 +293,12 @@ func (r *run) failed(i int, err error) *Outcome {
 	retry := now.Add(promotion.RetryDelay(st.Attempts))
 	st.State, st.RetryAt = v1alpha1.StepWaiting, &metav1.MicroTime{Time: retry}
 	return &Outcome{RetryAt: retry, Err: err}
+}
+
+// maxMessage is what the CRD takes for the message of a step. One that is
+// refused would leave the Promotion as it was, for ever.
+const maxMessage = 2048
+
+func fit(message string) string {
+	return promotion.Shorten(strings.ToValidUTF8(message, "?"), maxMessage)
 }

@@ -16,8 +16,9 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
-// probeDepth is how many commits back a probe looks for the promotion's own.
-const probeDepth = 1000
+// probeDepth is how many commits back a probe looks for the promotion's own: to
+// the beginning of any branch, since without an answer nothing goes on.
+const probeDepth = 1_000_000
 
 // Config of git-push.
 type Config struct {

@@ -1,0 +1,76 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+// does is a step without effect that does what a test says.
+type does func() (step.Result, error)
+
+func (d does) Run(context.Context, step.Input) (step.Result, error) { return d() }
+
+func running(uses ...string) *v1alpha1.Promotion {
+	p := &v1alpha1.Promotion{}
+	p.Namespace, p.Name = "guestbook", "test.1.f1"
+	p.Status.Plan = &v1alpha1.PromotionPlan{}
+	p.Status.StartedAt = &metav1.MicroTime{Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	for i, u := range uses {
+		as := fmt.Sprintf("%s-%d", u, i+1)
+		p.Status.Plan.Steps = append(p.Status.Plan.Steps, v1alpha1.PlanStep{Uses: u, As: as})
+		p.Status.Steps = append(p.Status.Steps, v1alpha1.StepStatus{Uses: u, As: as, State: v1alpha1.StepPending})
+	}
+	return p
+}
+
+// maxMessage is what the CRD takes for the message of a step, in characters.
+const maxMessage = 2048
+
+// TestMessagesFitTheStatus: a message that the API server refuses would leave
+// the Promotion running for ever, with its Stage.
+func TestMessagesFitTheStatus(t *testing.T) {
+	long := strings.Repeat("stages/prod/very-long-name.yaml, ", 1000)
+	for why, run := range map[string]does{
+		"a revert in conflict with a thousand files": func() (step.Result, error) {
+			return step.Result{}, step.Terminal("RevertConflict", errors.New(long))
+		},
+		"an error to try again after": func() (step.Result, error) { return step.Result{}, errors.New(long) },
+		"sixty-four images set":       func() (step.Result, error) { return step.Result{Message: long}, nil },
+		"text that is not UTF-8":      func() (step.Result, error) { return step.Result{}, errors.New("\xff\xfe" + long) },
+	} {
+		e := &engine.Engine{Steps: map[string]step.Step{"x": run}, Clock: clocktesting.NewFakePassiveClock(time.Now())}
+		p := running("x")
+		e.Run(t.Context(), p, func(context.Context) error { return nil })
+		if n := len([]rune(p.Status.Steps[0].Message)); n > maxMessage || n == 0 {
+			t.Errorf("%s: a message of %d characters", why, n)
+		}
+	}
+}
+
+// TestPanicFailsTheStep: one object must not stop the others, and must not
+// panic again for ever.
+func TestPanicFailsTheStep(t *testing.T) {
+	e := &engine.Engine{
+		Steps: map[string]step.Step{"x": does(func() (step.Result, error) { panic("secret-in-a-panic") })},
+		Clock: clocktesting.NewFakePassiveClock(time.Now()),
+	}
+	p := running("x")
+	out := e.Run(t.Context(), p, func(context.Context) error { return nil })
+	if out.Failed == nil || out.Failed.Reason != "InternalError" {
+		t.Fatalf("after a panic: %+v", out)
+	}
+	if p.Status.Steps[0].State != v1alpha1.StepFailed || strings.Contains(p.Status.Steps[0].Message, "secret-in-a-panic") {
+		t.Errorf("the step shows %+v", p.Status.Steps[0])
+	}
+}
