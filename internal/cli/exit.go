@@ -93,8 +93,11 @@ func (f *failure) explainProblem(p model.Problem) {
 		f.why = append(f.why, fieldError(e))
 	}
 	f.why = append(f.why, gateLines(p.BlockedBy)...)
-	if p.Hint != "" {
+	switch {
+	case strings.HasPrefix(p.Hint, "waybill "):
 		f.next = append(f.next, p.Hint)
+	case p.Hint != "": // a sentence, nothing to type
+		f.why = append(f.why, p.Hint)
 	}
 	if p.Code == model.NotSignedIn && p.Hint == "" {
 		f.next = append(f.next, "waybill login URL")

@@ -101,23 +101,16 @@ func (a *App) localUp(cmd *cobra.Command, f upFlags) error {
 		up.reporter = local.NewReporter()
 		defer up.reporter.Close()
 	}
-	err = local.Up(cmd.Context(), local.Options{
-		DataDir: dataDir, Port: f.port, Demo: f.demo, Kubeconfig: f.kubeconfig, Binaries: binaries,
-		Progress: up.progress,
-	}, up.ready)
-	var running *local.RunningError
-	if errors.As(err, &running) {
-		return up.alreadyRuns(cmd.Context(), running.Instance)
-	}
-	if err = explainLocal(err, dataDir); err != nil && up.reporter != nil {
+	err = explainLocal(up.run(cmd.Context(), binaries), dataDir)
+	switch {
+	case up.reporter != nil && err != nil:
 		x := a.explain(err)
 		up.reporter.Send(local.Report{Failure: &local.Failure{Code: x.code, What: x.what, Why: x.why, Next: x.next}})
-	}
-	if up.reporter == nil && cmd.Context().Err() != nil && !up.isUp {
-		a.say("Interrupted; everything that was started is stopped.")
-	}
-	if err == nil && up.reporter == nil {
+	case up.reporter != nil:
+	case err == nil && up.isUp && cmd.Context().Err() != nil:
 		a.say("Stopped. The data is in %s; start it again with: %s", tilde(a, dataDir), up.againLine())
+	case cmd.Context().Err() != nil:
+		a.say("Interrupted; everything that was started is stopped.")
 	}
 	return err
 }
@@ -129,6 +122,20 @@ type localUp struct {
 	dataDir  string
 	reporter *local.Reporter // nil in the foreground
 	isUp     bool
+}
+
+// run starts the instance and stays until it is interrupted, unless it runs
+// already.
+func (u *localUp) run(ctx context.Context, binaries local.Binaries) error {
+	err := local.Up(ctx, local.Options{
+		DataDir: u.dataDir, Port: u.flags.port, Demo: u.flags.demo, Kubeconfig: u.flags.kubeconfig, Binaries: binaries,
+		Progress: u.progress,
+	}, u.ready)
+	var running *local.RunningError
+	if errors.As(err, &running) {
+		return u.alreadyRuns(ctx, running.Instance)
+	}
+	return err
 }
 
 func (u *localUp) progress(text string) {
@@ -163,12 +170,8 @@ func (u *localUp) ready(ctx context.Context, i local.Instance, applied bool) err
 func (u *localUp) alreadyRuns(ctx context.Context, i local.Instance) error {
 	a := u.app
 	if asked := fmt.Sprintf("127.0.0.1:%d", u.flags.port); u.flags.port != 0 && i.Server != "http://"+asked {
-		err := &failure{code: client.ExitConflict, what: fmt.Sprintf("Waybill runs there already, at %s", i.Server),
+		return &failure{code: client.ExitConflict, what: fmt.Sprintf("Waybill runs there already, at %s", i.Server),
 			next: []string{"waybill local down --data " + u.dataDir + "   # first, to move it to other ports"}}
-		if u.reporter != nil {
-			u.reporter.Send(local.Report{Failure: &local.Failure{Code: err.code, What: err.what, Next: err.next}})
-		}
-		return err
 	}
 	if _, err := a.signInLocally(ctx, i, u.dataDir); err != nil {
 		return err

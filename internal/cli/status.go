@@ -196,13 +196,15 @@ func nextOf(s model.Stage) string {
 		return ""
 	}
 	next := freightName(s.Next.Freight)
-	for _, g := range s.Next.Closed {
+	switch {
+	case s.Next.MayPromote && !s.Auto:
+		return join(": ", next, firstOf(command, fmt.Sprintf("waybill promote %s %s/%s", next, s.Project, s.Name)))
+	case len(s.Next.Closed) > 0:
+		g := s.Next.Closed[0]
 		return join(": ", next+" waits", firstOf(g.Reason, string(g.Gate)))
-	}
-	if s.Auto {
+	default:
 		return next + " arrives by itself"
 	}
-	return join(": ", next, firstOf(command, fmt.Sprintf("waybill promote %s %s/%s", next, s.Project, s.Name)))
 }
 
 // join puts what is not empty together.

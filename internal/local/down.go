@@ -39,7 +39,7 @@ func Down(ctx context.Context, dataDir string, progress func(string)) (ran bool,
 	if _, err := os.Stat(d.lockFile()); errors.Is(err, os.ErrNotExist) {
 		return ran, nil // never started: nothing to clean, and nothing to make
 	}
-	lock, err := d.lock()
+	lock, err := d.lockSoon(ctx)
 	if errors.Is(err, errLocked) {
 		return ran, &BusyError{DataDir: string(d)}
 	}

@@ -26,7 +26,7 @@ func birth(pid int) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("look at process %d: /proc/%d/stat is cut short", pid, pid)
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
+	if state := fields[0]; state == "X" || state == "Z" && !hasThreads(pid) {
 		return "", nil
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -34,6 +34,13 @@ func birth(pid int) (string, error) {
 		return "", fmt.Errorf("look at process %d: %w", pid, err)
 	}
 	return strings.TrimSpace(string(boot)) + "/" + fields[19], nil
+}
+
+// hasThreads reports whether a process whose first thread is dead has others,
+// which still hold its files and ports.
+func hasThreads(pid int) bool {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err == nil && len(tasks) > 1
 }
 
 // childAttributes put a child into a process group of its own, so that Ctrl-C

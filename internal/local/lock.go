@@ -3,10 +3,12 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // errLocked says that another process holds the lock.
@@ -42,6 +44,30 @@ func (d dir) lock() (*os.File, error) {
 		}
 	}
 }
+
+// lockSoon is lock, but gives an owner that is about to be gone a moment: the
+// kernel gives a lock back only when the last thread of a killed process is gone,
+// a little after the process stopped being one.
+func (d dir) lockSoon(ctx context.Context) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f, err := d.lock()
+		if !errors.Is(err, errLocked) {
+			return f, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// lockPatience is how long lockSoon waits.
+const lockPatience = 5 * time.Second
 
 // unlock removes the lock, while it is held, and gives it back.
 func (d dir) unlock(f *os.File) error { return errors.Join(removeFile(d.lockFile()), f.Close()) }

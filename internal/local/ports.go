@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // DefaultPort is the first port when none is asked for.
@@ -72,4 +73,30 @@ func checkFree(ctx context.Context, base int, needed map[string]int) error {
 		return taken
 	}
 	return nil
+}
+
+// portPatience is how long ports of killed processes may stay taken: the kernel
+// closes them only with the last thread.
+const portPatience = 5 * time.Second
+
+// awaitFree is checkFree that asks again until patience is over.
+func awaitFree(ctx context.Context, base int, needed map[string]int, patience time.Duration) error {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := checkFree(ctx, base, needed)
+		var taken *PortTakenError
+		if !errors.As(err, &taken) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

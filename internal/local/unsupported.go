@@ -3,6 +3,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -16,6 +17,8 @@ var (
 func birth(int) (string, error) { return "", errUnsupported }
 
 func (d dir) lock() (*os.File, error) { return nil, errUnsupported }
+
+func (d dir) lockSoon(context.Context) (*os.File, error) { return nil, errUnsupported }
 
 func (d dir) unlock(*os.File) error { return errUnsupported }
 

@@ -85,13 +85,7 @@ func Up(ctx context.Context, opts Options, ready func(ctx context.Context, i Ins
 	if err := d.make(); err != nil {
 		return err
 	}
-	lock, err := d.lock()
-	if errors.Is(err, errLocked) {
-		if state, i, statusErr := Status(opts.DataDir); statusErr == nil && state == Running {
-			return &RunningError{Instance: i}
-		}
-		return &BusyError{DataDir: string(d)}
-	}
+	lock, err := d.own(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,6 +107,37 @@ func Up(ctx context.Context, opts Options, ready func(ctx context.Context, i Ins
 	return nil
 }
 
+// own takes the lock. It returns a *RunningError when there is an owner whose
+// server answers, and a *BusyError when the owner is still there after a moment
+// but its server does not: it is starting, stopping or was just killed.
+func (d dir) own(ctx context.Context) (*os.File, error) {
+	limit, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		lock, err := d.lock()
+		if !errors.Is(err, errLocked) {
+			return lock, err
+		}
+		state, i, err := Status(string(d))
+		if err != nil {
+			return nil, err
+		}
+		if state == Running && isReady(limit, i.Server+"/readyz") == nil {
+			return nil, &RunningError{Instance: i}
+		}
+		select {
+		case <-tick.C:
+		case <-limit.Done():
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, &BusyError{DataDir: string(d)}
+		}
+	}
+}
+
 // interrupted hides what failed only because the start was interrupted.
 func (s *supervisor) interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -126,6 +151,12 @@ func (s *supervisor) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A supervisor that ended in good order leaves no record.
+	before, err := s.dir.record()
+	if err != nil {
+		return err
+	}
+	wasKilled := before.Supervisor.PID != 0
 	s.record = record{Supervisor: self, Instance: Instance{DataDir: string(s.dir)}}
 	if err := writeJSON(s.dir.instanceFile(), s.record); err != nil {
 		return err
@@ -133,7 +164,7 @@ func (s *supervisor) start(ctx context.Context) error {
 	if err := endLeftovers(ctx, s.dir); err != nil {
 		return err
 	}
-	if err := s.choose(ctx); err != nil {
+	if err := s.choose(ctx, wasKilled); err != nil {
 		return err
 	}
 	if s.password, err = s.dir.password(); err != nil {
@@ -174,8 +205,9 @@ func (s *supervisor) start(ctx context.Context) error {
 	return writeJSON(s.dir.instanceFile(), s.record)
 }
 
-// choose settles what is started: what is asked for, else what was last.
-func (s *supervisor) choose(ctx context.Context) error {
+// choose settles what is started: what is asked for, else what was last. After
+// a kill, ports may still be taken for a moment.
+func (s *supervisor) choose(ctx context.Context, wasKilled bool) error {
 	last, err := s.dir.settings()
 	if err != nil {
 		return err
@@ -204,7 +236,11 @@ func (s *supervisor) choose(ctx context.Context) error {
 	if s.settings.Kubeconfig == "" {
 		needed["kubernetes"], needed["etcd"] = s.ports.kube, s.ports.etcd
 	}
-	if err := checkFree(ctx, s.settings.Port, needed); err != nil {
+	patience := time.Duration(0)
+	if wasKilled {
+		patience = portPatience
+	}
+	if err := awaitFree(ctx, s.settings.Port, needed, patience); err != nil {
 		return err
 	}
 	return s.dir.saveSettings(s.settings)
