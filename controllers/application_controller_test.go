@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -368,6 +369,49 @@ func TestApplicationDeletion(t *testing.T) {
 	f.gone(&appsv1.Deployment{}, "web")
 	f.gone(&corev1.Service{}, "web")
 	f.gone(&corev1.ConfigMap{}, "web")
+}
+
+// TestDeletionWithoutCluster: an Application whose cluster does not answer says
+// so, and lets go when it is told to.
+func TestDeletionWithoutCluster(t *testing.T) {
+	f := newAppFixture(t)
+	f.application("test", "stage/test", "app", func(a *v1alpha1.Application) { a.Spec.DeletionPolicy = "Delete" })
+	f.waitSynced("test", f.commit("stage/test", web("registry.example.com/web:1.0.0", 1)))
+	f.cable.cut()
+	app, _ := f.waitReady("test", "ClusterUnreachable")
+	if err := f.client.Delete(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	f.waitFor("test", "what happens next", func(a *v1alpha1.Application) bool {
+		c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
+		return strings.Contains(c.Message, "its objects are left behind at ") && strings.Contains(c.Message, "spec.deletionPolicy is Orphan")
+	})
+	f.edit("test", func(a *v1alpha1.Application) { a.Spec.DeletionPolicy = "Orphan" })
+	if !eventually(func() bool {
+		return apierrors.IsNotFound(f.client.Get(t.Context(), client.ObjectKeyFromObject(app), app))
+	}) {
+		t.Fatalf("the Application stays: %s", describe(app))
+	}
+	f.get(&appsv1.Deployment{}, "web")
+}
+
+// TestNewerRevisionSupersedes: a sync that hangs is ended by the next commit.
+func TestNewerRevisionSupersedes(t *testing.T) {
+	f := newAppFixture(t, withFailpoint("application.apply.before=hang@1"))
+	f.application("test", "stage/test", "app")
+	f.commit("stage/test", map[string]string{"app/a.yaml": configMap("a")})
+	f.waitFor("test", "the intent", func(a *v1alpha1.Application) bool { return len(a.Status.Inventory) == 1 })
+	parent := f.git.Branch("app", "stage/test")
+	second := f.git.CommitFiles("app", gitserver.Commit{
+		Branch: "stage/test", Message: "newer", Remove: []string{"app/a.yaml"},
+		Files: map[string]gitserver.File{"app/b.yaml": {Content: configMap("b")}},
+	})
+	f.wake <- controllers.BranchMoved{RepoURL: f.repoURL, Branch: "stage/test", Parent: parent, Commit: second}
+	app := f.waitSynced("test", second)
+	if len(app.Status.Inventory) != 1 || app.Status.Inventory[0].Name != "b" {
+		t.Errorf("inventory %+v", app.Status.Inventory)
+	}
+	f.gone(&corev1.ConfigMap{}, "a")
 }
 
 func TestContest(t *testing.T) {

@@ -2,7 +2,9 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -101,6 +103,7 @@ type appFixture struct {
 	repoURL string
 	wake    chan controllers.BranchMoved
 	counter *requestCounter
+	cable   *cable
 	mirrors string // directory
 	poll    time.Duration
 	fail    *failpoint.Set
@@ -123,7 +126,7 @@ func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 	projectNumber.Unlock()
 	f := &appFixture{
 		appEnv: e, t: t, project: project, git: gittest.NewServer(t), mirrors: t.TempDir(),
-		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, poll: time.Hour,
+		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, cable: &cable{}, poll: time.Hour,
 	}
 	for _, o := range options {
 		o(f)
@@ -169,6 +172,7 @@ func (f *appFixture) start() {
 		f.t.Fatal(err)
 	}
 	counted := rest.CopyConfig(f.Config)
+	counted.Dial = f.cable.dial
 	counted.Wrap(f.counter.wrap)
 	c, err := cluster.Connect(v1alpha1.InCluster, counted, clock.RealClock{})
 	if err != nil {
@@ -345,6 +349,42 @@ func (c *requestCounter) take() []string {
 	out := c.lines
 	c.lines = nil
 	return out
+}
+
+// cable connects the reconciler with the destination cluster, until it is cut.
+type cable struct {
+	mu    sync.Mutex
+	isCut bool
+	conns []net.Conn
+}
+
+func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isCut {
+		return nil, errors.New("the cable is cut")
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err == nil {
+		c.conns = append(c.conns, conn)
+	}
+	return conn, err
+}
+
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut = true
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
+
+func (c *cable) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut = false
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

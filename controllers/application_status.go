@@ -351,7 +351,11 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 		return &problem{reason: reasonDrifting, message: "live objects differ from Git and are left alone; see status.drifts"}
 	}
 	if st.Sync.Status != v1alpha1.SyncSynced {
-		return &problem{reason: reasonOutOfSync, message: fmt.Sprintf("runs %.7s; the head of the branch is %.7s", orNothing(st.Sync.Revision), orNothing(st.Sync.Target))}
+		message := fmt.Sprintf("runs %.7s; the head of the branch is %.7s", orNothing(st.Sync.Revision), orNothing(st.Sync.Target))
+		if !isAutomated(o.app) {
+			message += fmt.Sprintf("; set the annotation %s to sync it", v1alpha1.AnnotationRequestedAt)
+		}
+		return &problem{reason: reasonOutOfSync, message: message}
 	}
 	if h := st.Health; h != nil && h.Status != v1alpha1.HealthHealthy {
 		return &problem{reason: string(h.Status), message: h.Message}

@@ -46,6 +46,10 @@ type Options struct {
 // a restart of the API server is no news.
 const downGrace = 10 * time.Second
 
+// maxGone bounds what is remembered of deleted objects. It is needed only while
+// the answer to a write that went before the deletion may still arrive.
+const maxGone = 4096
+
 // Hub watches one cluster. It is safe for concurrent use.
 type Hub struct {
 	opts Options
@@ -332,6 +336,9 @@ func (h *Hub) remove(key gitops.Key, version uint64) (gitops.Live, bool) {
 	}
 	h.drop(key)
 	if version != 0 {
+		if len(h.gone) >= maxGone {
+			clear(h.gone)
+		}
 		h.gone[key] = version
 	}
 	return old.Live, true

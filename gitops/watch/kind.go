@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,9 +96,10 @@ func (k *kindWatch) note(ctx context.Context, err error) {
 	if err == nil {
 		k.downSince, k.downCause = time.Time{}, nil
 	} else {
-		k.downCause = err
 		if !wasDown {
-			k.downSince = h.opts.Clock.Now()
+			// The first cause stays: a message that changes with every try
+			// would be news each time.
+			k.downCause, k.downSince = plainCause(err), h.opts.Clock.Now()
 			// Told again when the grace is over, if it is still down then.
 			h.wg.Go(func() {
 				select {
@@ -112,6 +114,15 @@ func (k *kindWatch) note(ctx context.Context, err error) {
 	if err == nil && wasDown {
 		h.opts.Sink.KindChanged(h.opts.Cluster.Name, k.gvk.GroupKind())
 	}
+}
+
+// plainCause drops the URL with its changing parameters from a transport error.
+func plainCause(err error) error {
+	var transport *url.Error
+	if errors.As(err, &transport) {
+		return transport.Err
+	}
+	return err
 }
 
 var errNoObject = errors.New("watch event without an object")
