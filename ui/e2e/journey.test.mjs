@@ -179,6 +179,34 @@ test('the main job', { timeout: 900_000 }, async (t) => {
     await page.getByText('The automatic flow is held', { exact: true }).waitFor({ state: 'detached' });
   });
 
+  await t.test('shows four closed gates as four', async () => {
+    await waybill('freeze', 'guestbook/prod', '--reason', 'Black Friday');
+    await waybill('reject', '1.28.0', 'guestbook/prod', '--reason', 'it crashes');
+    const sources = { stages: ['uat'], requiredSoakTime: '1h' };
+    const request = [{ origin: { kind: 'Warehouse', name: 'guestbook' }, sources }];
+    await run(join(bin, 'kube', 'kubectl'), [
+      '--kubeconfig',
+      local.kubeconfig,
+      '--namespace=guestbook',
+      'patch',
+      'stage.waybill.dev',
+      'prod',
+      '--type=merge',
+      '--patch',
+      JSON.stringify({ spec: { requestedFreight: request } }),
+    ]);
+    const freight = JSON.parse(await waybill('get', 'freight', '-p', 'guestbook', '-o', 'json')).items.find((f) =>
+      f.images.some((image) => image.tag === '1.28.0'),
+    );
+    await page.goto(`/projects/guestbook?why=prod&with=${freight.metadata.name}`);
+    const rows = page.getByRole('dialog').getByRole('list', { name: 'Closed gates' }).getByRole('listitem');
+    await rows.nth(3).waitFor();
+    const names = await Promise.all((await rows.all()).map((row) => row.getAttribute('data-gate')));
+    assert.deepEqual(names.sort(), ['freeze', 'rejected', 'soak', 'upstream']);
+    await shoot('four-gates');
+    await waybill('thaw', 'guestbook/prod');
+  });
+
   await t.test('no page had an error, a refusal of the content security policy or a request elsewhere', () => {
     assert.deepEqual(faults, []);
   });
