@@ -105,8 +105,8 @@ test-ui-unit: ui/node_modules/.installed ## Types, lint and component tests of t
 	cd ui && $(NPM) run --silent typecheck && $(NPM) run --silent lint && $(NPM) run --silent test
 
 .PHONY: test-browser
-test-browser: ui ## The dashboard in headless Chromium
-	cd ui && $(NPM) run --silent e2e
+test-browser: build ## The dashboard in headless Chromium: its pages, then the main job on the real server
+	cd ui && $(NPM) run --silent e2e && $(NPM) run --silent journey
 
 .PHONY: bench
 bench: build ## Measure on the real control plane: a table and JSON (BENCH_FLAGS)
