@@ -11,10 +11,11 @@ BENCH_FLAGS ?=
 FUZZTIME ?= 10s
 UP_FLAGS ?=
 
-# What the two Go programs are made of is known to the go tool better than to
-# make: it is always asked, and links nothing anew when nothing has changed.
+# Static programs, which run wherever they are copied to.
+# What they are made of is known to the go tool better than to make: it is always
+# asked, and links nothing anew when nothing has changed.
 BUILDVCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true || echo false)
-LDFLAGS := -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION)
 KUBE_SOURCES := $(wildcard test/kube/*.go test/kube/go.* test/kube/build.sh test/kube/stages/*)
 UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/vite.config.mjs ui/tsconfig.json ui/scripts/budget.mjs
 
@@ -41,7 +42,7 @@ dev: up ui/node_modules/.installed ## Serve the dashboard with hot reload, on th
 
 .PHONY: demo
 demo: up ## The demo, and a tour of it: a version travels to prod, a broken one is taken back
-	@examples/tour.sh bin/waybill
+	@tools/tour.sh bin/waybill
 
 ##@ Build
 
@@ -50,11 +51,11 @@ build: kube bin/waybill bin/waybilld ## Build bin/waybill, bin/waybilld with the
 
 .PHONY: bin/waybill
 bin/waybill:
-	@tools/progress.sh $@ . ./cmd/waybill $(GO) build -v -buildvcs=$(BUILDVCS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/waybill
+	@tools/progress.sh $@ . ./cmd/waybill env CGO_ENABLED=0 $(GO) build -v -buildvcs=$(BUILDVCS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/waybill
 
 .PHONY: bin/waybilld
 bin/waybilld: ui
-	@tools/progress.sh $@ . ./cmd/waybilld $(GO) build -v -buildvcs=$(BUILDVCS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/waybilld
+	@tools/progress.sh $@ . ./cmd/waybilld env CGO_ENABLED=0 $(GO) build -v -buildvcs=$(BUILDVCS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/waybilld
 
 .PHONY: kube
 kube: bin/waybill-kube ## Build the Kubernetes that local mode and tests run on: about 5 minutes the first time
@@ -133,7 +134,7 @@ arch: ## Import rules and other rules of the repository
 
 .PHONY: vet
 vet: ## go vet, and the tests of test/kube with the flags it is built with
-	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) vet ./...
 	cd test/kube && CGO_ENABLED=0 GOWORK=off $(GO) test -trimpath -buildvcs=false .
 
 .PHONY: generate
