@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -16,8 +17,9 @@ func (a *App) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete KIND NAME...",
 		Short: "Delete definitions",
-		Long: `Delete definitions by kind and name, or those that files name. Deleting a Project deletes its
-Namespace and everything in it; what its Stages deployed stays.`,
+		Long: `Delete definitions by kind and name, or those that files name, in the opposite order of apply.
+A Project goes when its Stages are gone; its Namespace goes with it when Waybill made it. What
+Stages deployed stays, unless their deletionPolicy says otherwise.`,
 		Example: `  waybill delete stage guestbook/prod
   waybill delete project guestbook
   waybill delete -f examples/guestbook`,
@@ -50,6 +52,9 @@ Namespace and everything in it; what its Stages deployed stays.`,
 				if err := a.print("%s/%s deleted", d.kind.one, d.name); err != nil {
 					return err
 				}
+				if d.kind.plural == client.KindProjects {
+					a.sayWhatIsLeft(cmd.Context(), c, d.name)
+				}
 			}
 			return nil
 		},
@@ -57,6 +62,23 @@ Namespace and everything in it; what its Stages deployed stays.`,
 	addManifestFlags(cmd, &f)
 	cmd.Flags().BoolVar(&ignoreMissing, "ignore-not-found", false, "what is gone already is no mistake")
 	return cmd
+}
+
+// sayWhatIsLeft names the Stages that a deleted Project waits for.
+func (a *App) sayWhatIsLeft(ctx context.Context, c *client.Client, project string) {
+	stages, err := allDefinitions(ctx, c, project, model.Stages)
+	if err != nil {
+		return // it is gone already, and with it the right to look
+	}
+	var left []string
+	for _, s := range stages {
+		if s.text("metadata", "deletionTimestamp") == "" {
+			left = append(left, project+"/"+s.text("metadata", "name"))
+		}
+	}
+	if len(left) > 0 {
+		a.say("It goes when its Stages are gone: waybill delete stage %s", strings.Join(left, " "))
+	}
 }
 
 // definition is one object to delete.

@@ -240,6 +240,11 @@ func TestTranscripts(t *testing.T) {
 		{name: "get-unknown-kind", args: "get pods -p guestbook"},
 		{name: "delete", args: "delete stage guestbook/test", answers: map[string]answer{"DELETE " + api + "/definitions/stages/test": {status: http.StatusAccepted}}},
 
+		{name: "delete-project", args: "delete project guestbook", answers: map[string]answer{
+			"DELETE /api/v1/definitions/projects/guestbook": {status: http.StatusAccepted},
+			"GET " + api + "/definitions/stages?limit=500":  ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", ""), stageObject("prod", "True", "")}}),
+		}},
+
 		{name: "whoami", args: "whoami", answers: map[string]answer{"GET /api/v1/me": ok(model.Me{User: "waybill:alice", Name: "alice", Groups: []string{"release-managers"}, ExpiresAt: noon.Add(time.Hour)})}},
 		{name: "not-signed-in", args: "whoami", answers: map[string]answer{"GET /api/v1/me": problem(model.Problem{Status: http.StatusUnauthorized, Code: model.NotSignedIn, Detail: "the token is unknown or has ended"})}},
 		{name: "internal-error", args: "whoami", answers: map[string]answer{"GET /api/v1/me": problem(model.Problem{Status: http.StatusInternalServerError, Code: model.Internal, Detail: "internal error", RequestID: "01k0"})}},

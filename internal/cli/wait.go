@@ -112,9 +112,17 @@ func (a *App) waitFor(ctx context.Context, c *client.Client, p *model.Promotion,
 		return last, err
 	}
 	if ended == nil {
-		a.say("  %s %s, %s", a.sign(true), firstOf(string(last.StageHealth), "done"), firstOf(took(last.CreatedAt, last.FinishedAt), "done"))
+		a.say("  %s %s, %s", a.sign(true), firstOf(string(last.StageHealth), "done"), firstOf(tookPromotion(last), "done"))
 	}
 	return last, ended
+}
+
+// tookPromotion is how long a Promotion took from leaving Pending.
+func tookPromotion(p *model.Promotion) string {
+	if p.StartedAt.IsZero() {
+		return took(p.CreatedAt, p.FinishedAt)
+	}
+	return took(p.StartedAt, p.FinishedAt)
 }
 
 // isDeployed reports whether the Promotion's Stage runs something whose health

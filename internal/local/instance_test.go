@@ -336,6 +336,50 @@ func TestInstanceKeepsItsDataAndLeavesNothingBehind(t *testing.T) {
 	i.down()
 }
 
+// TestExamplesApply applies what people copy, at the first try, with kubectl and
+// with waybill.
+func TestExamplesApply(t *testing.T) {
+	i := newInstance(t)
+	kubeconfig := i.up("--port", strconv.Itoa(i.port)).Kubeconfig
+	examples := filepath.Join(filepath.Dir(filepath.Dir(i.program)), "examples", "guestbook")
+	kubectl := func(args ...string) (string, error) {
+		out, err := exec.Command(filepath.Join(i.data, "kube", "bin", "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := kubectl("apply", "-f", examples); err != nil {
+		t.Errorf("kubectl apply: %v\n%s", err, out)
+	}
+	eventually(t, "the Project adopted its Namespace", func() bool {
+		out, err := kubectl("get", "project", "guestbook", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+		return err == nil && out == "True"
+	})
+	if out, stderr, code := i.run("delete", "-f", examples); code != 0 || strings.Count(out, " deleted\n") != 5 {
+		t.Fatalf("delete -f: exit code %d: %s%s", code, out, stderr)
+	}
+	eventually(t, "the Project is gone", func() bool {
+		_, err := kubectl("get", "project", "guestbook")
+		return err != nil
+	})
+	if out, err := kubectl("delete", "namespace", "guestbook", "--timeout=30s"); err != nil {
+		t.Fatalf("kubectl delete namespace: %v\n%s", err, out)
+	}
+
+	out, stderr, code := i.run("apply", "-f", examples)
+	want := `namespace/guestbook created
+project/guestbook created
+secret/git in guestbook created
+secret/registry in guestbook created
+warehouse/guestbook in guestbook created
+stage/test in guestbook created
+stage/uat in guestbook created
+stage/prod in guestbook created
+`
+	if code != 0 || out != want {
+		t.Errorf("waybill apply: exit code %d: %s\ngot\n%s\nwant\n%s", code, stderr, out, want)
+	}
+	i.down()
+}
+
 func TestInstancesRunSideBySide(t *testing.T) {
 	one, two := newInstance(t), newInstance(t)
 	one.up("--port", strconv.Itoa(one.port))
