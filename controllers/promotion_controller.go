@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -29,6 +32,10 @@ import (
 // FailAfterResult is where a crash test can stop the process: the result of a
 // run is known and not yet recorded.
 const FailAfterResult = "promotion.before-result"
+
+// branchRecheck is how often a Promotion that waits for commits by others to go
+// away looks at the branch.
+const branchRecheck = 30 * time.Second
 
 // PromotionOptions are what a PromotionReconciler needs.
 type PromotionOptions struct {
@@ -56,6 +63,7 @@ type PromotionOptions struct {
 type PromotionReconciler struct {
 	PromotionOptions
 	stages keyedMutex
+	writes lazyWrites
 }
 
 // NewPromotionReconciler returns a reconciler for Promotions.
@@ -70,6 +78,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Promotion{}).
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
+		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
@@ -84,6 +93,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var p v1alpha1.Promotion
 	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
+		r.writes.forget(req.NamespacedName)
 		return settle(ctrl.Result{}, err)
 	}
 	if p.DeletionTimestamp != nil || isSettled(&p) {
@@ -189,7 +199,10 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		after.Status.Gates = entry
 		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
 	}
-	if start := promotion.Blocking(verdicts, promotion.GroupStart); len(start) > 0 {
+	// Commits by others are those of the last plan: whether they are still in
+	// the way, only a new plan says.
+	start := promotion.Blocking(verdicts, promotion.GroupStart)
+	if slices.ContainsFunc(start, func(v v1alpha1.GateVerdict) bool { return v.Gate != v1alpha1.GateHealth }) {
 		after.Status.Gates = start
 		return r.wait(ctx, p, after, promotion.EarliestOpening(start), promotion.ReasonGateClosed, gateText(start))
 	}
@@ -207,16 +220,19 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	after.Status.Plan = plan
 	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
 		after.Status.Gates = blocked
-		return r.wait(ctx, p, after, promotion.EarliestOpening(blocked), promotion.ReasonGateClosed, gateText(blocked))
+		at := promotion.EarliestOpening(blocked)
+		if at.IsZero() && len(plan.Overwrites) > 0 {
+			at = o.Now.Add(branchRecheck) // nobody tells us when the commits are gone
+		}
+		return r.wait(ctx, p, after, at, promotion.ReasonGateClosed, gateText(blocked))
 	}
 	now := metav1.MicroTime{Time: r.Clock.Now()}
 	after.Status.Gates, after.Status.StartedAt = nil, &now
 	setPlan(after, plan)
 	r.phase(after, v1alpha1.PhaseRunning, "Running", "running its steps")
-	if err := patchStatus(ctx, r.Client, p, after); err != nil {
-		return ctrl.Result{}, err
-	}
-	return r.running(ctx, o, after)
+	// Nothing has happened before the first intent is written, so the start is
+	// written together with it; until then a crash leaves the Promotion Pending.
+	return r.runSteps(ctx, o, p, after)
 }
 
 // setPlan freezes a plan and resets the progress.
@@ -257,8 +273,13 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		setPlan(work, plan)
 		work.Status.Steps[0].Attempts = attempts
 	}
+	return r.runSteps(ctx, o, before, work)
+}
+
+// runSteps runs the steps of work. before is what the API server has.
+func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observation, before, work *v1alpha1.Promotion) (ctrl.Result, error) {
 	persist := func(ctx context.Context) error {
-		if err := patchStatus(ctx, r.Client, before, work); err != nil {
+		if err := r.claim(ctx, before, work); err != nil {
 			return err
 		}
 		before = work.DeepCopy()
@@ -272,6 +293,8 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		return ctrl.Result{}, err //nolint:wrapcheck // only in crash tests
 	}
 	switch {
+	case out.Stale != nil:
+		return r.planAgain(ctx, o, before, work, out.Stale)
 	case out.Failed != nil:
 		return r.end(ctx, before, work, v1alpha1.PhaseFailed, out.Failed.Reason, out.Failed.Error())
 	case out.Done:
@@ -281,6 +304,7 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		if err := patchStatus(ctx, r.Client, before, work); err != nil {
 			return ctrl.Result{}, err
 		}
+		r.writes.wrote(client.ObjectKeyFromObject(work), r.Clock.Now())
 		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && !work.Status.Commit.Unchanged {
 			// The Applications see status.commit and wake us when they reached it.
 			return lookAgain(r.Clock.Now(), now.Add(healthTimeout(o.Stage))), nil
@@ -295,6 +319,63 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
 	}
 }
+
+// claim makes the status durable before an effect. The patch carries the
+// resourceVersion of what we read; when there is nothing to write, because an
+// interrupted run goes on with the intent it recorded, the API server is asked
+// whether what we read is still true: a cache that lags behind must not push
+// for a Promotion that has ended.
+func (r *PromotionReconciler) claim(ctx context.Context, before, work *v1alpha1.Promotion) error {
+	if err := patchStatus(ctx, r.Client, before, work); err != nil || work.ResourceVersion != before.ResourceVersion {
+		return err
+	}
+	var live v1alpha1.Promotion
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(work), &live); err != nil {
+		return err //nolint:wrapcheck // names the Promotion already
+	}
+	if live.UID != work.UID || live.ResourceVersion != work.ResourceVersion {
+		return apierrors.NewConflict(v1alpha1.GroupVersion().WithResource("promotions").GroupResource(), work.Name, errOutOfDate)
+	}
+	return nil
+}
+
+var errOutOfDate = errors.New("it was changed since it was read")
+
+// planAgain gives up a plan whose branch has moved since. What a person asked
+// for replaces what the person could see: commits that came in between end it.
+// Everything else is planned anew, and the gates decide.
+func (r *PromotionReconciler) planAgain(ctx context.Context, o *promotion.Observation, before, work *v1alpha1.Promotion, stale error) (ctrl.Result, error) {
+	if !work.Spec.Automatic {
+		freight, err := r.freightOf(ctx, o, work)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		plan, err := r.Planner.Plan(ctx, o, work, freight)
+		if err != nil {
+			return r.replanFailed(ctx, before, work, err)
+		}
+		if c := newForeign(work.Status.Plan.Overwrites, plan.Overwrites); c != nil {
+			return r.end(ctx, before, work, v1alpha1.PhaseFailed, "ForeignCommits", fmt.Sprintf(
+				"commit %s by %s (%s) arrived on the Stage's branch meanwhile and would be lost; promote again to replace it, or bring it to readBranch first",
+				shortCommit(c.Commit), c.Author, c.Subject))
+		}
+	}
+	work.Status.Plan, work.Status.Steps, work.Status.StartedAt = nil, nil, nil
+	r.phase(work, v1alpha1.PhasePending, "PlanChanged", stale.Error())
+	return ctrl.Result{}, patchStatus(ctx, r.Client, before, work)
+}
+
+// newForeign returns a commit of now that is not among those shown, or nil.
+func newForeign(shown, now []v1alpha1.ForeignCommit) *v1alpha1.ForeignCommit {
+	for i := range now {
+		if !slices.ContainsFunc(shown, func(c v1alpha1.ForeignCommit) bool { return c.Commit == now[i].Commit }) {
+			return &now[i]
+		}
+	}
+	return nil
+}
+
+func shortCommit(hash string) string { return hash[:min(len(hash), 8)] }
 
 // needsNewPlan reports whether the run failed before it touched Git and is due
 // again: then what it reads may have been mended, so it is planned anew.
@@ -356,7 +437,9 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 		return r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
 	}
 	r.phase(after, v.Phase, v.Reason, v.Message)
-	return lookAgain(o.Now, v.Recheck), patchStatus(ctx, r.Client, p, after)
+	onlyWords := p.Status.Reason == after.Status.Reason && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince)
+	due, err := r.writes.patch(ctx, r.Client, p, after, onlyWords, o.Now)
+	return lookAgain(o.Now, sooner(v.Recheck, due)), err
 }
 
 // isCurrentPromotion reports whether the Stage runs what p brought.
@@ -400,6 +483,7 @@ func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.P
 		after.Status.Gates = nil
 	}
 	r.phase(after, phase, reason, message)
+	r.writes.forget(client.ObjectKeyFromObject(after))
 	return ctrl.Result{}, patchStatus(ctx, r.Client, before, after)
 }
 
@@ -445,6 +529,11 @@ func (r *PromotionReconciler) ofApplication(ctx context.Context, o client.Object
 		return nil
 	}
 	return r.unsettled(ctx, o.GetNamespace(), stage, "")
+}
+
+// ofStage wakes what waits for a change of the Stage's definition.
+func (r *PromotionReconciler) ofStage(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.unsettled(ctx, o.GetNamespace(), o.GetName(), "")
 }
 
 func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []ctrl.Request {

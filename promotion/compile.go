@@ -37,6 +37,19 @@ type Sources struct {
 	// Shared says of each entry that only this Stage's paths may change:
 	// readBranch is writeBranch, or another Stage writes the same branch.
 	Shared []bool
+	// Heads says where each writeBranch has to be found: at a commit, or with
+	// an empty text nowhere. nil, or no entry: anywhere, as nothing on it is
+	// replaced unseen.
+	Heads []*string
+}
+
+// checkoutOf returns what git-clone checks out for the branch of entry i.
+func (s Sources) checkoutOf(i int, branch, path string) map[string]any {
+	out := map[string]any{"branch": branch, "create": true, "path": path}
+	if i < len(s.Heads) && s.Heads[i] != nil {
+		out["head"] = *s.Heads[i]
+	}
+	return out
 }
 
 // Compile turns the short form into the steps of the one engine
@@ -74,7 +87,7 @@ func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v
 	errs := []error{
 		add("git-clone", map[string]any{"repoURL": u.RepoURL, "checkout": []any{
 			map[string]any{"commit": base.Commit, "path": in},
-			map[string]any{"branch": u.WriteBranch, "create": true, "path": out},
+			src.checkoutOf(i, u.WriteBranch, out),
 		}}),
 	}
 	if src.Shared[i] {

@@ -67,15 +67,19 @@ type Outcome struct {
 	// Panic says what a step panicked with and where, for the log; empty when
 	// none did.
 	Panic string
+	// Stale says why a new plan is needed; what was intended has not happened,
+	// and cannot happen any more.
+	Stale error
 	// StopErr is an error of persist or of the context: the run stopped where
 	// it was, and nothing in the status says otherwise.
 	StopErr error
 }
 
 // Run goes on with p's steps from its status until they are done or an error
-// has to wait. It writes progress into p.Status, and calls persist when the
-// status has to be durable before the run may go on; after an error of persist
-// it stops without any effect.
+// has to wait. It writes progress into p.Status, and calls persist before every
+// effect: persist makes the status durable and makes sure that p was not out of
+// date, also when the intent is the one that was recorded before. After an error
+// of persist the run stops without any effect.
 func (e *Engine) Run(ctx context.Context, p *v1alpha1.Promotion, persist func(context.Context) error) Outcome {
 	for races := 0; ; races++ {
 		out := e.attemptSafely(ctx, p, persist)
@@ -225,14 +229,11 @@ func (r *run) effect(ctx context.Context, i int, impl step.Effect) *Outcome {
 		return &Outcome{StopErr: err}
 	}
 	r.started(i)
-	if intent != nil && (st.Intent == nil || *st.Intent != *intent) {
-		st.Intent = intent
+	st.Intent = intent
+	if intent != nil {
 		if err := r.persist(ctx); err != nil {
 			return &Outcome{StopErr: err}
 		}
-	}
-	if intent == nil {
-		st.Intent = nil
 	}
 	if err := r.Failpoints.Hit(ctx, FailAfterIntent); err != nil {
 		return &Outcome{StopErr: err}
@@ -289,6 +290,9 @@ func (r *run) failed(i int, err error) *Outcome {
 	}
 	if errors.Is(err, step.ErrRetryNow) {
 		return &Outcome{Err: err}
+	}
+	if errors.Is(err, step.ErrStale) {
+		return &Outcome{Stale: err}
 	}
 	retry := now.Add(promotion.RetryDelay(st.Attempts))
 	st.State, st.RetryAt = v1alpha1.StepWaiting, &metav1.MicroTime{Time: retry}

@@ -74,3 +74,59 @@ func TestPanicFailsTheStep(t *testing.T) {
 		t.Errorf("the step shows %+v", p.Status.Steps[0])
 	}
 }
+
+// pushes is a step with effect that counts what reaches the world.
+type pushes struct {
+	intent *v1alpha1.CommitIntent
+	pushed *int
+}
+
+func (p pushes) Prepare(context.Context, step.Input) (*v1alpha1.CommitIntent, error) {
+	return p.intent, nil
+}
+
+func (p pushes) Probe(context.Context, step.Input) (step.Result, bool, error) {
+	return step.Result{}, false, nil
+}
+
+func (p pushes) Run(context.Context, step.Input) (step.Result, error) {
+	*p.pushed++
+	return step.Result{}, nil
+}
+
+// TestNothingIsPushedForAPromotionThatChanged: a run that goes on with the
+// intent it recorded before still has to learn that the Promotion has ended
+// since, which a cache that lags behind does not say.
+func TestNothingIsPushedForAPromotionThatChanged(t *testing.T) {
+	pushed := 0
+	intent := v1alpha1.CommitIntent{Branch: "stage/test", Commit: "c1"}
+	e := &engine.Engine{
+		Steps: map[string]step.Step{"push": pushes{intent: &intent, pushed: &pushed}},
+		Clock: clocktesting.NewFakePassiveClock(time.Now()),
+	}
+	p := running("push")
+	recorded := intent
+	p.Status.Steps[0].State, p.Status.Steps[0].Intent = v1alpha1.StepRunning, &recorded
+	changed := errors.New("it was changed")
+	out := e.Run(t.Context(), p, func(context.Context) error { return changed })
+	if !errors.Is(out.StopErr, changed) || pushed != 0 {
+		t.Errorf("outcome %+v, pushed %d times", out, pushed)
+	}
+}
+
+// TestStalePlanStopsTheRun: what the plan was made from is gone, so nothing
+// is done and nothing is tried again.
+func TestStalePlanStopsTheRun(t *testing.T) {
+	pushed := 0
+	e := &engine.Engine{
+		Steps: map[string]step.Step{
+			"clone": does(func() (step.Result, error) { return step.Result{}, fmt.Errorf("%w: moved", step.ErrStale) }),
+			"push":  pushes{intent: &v1alpha1.CommitIntent{Commit: "c1"}, pushed: &pushed},
+		},
+		Clock: clocktesting.NewFakePassiveClock(time.Now()),
+	}
+	out := e.Run(t.Context(), running("clone", "push"), func(context.Context) error { return nil })
+	if !errors.Is(out.Stale, step.ErrStale) || out.Done || pushed != 0 {
+		t.Errorf("outcome %+v, pushed %d times", out, pushed)
+	}
+}

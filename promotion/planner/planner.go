@@ -57,9 +57,12 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 			return nil, err
 		}
 		src.Base, src.Shared = append(src.Base, r.base), append(src.Shared, r.isShared)
+		var head *string
 		if u.ForeignCommits != "Overwrite" && !r.isShared {
+			head = &r.head
 			plan.Overwrites = append(plan.Overwrites, r.foreign...)
 		}
+		src.Heads = append(src.Heads, head)
 	}
 	plan.Bases = src.Base
 	steps, err := promotion.Compile(o.Stage, plan.Collection, src)
@@ -104,6 +107,8 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 // resolved is where the branches of one mechanism are.
 type resolved struct {
 	base v1alpha1.PlanBase
+	// head of writeBranch in hex; empty when it does not exist.
+	head string
 	// isShared: only this Stage's paths of the branch may change.
 	isShared bool
 	// foreign are commits by others that a promotion would replace.
@@ -132,6 +137,7 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 		isShared: promotion.IsSharedBranch(o.Stage, u, readBranch, o.Stages),
 	}
 	if head, exists := refs.Branches[u.WriteBranch]; exists {
+		r.head = head.String()
 		if r.foreign, err = foreignCommits(mirror, o.Stage.Namespace, head, base); err != nil {
 			return resolved{}, err
 		}

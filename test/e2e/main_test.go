@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordination "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -86,7 +89,7 @@ func newInstallation() (*installation, error) {
 
 func (in *installation) install(ctx context.Context) error {
 	scheme := kruntime.NewScheme()
-	for _, add := range []func(*kruntime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme} {
+	for _, add := range []func(*kruntime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme, coordination.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return err
 		}
@@ -99,11 +102,24 @@ func (in *installation) install(ctx context.Context) error {
 	if err := install.Install(ctx, install.Options{Client: c, Namespace: systemNamespace}); err != nil {
 		return err
 	}
+	if err := awaitPolicies(ctx, c); err != nil {
+		return err
+	}
 	kube, err := kubernetes.NewForConfig(in.cluster.Config)
 	if err != nil {
 		return err
 	}
 	return identity.PutUser(ctx, kube, systemNamespace, admin, secret.New(adminPassword), []string{"administrators"})
+}
+
+// awaitPolicies waits until the API server's admission policies know the kinds
+// that were installed a moment ago: until then it refuses Promotions.
+func awaitPolicies(ctx context.Context, c client.Client) error {
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		p := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: "test", Freight: "f0"}}
+		p.Namespace, p.Name = "default", "test.1.f0"
+		return c.Create(ctx, p, client.DryRunAll) == nil, nil
+	})
 }
 
 // artifact opens a file for a person who wants to know what happened.

@@ -27,6 +27,10 @@ type Checkout struct {
 	Commit string `json:"commit,omitempty"`
 	// Create starts an empty tree when the branch does not exist.
 	Create bool `json:"create,omitempty"`
+	// Head is where the branch was when the promotion was planned: a commit, or
+	// empty when it did not exist. Elsewhere the plan is stale: the branch has
+	// commits that nobody was shown. Absent: the branch may be anywhere.
+	Head *string `json:"head,omitempty"`
 	// Path of the working tree in the workspace.
 	Path string `json:"path"`
 }
@@ -101,6 +105,11 @@ func checkOut(m *git.Mirror, refs git.Refs, repoURL string, co Checkout) (*works
 		t.Head = hash
 	} else {
 		head, err := refs.Head(co.Branch)
+		if co.Head != nil && (err == nil || co.Create) {
+			if err := isAt(co.Branch, *co.Head, head); err != nil {
+				return nil, err
+			}
+		}
 		switch {
 		case err == nil:
 			t.Head = head
@@ -116,4 +125,21 @@ func checkOut(m *git.Mirror, refs git.Refs, repoURL string, co Checkout) (*works
 	}
 	t.Root = commit.Tree
 	return t, nil
+}
+
+// isAt compares where a branch is with where it was planned to be; both are
+// empty for one that does not exist.
+func isAt(branch, planned string, head git.Hash) error {
+	found := ""
+	if !head.IsZero() {
+		found = head.String()
+	}
+	if found == planned {
+		return nil
+	}
+	where := "does not exist any more"
+	if found != "" {
+		where = "is at " + head.Short()
+	}
+	return fmt.Errorf("%w: branch %q moved since, it %s", step.ErrStale, branch, where)
 }

@@ -86,6 +86,10 @@ func Terminal(reason string, err error) error { return &TerminalError{Reason: re
 // from a fresh look at the remote: a push that lost a race.
 var ErrRetryNow = errors.New("try again from the present state")
 
+// ErrStale is wrapped by errors after which only a new plan helps: what the
+// plan was made from is not there any more. Nothing has been done.
+var ErrStale = errors.New("the plan is out of date")
+
 // Decode reads a step's config strictly into out, a pointer to a struct.
 // A field the step does not have is a terminal error that names it.
 func Decode(raw []byte, out any) error {
