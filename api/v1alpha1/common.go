@@ -99,6 +99,7 @@ type Image struct {
 	// tag as found in the registry.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9._-]*$`
 	Tag string `json:"tag,omitempty"`
 	// digest of what the tag pointed at, algorithm first: sha256:...
 	// +required

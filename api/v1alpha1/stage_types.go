@@ -241,6 +241,7 @@ type DeploymentSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the root of the repository and may not leave it"
 	Path string `json:"path"`
 	// +optional
 	Directory *DirectoryOptions `json:"directory,omitempty"`

@@ -1,0 +1,89 @@
+package safety
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/install"
+	"github.com/waybill-dev/waybill/test/env"
+)
+
+const systemNamespace = "waybill-system"
+
+// patience is how long anything may take before a test gives up.
+const patience = 30 * time.Second
+
+// shared is the API server of the tests that need no workloads: each uses its
+// own Project.
+var shared *env.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	e, err := env.New(env.Options{Housekeeping: true, Log: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = e.Stop() }()
+	shared = e
+	return m.Run()
+}
+
+func scheme(t testing.TB) *runtime.Scheme {
+	t.Helper()
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme} {
+		if err := add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func clientFor(t testing.TB, config *rest.Config) client.Client {
+	t.Helper()
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// installed puts Waybill's definitions and policies into the shared API server
+// and returns an administrator of the cluster.
+func installed(t testing.TB) client.Client {
+	t.Helper()
+	admin := clientFor(t, shared.Config)
+	if err := install.Install(t.Context(), install.Options{Client: admin, Namespace: systemNamespace}); err != nil {
+		t.Fatal(err)
+	}
+	return admin
+}
+
+// eventually waits until check returns nil, and fails with its last error.
+func eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond) // a poll with a deadline, not a wait for luck
+	}
+}
