@@ -50,10 +50,10 @@ type ApplicationReconciler struct {
 
 	mu      sync.Mutex
 	states  map[types.NamespacedName]*appState
-	objects map[objectID]*appState // who applies an object
-	targets map[string]*target     // by cluster
+	objects map[objectID][]*appState // who applies an object, or wants to
+	targets map[string]*target       // by cluster
 	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // The life of the watches that Reconcile starts.
 	wg      sync.WaitGroup
 }
 
@@ -84,7 +84,7 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 			Name: "application-heal", Clock: o.Clock,
 		}),
 		states:  map[types.NamespacedName]*appState{},
-		objects: map[objectID]*appState{},
+		objects: map[objectID][]*appState{},
 		targets: map[string]*target{},
 	}
 	r.heads = newBranchHeads(o.Mirrors, o.Clock, o.PollInterval, r.headsChanged)
@@ -120,7 +120,7 @@ func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 // run does the background work until ctx ends: polls, watches, heals.
 func (r *ApplicationReconciler) run(ctx context.Context) error {
 	r.mu.Lock()
-	r.ctx = ctx //nolint:containedctx // The life of the watches that Reconcile starts.
+	r.ctx = ctx
 	for _, t := range r.targets {
 		r.startTarget(t)
 	}
@@ -219,7 +219,7 @@ func (r *ApplicationReconciler) state(app *v1alpha1.Application) *appState {
 		s = newAppState(app)
 		r.states[name] = s
 		for key := range s.entries {
-			r.objects[objectID{s.cluster, key}] = s
+			r.claimLocked(s, key)
 		}
 	}
 	return s
@@ -232,12 +232,25 @@ func (r *ApplicationReconciler) allStates() []*appState {
 	return slices.Collect(maps.Values(r.states))
 }
 
-// claim notes that s applies these objects.
-func (r *ApplicationReconciler) claim(s *appState, keys []gitops.Key) {
+// claim notes that s applies these objects, or wants to, and no others.
+func (r *ApplicationReconciler) claim(s *appState, keys map[gitops.Key]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range keys {
-		r.objects[objectID{s.cluster, k}] = s
+	for k := range s.claimed {
+		if !keys[k] {
+			r.disclaimLocked(s, objectID{s.cluster, k})
+		}
+	}
+	for k := range keys {
+		r.claimLocked(s, k)
+	}
+}
+
+func (r *ApplicationReconciler) claimLocked(s *appState, key gitops.Key) {
+	id := objectID{s.cluster, key}
+	if !slices.Contains(r.objects[id], s) {
+		r.objects[id] = append(r.objects[id], s)
+		s.claimed[key] = true
 	}
 }
 
@@ -245,35 +258,60 @@ func (r *ApplicationReconciler) claim(s *appState, keys []gitops.Key) {
 func (r *ApplicationReconciler) disclaim(s *appState, key gitops.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if id := (objectID{s.cluster, key}); r.objects[id] == s {
+	r.disclaimLocked(s, objectID{s.cluster, key})
+}
+
+func (r *ApplicationReconciler) disclaimLocked(s *appState, id objectID) {
+	delete(s.claimed, id.key)
+	left := slices.DeleteFunc(r.objects[id], func(o *appState) bool { return o == s })
+	if len(left) == 0 {
 		delete(r.objects, id)
+		return
 	}
+	r.objects[id] = left
+}
+
+// claimants returns who applies an object, or wants to: one, unless two
+// Applications have the same object in Git.
+func (r *ApplicationReconciler) claimants(cluster string, key gitops.Key) []*appState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.objects[objectID{cluster, key}])
+}
+
+// existingTarget returns what there is for a cluster, nil when nothing is.
+func (r *ApplicationReconciler) existingTarget(cluster string) *target {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.targets[cluster]
 }
 
 // forget drops everything that is remembered of an Application.
 func (r *ApplicationReconciler) forget(name types.NamespacedName) {
 	r.heads.forget(name)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.states[name]
-	if s == nil {
-		return
+	if s := r.states[name]; s != nil {
+		delete(r.states, name)
+		r.release(s)
 	}
-	delete(r.states, name)
-	r.release(s)
+	r.mu.Unlock()
+	// Who waits for an object of its may have it now.
+	for _, s := range r.allStates() {
+		if s.hasConflict() {
+			r.enqueue(routine, s.name)
+		}
+	}
 }
 
 // release drops what belongs to s. r.mu is held.
 func (r *ApplicationReconciler) release(s *appState) {
 	t := r.targets[s.cluster]
-	for id, owner := range r.objects {
-		if owner != s {
-			continue
+	for key := range s.claimed {
+		id := objectID{s.cluster, key}
+		if t != nil && len(r.objects[id]) == 1 {
+			t.pods.Forget(key)
 		}
-		delete(r.objects, id)
-		if t != nil {
-			t.pods.Forget(id.key)
-		}
+		r.disclaimLocked(s, id)
 	}
 	if t != nil {
 		t.hub.Release(s.name.String())

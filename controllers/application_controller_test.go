@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/git/gitserver"
+	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/internal/failpoint"
 )
 
@@ -216,6 +217,21 @@ func TestBadInput(t *testing.T) {
 			func() { f.edit("test", func(a *v1alpha1.Application) { a.Spec.Destination.Cluster = "in-cluster" }) },
 		},
 		{
+			"a namespace that is no Project's",
+			func() {
+				if err := f.client.Delete(f.t.Context(), &v1alpha1.Project{ObjectMeta: metav1.ObjectMeta{Name: f.project}}); err != nil {
+					f.t.Fatal(err)
+				}
+				f.annotate("test", v1alpha1.AnnotationRequestedAt, "no project")
+			},
+			"DestinationForbidden", []string{f.project, "create the Project"},
+			func() {
+				if err := f.client.Create(f.t.Context(), &v1alpha1.Project{ObjectMeta: metav1.ObjectMeta{Name: f.project}}); err != nil {
+					f.t.Fatal(err)
+				}
+			},
+		},
+		{
 			"an unknown field",
 			func() {
 				f.commit("stage/test", map[string]string{"app/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: b}\nnonsense: 1\n"})
@@ -234,13 +250,17 @@ func TestBadInput(t *testing.T) {
 		{
 			"wrong credentials",
 			func() {
-				f.git.Intercept(func(http.Handler) http.Handler {
-					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-				})
+				f.password.Store("not it")
 				f.annotate("test", v1alpha1.AnnotationRequestedAt, "401")
 			},
 			"CredentialsInvalid", []string{"authentication failed", f.project + "/git"},
-			func() { f.git.Intercept(nil); f.annotate("test", v1alpha1.AnnotationRequestedAt, "200") },
+			func() {
+				f.password.Store(gittest.Password)
+				wake := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.project, Name: "git", Labels: map[string]string{v1alpha1.LabelCredentialType: "git"}}}
+				if err := f.client.Create(f.t.Context(), wake); err != nil {
+					f.t.Fatal(err)
+				}
+			},
 		},
 		{
 			"a Git server that is down",
@@ -341,11 +361,13 @@ func TestApplicationsDoNotFight(t *testing.T) {
 	if err := f.client.Get(t.Context(), types.NamespacedName{Namespace: f.project + "-shared", Name: "b"}, &b); err != nil {
 		t.Error(err)
 	}
-	// The owner goes and leaves its objects: they may be adopted.
+	// What happens to the object is still its owner's business.
+	f.kubectl("-n", f.project+"-shared", "label", "configmap/a", "mine=1")
+	f.waitFor("one", "a heal", func(a *v1alpha1.Application) bool { return len(a.Status.Drifts) == 1 })
+	// The owner goes and leaves its objects: they are adopted.
 	if err := f.client.Delete(t.Context(), &v1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: f.project, Name: "one"}}); err != nil {
 		t.Fatal(err)
 	}
-	f.annotate("two", v1alpha1.AnnotationRequestedAt, "again")
 	f.waitSynced("two", two)
 	var a corev1.ConfigMap
 	if err := f.client.Get(t.Context(), types.NamespacedName{Namespace: f.project + "-shared", Name: "a"}, &a); err != nil || a.Annotations[v1alpha1.AnnotationOwner] != "in-cluster/"+f.project+"/two" {

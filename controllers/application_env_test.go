@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,10 +105,12 @@ type appFixture struct {
 	wake    chan controllers.BranchMoved
 	counter *requestCounter
 	cable   *cable
-	mirrors string // directory
-	poll    time.Duration
-	fail    *failpoint.Set
-	stop    func()
+	// password is what the Project's credential says.
+	password atomic.Value
+	mirrors  string // directory
+	poll     time.Duration
+	fail     *failpoint.Set
+	stop     func()
 }
 
 var projectNumber struct {
@@ -128,6 +131,7 @@ func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 		appEnv: e, t: t, project: project, git: gittest.NewServer(t), mirrors: t.TempDir(),
 		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, cable: &cable{}, poll: time.Hour,
 	}
+	f.password.Store(gittest.Password)
 	for _, o := range options {
 		o(f)
 	}
@@ -181,7 +185,8 @@ func (f *appFixture) start() {
 	r, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
 		Client: mgr.GetClient(), Clusters: cluster.NewRegistry(c), Mirrors: mirrors,
 		Remote: func(_ context.Context, project, repoURL string) (git.Remote, error) {
-			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(gittest.Password), CredentialName: project + "/git"}, nil
+			password, _ := f.password.Load().(string)
+			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(password), CredentialName: project + "/git"}, nil
 		},
 		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail,
 	})

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -30,7 +31,7 @@ type branchHeads struct {
 	changed func(apps []types.NamespacedName)
 
 	mu    sync.Mutex
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // The life of the pollers that head starts.
 	wg    sync.WaitGroup
 	repos map[repoKey]*repoHeads
 	users map[types.NamespacedName]repoUse
@@ -71,7 +72,7 @@ func newBranchHeads(mirrors *git.Mirrors, clk clock.WithTicker, interval time.Du
 // run polls until ctx ends.
 func (h *branchHeads) run(ctx context.Context) {
 	h.mu.Lock()
-	h.ctx = ctx //nolint:containedctx // The life of the pollers that head starts.
+	h.ctx = ctx
 	for key, r := range h.repos {
 		h.start(key, r)
 	}
@@ -110,6 +111,9 @@ func (h *branchHeads) head(app types.NamespacedName, remote git.Remote, branch s
 	if r == nil {
 		r = &repoHeads{kick: make(chan struct{}, 1)}
 		h.repos[key] = r
+	}
+	if r.err != nil && !sameCredentials(r.remote, remote) {
+		kick(r) // what was wrong may be right now
 	}
 	r.remote = remote
 	h.start(key, r)
@@ -183,6 +187,10 @@ func (h *branchHeads) isFresh(app types.NamespacedName) bool {
 	use := h.users[app]
 	r := h.repos[use.repo]
 	return r != nil && r.done >= use.asked
+}
+
+func sameCredentials(a, b git.Remote) bool {
+	return a.Username == b.Username && a.Password == b.Password && bytes.Equal(a.CABundle, b.CABundle)
 }
 
 func kick(r *repoHeads) {

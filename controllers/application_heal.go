@@ -39,57 +39,72 @@ const maxDriftFields = 5
 // ObjectChanged is part of watch.Sink: it sends drift to the heal queue and
 // news about health to the Application.
 func (r *ApplicationReconciler) ObjectChanged(cluster string, key gitops.Key, live gitops.Live, obj *unstructured.Unstructured, hasValues bool) {
-	r.mu.Lock()
-	s, t := r.objects[objectID{cluster, key}], r.targets[cluster]
-	r.mu.Unlock()
-	if s == nil || t == nil {
+	claimants := r.claimants(cluster, key)
+	if len(claimants) == 0 {
 		return
 	}
-	isNews := hasValues && t.pods.Observe(obj)
-	s.mu.Lock()
-	drift := gitops.NoDrift
-	if base, known := s.baseline(key); known {
-		drift = gitops.Judge(base, live, true, s.owner, s.policy.additions)
+	isNews := live.Terminating
+	if t := r.existingTarget(cluster); t != nil && hasValues {
+		isNews = t.pods.Observe(obj) || isNews
 	}
-	if drift == gitops.NoDrift {
+	for _, s := range claimants {
+		hasDrifted, hasNews := s.changed(r.opts.Clock.Now(), key, live, seenObject{obj, hasValues})
+		if hasDrifted {
+			r.heals.Add(healItem{s.name, key})
+		}
+		if isNews || hasNews {
+			r.enqueue(urgent, s.name)
+		}
+	}
+}
+
+// changed takes in a new record of an object.
+func (s *appState) changed(now time.Time, key gitops.Key, live gitops.Live, seen seenObject) (hasDrifted, isNews bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	base, known := s.baseline(key)
+	if !known {
+		// Not ours yet: whose it is may have changed.
+		return false, s.trouble[key].err != nil
+	}
+	if gitops.Judge(base, live, true, s.owner, s.policy.additions) == gitops.NoDrift {
 		s.breaker.Healed(key)
 	} else {
-		s.seen[key] = seenObject{obj, hasValues}
-		s.drifted(r.opts.Clock.Now(), key)
+		hasDrifted = true
+		s.seen[key] = seen
+		s.drifted(now, key)
 	}
-	isNews = isNews || s.health[key] != live.Verdict.Health
+	isNews = s.health[key] != live.Verdict.Health
 	s.health[key] = live.Verdict.Health
-	s.mu.Unlock()
-	if drift != gitops.NoDrift {
-		r.heals.Add(healItem{s.name, key})
-	}
-	if isNews || live.Terminating {
-		r.enqueue(urgent, s.name)
-	}
+	return hasDrifted, isNews
 }
 
 // ObjectGone is part of watch.Sink.
 func (r *ApplicationReconciler) ObjectGone(cluster string, key gitops.Key, _ gitops.Live) {
-	r.mu.Lock()
-	s, t := r.objects[objectID{cluster, key}], r.targets[cluster]
-	r.mu.Unlock()
-	if s == nil || t == nil {
-		return
+	if t := r.existingTarget(cluster); t != nil {
+		t.pods.Forget(key)
 	}
-	t.pods.Forget(key)
+	for _, s := range r.claimants(cluster, key) {
+		if s.lost(r.opts.Clock.Now(), key) {
+			r.heals.Add(healItem{s.name, key})
+		} else {
+			r.enqueue(urgent, s.name) // the end of a deletion, or of a conflict
+		}
+	}
+}
+
+// lost takes in that an object is gone, and reports whether that is drift.
+func (s *appState) lost(now time.Time, key gitops.Key) (hasDrifted bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.health, key)
 	_, wanted := s.desired[key]
-	deleting := s.app != nil && s.app.DeletionTimestamp != nil
-	if wanted && !deleting {
-		s.drifted(r.opts.Clock.Now(), key)
+	_, known := s.baseline(key)
+	if !wanted || !known || s.app != nil && s.app.DeletionTimestamp != nil {
+		return false
 	}
-	s.mu.Unlock()
-	if wanted && !deleting {
-		r.heals.Add(healItem{s.name, key})
-		return
-	}
-	r.enqueue(urgent, s.name) // the end of a deletion
+	s.drifted(now, key)
+	return true
 }
 
 // drifted counts a drift; too many at once make the next sync heal them all in
@@ -250,6 +265,9 @@ func changesOf(h healing) []gitops.FieldChange {
 		out = gitops.Changes(h.desired.Object, h.seen.obj, h.seen.hasValues)
 	}
 	for _, a := range h.live.Additions {
+		if h.policy.additions != "heal" && h.drift != gitops.DriftAdded {
+			break // they stay
+		}
 		for _, field := range a.Fields {
 			if !slices.ContainsFunc(out, func(c gitops.FieldChange) bool { return c.Field == field }) {
 				out = append(out, gitops.FieldChange{Field: field, Manager: a.Manager, Got: "added"})
@@ -305,7 +323,7 @@ func (r *ApplicationReconciler) mayHeal(s *appState, h healing, now time.Time) b
 
 // repair makes the object equal to Git again.
 func (r *ApplicationReconciler) repair(ctx context.Context, s *appState, h healing) error {
-	if len(h.live.Additions) > 0 && h.present {
+	if len(h.live.Additions) > 0 && h.present && h.policy.additions == "heal" {
 		if err := r.takeOver(ctx, h); err != nil {
 			return err
 		}

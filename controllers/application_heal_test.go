@@ -51,7 +51,6 @@ func TestDriftIsHealed(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			f := *f
 			f.t = t
 			f.counter.take()
 			start := time.Now()
@@ -109,4 +108,36 @@ func (f *appFixture) workload(ns string) string {
 		return fmt.Sprint(err)
 	}
 	return string(text)
+}
+
+// TestAdditionsReported: additions may also be only reported, or ignored.
+func TestAdditionsReported(t *testing.T) {
+	f := newAppFixture(t)
+	f.application("test", "stage/test", "app", func(a *v1alpha1.Application) { a.Spec.Additions = "report" })
+	commit := f.commit("stage/test", web("registry.example.com/web:1.0.0", 1))
+	f.waitSynced("test", commit)
+	f.kubectl("-n", f.project+"-test", "label", "service/web", "mine=1")
+	app, _ := f.waitReady("test", "Drifting")
+	if d := app.Status.Drifts[0]; d.Action != "Reported" || d.Field != "metadata.labels.mine" {
+		t.Errorf("drift %+v", d)
+	}
+	// A change of what is in Git is healed all the same, and leaves the addition.
+	f.kubectl("-n", f.project+"-test", "set", "selector", "service/web", "app=other")
+	var s corev1.Service
+	if !eventually(func() bool { f.get(&s, "web"); return s.Spec.Selector["app"] == "web" }) {
+		t.Errorf("selector %v", s.Spec.Selector)
+	}
+	if s.Labels["mine"] != "1" {
+		t.Error("the reported addition is gone")
+	}
+	f.edit("test", func(a *v1alpha1.Application) { a.Spec.Additions = "ignore" })
+	f.waitSynced("test", commit)
+	if f.get(&s, "web"); s.Labels["mine"] != "1" {
+		t.Error("the ignored addition is gone")
+	}
+	f.edit("test", func(a *v1alpha1.Application) { a.Spec.Additions = "heal" })
+	if !eventually(func() bool { f.get(&s, "web"); return s.Labels["mine"] == "" }) {
+		t.Error("the addition stays")
+	}
+	f.waitSynced("test", commit)
 }

@@ -26,6 +26,9 @@ type appState struct {
 	name    types.NamespacedName
 	owner   gitops.Owner
 	cluster string
+	// claimed are the objects whose events come here; guarded by the
+	// reconciler's mutex.
+	claimed map[gitops.Key]bool
 
 	mu sync.Mutex
 	// app is the newest version of the object we know; nil after a conflict.
@@ -97,7 +100,7 @@ type seenObject struct {
 func newAppState(app *v1alpha1.Application) *appState {
 	owner := gitops.OwnerOf(app)
 	s := &appState{
-		owner: owner, cluster: owner.Cluster,
+		owner: owner, cluster: owner.Cluster, claimed: map[gitops.Key]bool{},
 		name:       types.NamespacedName{Namespace: app.Namespace, Name: app.Name},
 		entries:    map[gitops.Key]v1alpha1.InventoryEntry{},
 		values:     map[gitops.Key]string{},
@@ -212,6 +215,18 @@ const maxApplyPause = 3 * time.Minute
 // maxNamespacePause is that pause while the namespace goes or is missing, whose
 // return no watch tells us.
 const maxNamespacePause = 5 * time.Second
+
+// hasConflict reports whether an object belongs to somebody else.
+func (s *appState) hasConflict() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.trouble {
+		if t.err.Reason == gitops.ReasonOwnedByAnother {
+			return true
+		}
+	}
+	return false
+}
 
 // mayTry reports whether an object that failed before may be tried at now.
 func (s *appState) mayTry(now time.Time, d gitops.Desired) bool {

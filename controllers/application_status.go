@@ -329,7 +329,7 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 		return o.problem
 	}
 	if o.plan != nil && len(o.plan.Conflicts) > 0 {
-		return &problem{reason: reasonOwnedByAnother, message: firstError(o.plan.Conflicts)}
+		return &problem{reason: gitops.ReasonOwnedByAnother, message: firstError(o.plan.Conflicts)}
 	}
 	if e := firstTrouble(s); e != nil {
 		return &problem{reason: e.Reason, message: e.Error()}

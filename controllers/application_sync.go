@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,6 +25,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/health"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/gitops/watch"
 )
 
 // observation is all that one pass found out, and later what it did.
@@ -82,7 +86,6 @@ const (
 	reasonTooManyObjects     = "TooManyObjects"
 	reasonPruneGuard         = "PruneGuard"
 	reasonApplyFailed        = "ApplyFailed"
-	reasonOwnedByAnother     = "OwnedByAnother"
 	reasonOutOfSync          = "OutOfSync"
 	reasonDrifting           = "Drifting"
 	reasonContested          = "Contested"
@@ -106,9 +109,14 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error() + "; correct spec.destination.cluster", unknown: true}
 		return o
 	}
-	limits, err := r.limits(ctx, app)
+	limits, isProject, err := r.limits(ctx, app)
 	if err != nil {
 		o.superseded = err
+		return o
+	}
+	if !isProject {
+		o.problem = &problem{reason: reasonForbidden, message: fmt.Sprintf("namespace %q is not that of a Project, so nothing says what may be deployed; create the Project", app.Namespace)}
+		r.observeInventory(ctx, s, &o)
 		return o
 	}
 	r.observeHead(ctx, s, &o)
@@ -135,22 +143,23 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 	return o
 }
 
-// limits returns what the Project of app may touch.
-func (r *ApplicationReconciler) limits(ctx context.Context, app *v1alpha1.Application) (gitops.Limits, error) {
+// limits returns what the Project of app may touch. exists is false when there
+// is no such Project.
+func (r *ApplicationReconciler) limits(ctx context.Context, app *v1alpha1.Application) (l gitops.Limits, exists bool, err error) {
 	var projects v1alpha1.ProjectList
 	if err := r.opts.Client.List(ctx, &projects); err != nil {
-		return gitops.Limits{}, fmt.Errorf("list Projects: %w", err)
+		return l, false, fmt.Errorf("list Projects: %w", err)
 	}
-	l := gitops.Limits{Project: app.Namespace, SystemNamespace: r.opts.SystemNamespace}
+	l = gitops.Limits{Project: app.Namespace, SystemNamespace: r.opts.SystemNamespace}
 	for i := range projects.Items {
 		p := &projects.Items[i]
 		if p.Name == app.Namespace {
-			l.Destinations, l.Kinds = p.Spec.Destinations, p.Spec.Kinds
+			l.Destinations, l.Kinds, exists = p.Spec.Destinations, p.Spec.Kinds, true
 		} else {
 			l.OtherProjects = append(l.OtherProjects, p.Name)
 		}
 	}
-	return l, nil
+	return l, exists, nil
 }
 
 // observeHead finds the head of the branch and decides which revision has to
@@ -277,7 +286,7 @@ func (r *ApplicationReconciler) observeContent(ctx context.Context, o *observati
 		}
 		return nil
 	}
-	pathTree, err := mirror.TreeHash(commit, app.Spec.Source.Path)
+	pathTree, err := mirror.TreeHash(commit, path.Clean(app.Spec.Source.Path))
 	if err != nil {
 		p := &problem{reason: reasonPathMissing, message: fmt.Sprintf("%s: %v; correct spec.source.path or add it to the branch. What runs stays as it is", mirror.URL(), err)}
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -399,14 +408,23 @@ func (r *ApplicationReconciler) watch(ctx context.Context, s *appState, o *obser
 		s.kinds = o.kinds
 		s.mu.Unlock()
 	}
-	since, cause, isDown := o.t.hub.Down(o.kinds)
-	switch {
-	case isDown:
-		o.problem = &problem{reason: reasonClusterUnreachable, unknown: true,
-			message: fmt.Sprintf("cluster %q does not answer since %s: %v", s.cluster, since.UTC().Format(time.RFC3339), cause)}
-	case !o.t.hub.IsReady(o.kinds):
+	if out := o.t.hub.Down(o.kinds); out != nil {
+		o.problem = outage(s.cluster, out)
+	} else if !o.t.hub.IsReady(o.kinds) {
 		o.waiting = true
 	}
+}
+
+// outage tells a cluster that does not answer from one that refuses a kind.
+func outage(cluster string, out *watch.Outage) *problem {
+	since := out.Since.UTC().Format(time.RFC3339)
+	var answer apierrors.APIStatus
+	if errors.As(out.Cause, &answer) {
+		return &problem{reason: reasonClusterUnreachable, unknown: true,
+			message: fmt.Sprintf("cluster %q does not let kind %q be watched since %s: %v", cluster, out.Kind, since, out.Cause)}
+	}
+	return &problem{reason: reasonClusterUnreachable, unknown: true,
+		message: fmt.Sprintf("cluster %q does not answer since %s: %v", cluster, since, out.Cause)}
 }
 
 // observeObjects checks what was rendered against the cluster's kinds and the
@@ -444,9 +462,12 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 		return
 	}
 	s.setDesired(desired, o.revision)
-	keys := make([]gitops.Key, 0, len(desired))
+	keys := make(map[gitops.Key]bool, len(desired))
 	for _, d := range desired {
-		keys = append(keys, d.Key)
+		keys[d.Key] = true
+	}
+	for _, e := range entries {
+		keys[gitops.EntryKey(e)] = true
 	}
 	r.claim(s, keys)
 	if app.Spec.Suspend {
@@ -572,6 +593,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 	if o.applied && len(o.plan.Prune) > 0 {
 		r.prune(syncCtx, s, o)
 	}
+	s.keepReported(o.plan.Drifted)
 	// Drift that the plan found and nobody was woken for, for instance after a
 	// restart.
 	for _, key := range o.plan.Drifted {
@@ -598,6 +620,13 @@ func (s *appState) keepTrouble(o *observation) {
 			delete(s.trouble, key)
 		}
 	}
+}
+
+// keepReported drops the marks of drifts that are none any more.
+func (s *appState) keepReported(drifted []gitops.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.reported, func(key gitops.Key, _ string) bool { return !slices.Contains(drifted, key) })
 }
 
 // dueWaves leaves out what failed and is not to be tried again yet.
@@ -839,10 +868,7 @@ func assess(obj *unstructured.Unstructured, now time.Time) gitops.Verdict {
 
 // podsChanged is told when the pods of a workload changed the verdict on it.
 func (r *ApplicationReconciler) podsChanged(cluster string, key gitops.Key) {
-	r.mu.Lock()
-	s := r.objects[objectID{cluster, key}]
-	r.mu.Unlock()
-	if s != nil {
+	for _, s := range r.claimants(cluster, key) {
 		r.enqueue(urgent, s.name)
 	}
 }

@@ -160,6 +160,11 @@ func Changes(desired *unstructured.Unstructured, live *unstructured.Unstructured
 		want, got = metadataOf(desired), metadataOf(live)
 	}
 	differences(want, got, nil, func(path fieldpath.Path) {
+		for n := 1; n < len(path); n++ {
+			if _, covered := found[PathString(path[:n])]; covered {
+				return // part of a field that is atomic
+			}
+		}
 		if !ours.Has(path) && !ownsBelow(ours, path) {
 			add(path, "")
 		}

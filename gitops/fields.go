@@ -35,7 +35,7 @@ func Fingerprint(managed []metav1.ManagedFieldsEntry) string {
 	}
 	h.Write([]byte{0})
 	if e.FieldsV1 != nil {
-		h.Write(e.FieldsV1.Raw)
+		h.Write(e.FieldsV1.GetRawBytes())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
@@ -201,7 +201,7 @@ func testEntry(i int, e *metav1.ManagedFieldsEntry) []PatchOperation {
 	}
 	out := []PatchOperation{{"test", entryPath(i) + "/manager", manager}}
 	if e.FieldsV1 != nil {
-		out = append(out, PatchOperation{"test", entryPath(i) + "/fieldsV1", e.FieldsV1.Raw})
+		out = append(out, PatchOperation{"test", entryPath(i) + "/fieldsV1", e.FieldsV1.GetRawBytes()})
 	}
 	return out
 }
@@ -213,7 +213,7 @@ func fieldSet(e *metav1.ManagedFieldsEntry) *fieldpath.Set {
 	if e == nil || e.FieldsV1 == nil {
 		return set
 	}
-	if err := set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
 		return fieldpath.NewSet()
 	}
 	return set
@@ -254,7 +254,8 @@ func PathString(path fieldpath.Path) string {
 
 func isPlainField(name string) bool {
 	for _, r := range name {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '$') {
+		isPlain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '$'
+		if !isPlain {
 			return false
 		}
 	}

@@ -18,7 +18,7 @@ func entry(manager string, op metav1.ManagedFieldsOperationType, subresource, fi
 	when := metav1.NewTime(time.Unix(at, 0))
 	return metav1.ManagedFieldsEntry{
 		Manager: manager, Operation: op, Subresource: subresource, APIVersion: "apps/v1", Time: &when,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
 	}
 }
 
@@ -101,11 +101,11 @@ func patchManaged(t *testing.T, list []metav1.ManagedFieldsEntry, patch []gitops
 				t.Fatalf("test of %s failed: %s", op.Path, op.Value)
 			}
 		case "test/fieldsV1":
-			if string(op.Value) != string(list[i].FieldsV1.Raw) {
+			if string(op.Value) != string(list[i].FieldsV1.GetRawBytes()) {
 				t.Fatalf("test of %s failed: %s", op.Path, op.Value)
 			}
 		case "replace/fieldsV1":
-			list[i].FieldsV1 = &metav1.FieldsV1{Raw: op.Value}
+			list[i].FieldsV1 = metav1.NewFieldsV1(string(op.Value))
 		case "remove":
 			list = slices.Delete(list, i, i+1)
 		default:
@@ -138,7 +138,7 @@ func TestTakeAdditions(t *testing.T) {
 	if want := []string{"waybill", "kcm", "kubectl-rollout"}; !slices.Equal(managers, want) {
 		t.Errorf("managers %v, want %v: what was taken whole goes, the restart stays", managers, want)
 	}
-	if got := string(after[2].FieldsV1.Raw); got != restart {
+	if got := string(after[2].FieldsV1.GetRawBytes()); got != restart {
 		t.Errorf("kubectl-rollout keeps %s, want %s", got, restart)
 	}
 

@@ -91,6 +91,9 @@ type Plan struct {
 	Grows bool
 }
 
+// ReasonOwnedByAnother is the reason of a conflict.
+const ReasonOwnedByAnother = "OwnedByAnother"
+
 // Guard explains why deletions wait.
 type Guard struct {
 	Deletions, Of int
@@ -164,7 +167,7 @@ func decide(in PlanInput, d Desired, entry v1alpha1.InventoryEntry, listed bool)
 	}
 	if present && live.OwnerLabel != in.Owner.Label() && live.Owner != in.Owner.Annotation() {
 		if !mayAdopt(in, live) {
-			return Action{}, &ObjectError{Key: d.Key, Reason: "OwnedByAnother",
+			return Action{}, &ObjectError{Key: d.Key, Reason: ReasonOwnedByAnother,
 				Message: fmt.Sprintf("it belongs to Application %q; remove it from one of the two", live.Owner)}
 		}
 		return Action{Kind: ActionAdopt, Desired: d}, nil
@@ -264,6 +267,19 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 // guardMinimum: up to ten deletions need no confirmation.
 const guardMinimum = 10
 
+// holdsData says that deleting an object deletes what other objects or people
+// stored in it.
+func holdsData(d Deletion) bool {
+	switch d.Key.Kind {
+	case "Namespace", "PersistentVolumeClaim", "PersistentVolume":
+		return d.Key.Group == ""
+	case "CustomResourceDefinition":
+		return d.Key.Group == "apiextensions.k8s.io"
+	default:
+		return false
+	}
+}
+
 // guard returns why the deletions wait for a person, or nil.
 func guard(in PlanInput, list []Deletion) *Guard {
 	total := max(len(in.Inventory), len(list))
@@ -273,7 +289,10 @@ func guard(in PlanInput, list []Deletion) *Guard {
 		return nil
 	case len(in.Desired)+len(in.Refused) == 0 && !in.AllowEmpty:
 		g.Message = fmt.Sprintf("the source renders nothing, which would delete all %d objects; correct the source, or set syncPolicy.automated.allowEmpty", len(list))
-	case len(list) > guardMinimum && 2*len(list) > total && !(in.AllowEmpty && len(in.Desired) == 0):
+	case slices.ContainsFunc(list, holdsData):
+		first := list[slices.IndexFunc(list, holdsData)]
+		g.Message = fmt.Sprintf("%s left the source, and what is stored in it would go with it; nothing is deleted until a person agrees", first.Key)
+	case len(list) > guardMinimum && 2*len(list) > total && (!in.AllowEmpty || len(in.Desired) > 0):
 		g.Message = fmt.Sprintf("%d of %d objects left the source; nothing is deleted until a person agrees", len(list), total)
 	default:
 		return nil

@@ -213,6 +213,13 @@ func TestMakePlan(t *testing.T) {
 		{name: "nothing rendered and that is allowed", why: "allowEmpty",
 			set:  func(w *world, in *gitops.PlanInput) { w.apply(a); *in = w.input(nil); in.AllowEmpty = true },
 			want: []string{"Delete a uid-of-a"}},
+		{name: "a volume claim left the source", why: "its data would go with it: a person decides",
+			set: func(w *world, in *gitops.PlanInput) {
+				pvc := prepare(t, object("v1", "PersistentVolumeClaim", "data"))[0]
+				w.apply(a)
+				w.apply(pvc)
+				*in = w.input([]gitops.Desired{a})
+			}, want: []string{"Guard 1 of 2"}},
 		{name: "an intent that was never carried out", why: "a crash between inventory and apply: created now, no second write",
 			set: func(w *world, in *gitops.PlanInput) {
 				w.inventory = []v1alpha1.InventoryEntry{{Version: "v1", Kind: "ConfigMap", Namespace: "shop-test", Name: "a"}}
@@ -278,7 +285,7 @@ func TestOrder(t *testing.T) {
 		w.apply(d)
 	}
 	in := w.input(nil)
-	in.AllowEmpty = true
+	in.AllowEmpty, in.PruneConfirmed = true, true
 	var got []string
 	for _, line := range summary(gitops.MakePlan(in)) {
 		got = append(got, line[:len("Delete x")])

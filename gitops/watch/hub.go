@@ -55,7 +55,7 @@ type Hub struct {
 	opts Options
 
 	mu    sync.RWMutex
-	ctx   context.Context // set by Run; nil before and after
+	ctx   context.Context //nolint:containedctx // Set by Run, nil before and after: the life of the watches that Use starts.
 	wg    sync.WaitGroup
 	kinds map[schema.GroupKind]*kindWatch
 	users map[string]map[schema.GroupKind]schema.GroupVersionKind
@@ -89,7 +89,7 @@ func NewHub(opts Options) (*Hub, error) {
 // Run watches until ctx ends and every watch has stopped.
 func (h *Hub) Run(ctx context.Context) {
 	h.mu.Lock()
-	h.ctx = ctx //nolint:containedctx // The life of the watches that Use starts.
+	h.ctx = ctx
 	for _, k := range h.kinds {
 		h.start(k)
 	}
@@ -204,22 +204,30 @@ func (h *Hub) IsReady(kinds []schema.GroupVersionKind) bool {
 	return true
 }
 
-// Down returns the longest outage among kinds: since when and why. isDown is
-// false when all are watched, or were until a moment ago.
-func (h *Hub) Down(kinds []schema.GroupVersionKind) (since time.Time, cause error, isDown bool) {
+// Outage is a kind that cannot be watched.
+type Outage struct {
+	Kind  schema.GroupKind
+	Since time.Time
+	Cause error
+}
+
+// Down returns the longest outage among kinds, nil when all are watched or were
+// until a moment ago.
+func (h *Hub) Down(kinds []schema.GroupVersionKind) *Outage {
 	now := h.opts.Clock.Now()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	var out *Outage
 	for _, gvk := range kinds {
 		k, ok := h.kinds[gvk.GroupKind()]
 		if !ok || k.downSince.IsZero() || now.Sub(k.downSince) < downGrace {
 			continue
 		}
-		if since.IsZero() || k.downSince.Before(since) {
-			since, cause, isDown = k.downSince, k.downCause, true
+		if out == nil || k.downSince.Before(out.Since) {
+			out = &Outage{Kind: gvk.GroupKind(), Since: k.downSince, Cause: k.downCause}
 		}
 	}
-	return since, cause, isDown
+	return out
 }
 
 // Get returns the record of an object that carries the label of any Application.

@@ -38,7 +38,7 @@ type Pods struct {
 	changed func(cluster string, key gitops.Key)
 
 	mu        sync.Mutex
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // Set by Run: the life of the watches that Observe starts.
 	wg        sync.WaitGroup
 	workloads map[gitops.Key]*workload
 }
@@ -64,7 +64,7 @@ func NewPods(c *cluster.Cluster, clk clock.WithTicker, changed func(cluster stri
 // Run watches until ctx ends and every watch has stopped.
 func (p *Pods) Run(ctx context.Context) {
 	p.mu.Lock()
-	p.ctx = ctx //nolint:containedctx // The life of the watches that Observe starts.
+	p.ctx = ctx
 	p.mu.Unlock()
 	<-ctx.Done()
 	p.mu.Lock()
