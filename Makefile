@@ -42,7 +42,7 @@ dev: up ui/node_modules/.installed ## Serve the dashboard with hot reload, on th
 
 .PHONY: demo
 demo: up ## The demo, and a tour of it: a version travels to prod, a broken one is taken back
-	@tools/tour.sh bin/waybill
+	@examples/tour.sh bin/waybill
 
 ##@ Build
 
