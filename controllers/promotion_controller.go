@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -120,8 +121,10 @@ func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 // isSettled reports whether nothing can happen to the Promotion any more.
 func isSettled(p *v1alpha1.Promotion) bool {
 	switch p.Status.Phase {
-	case v1alpha1.PhaseAborted, v1alpha1.PhaseSuperseded, v1alpha1.PhaseRolledBack:
-		return p.Status.Commit == nil || p.Status.Phase != v1alpha1.PhaseAborted
+	case v1alpha1.PhaseSuperseded, v1alpha1.PhaseRolledBack:
+		return true
+	case v1alpha1.PhaseAborted:
+		return p.Status.Commit == nil && !promotion.IsInDoubt(p)
 	case v1alpha1.PhaseFailed:
 		return p.Status.Commit == nil
 	default:
@@ -136,8 +139,8 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 		after.Status.RolledBackBy = by
 		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, fmt.Sprintf("taken back by %q", by))
 	}
-	if p.Spec.Abort != nil && !p.Status.Phase.IsFinished() {
-		return r.finish(ctx, p, v1alpha1.PhaseAborted, promotion.ReasonAborted, abortText(p.Spec.Abort))
+	if p.Spec.Abort != nil && (!p.Status.Phase.IsFinished() || promotion.IsInDoubt(p)) {
+		return r.abort(ctx, p)
 	}
 	if !p.Status.Phase.IsFinished() && !promotion.HasTouchedGit(p) {
 		for _, s := range promotion.Decide(o).Supersede {
@@ -160,6 +163,31 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 	}
 }
 
+// abort ends the Promotion. A push that was announced may have arrived: then
+// its commit is what the Stage runs, and that is recorded first. While the
+// repository cannot be asked the Promotion has ended all the same, and the
+// question stays open.
+func (r *PromotionReconciler) abort(ctx context.Context, p *v1alpha1.Promotion) (ctrl.Result, error) {
+	after := p.DeepCopy()
+	retryAt, err := r.Engine.Resolve(ctx, after)
+	message := abortText(p.Spec.Abort)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctrl.Result{}, ctx.Err()
+	case err != nil:
+		message += fmt.Sprintf("; whether its commit arrived is not known yet: %v", err)
+	case after.Status.Commit != nil:
+		message += fmt.Sprintf("; its commit %s had arrived and stays: waybill rollback %s/%s takes it back",
+			shortCommit(after.Status.Commit.Commit), p.Namespace, p.Spec.Stage)
+	}
+	if after.Status.Commit != nil && after.Status.PushedAt == nil {
+		now := metav1.MicroTime{Time: r.Clock.Now()}
+		after.Status.PushedAt = &now
+	}
+	_, err = r.end(ctx, p, after, v1alpha1.PhaseAborted, promotion.ReasonAborted, message)
+	return lookAgain(r.Clock.Now(), retryAt), err
+}
+
 // rolledBackBy returns the Rollback that pushed a commit taking p's back.
 func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) string {
 	if p.Status.Commit == nil || p.Spec.Kind == v1alpha1.KindRollback {
@@ -179,32 +207,51 @@ func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) string {
 
 // pending starts the Promotion when every gate is open.
 func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
-	if err := observe.LivePromotions(ctx, r.Live, o); err != nil {
+	after := p.DeepCopy()
+	if len(o.PoliciesMissing) > 0 {
+		return r.wait(ctx, p, after, time.Time{}, promotion.ReasonPolicyMissing,
+			fmt.Sprintf("admission policy %q is missing or changed; nothing starts before it is back", o.PoliciesMissing[0]))
+	}
+	freight, err := r.freightOf(ctx, r.Client, o, p)
+	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
 	}
-	after := p.DeepCopy()
-	freight, err := r.freightOf(ctx, o, p)
+	// The cache may keep the Promotion waiting, since what changes it wakes us.
+	// To start or to end it, the API server is asked: a Freeze that was answered
+	// for holds from that moment on.
+	if err == nil && len(closedEntry(o, freight, p)) == 0 {
+		if start := closedStart(o, freight, p); len(start) > 0 {
+			return r.gateClosed(ctx, p, after, start)
+		}
+	}
+	if err := observe.Live(ctx, r.Live, o); apierrors.IsNotFound(err) || err == nil && o.Stage.DeletionTimestamp != nil {
+		return r.finish(ctx, p, v1alpha1.PhaseFailed, "StageNotFound", fmt.Sprintf("Stage %q of Project %q is gone", p.Spec.Stage, p.Namespace))
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	o.Stage.Status.Current = currentFreight(o)
+	if err != nil || len(closedEntry(o, freight, p)) > 0 {
+		freight, err = r.freightOf(ctx, r.Live, o, p)
+	}
 	if apierrors.IsNotFound(err) {
 		return r.finish(ctx, p, v1alpha1.PhaseFailed, "FreightNotFound", fmt.Sprintf("there is no Freight %q in Project %q", p.Spec.Freight, p.Namespace))
 	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if len(o.PoliciesMissing) > 0 {
-		return r.wait(ctx, p, after, time.Time{}, promotion.ReasonPolicyMissing,
-			fmt.Sprintf("admission policy %q is missing or changed; nothing starts before it is back", o.PoliciesMissing[0]))
-	}
-	verdicts := promotion.Gates(o, freight, promotion.AskOf(p))
-	if entry := promotion.Blocking(verdicts, promotion.GroupEntry); len(entry) > 0 {
+	if entry := closedEntry(o, freight, p); len(entry) > 0 {
 		after.Status.Gates = entry
 		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
 	}
-	// Commits by others are those of the last plan: whether they are still in
-	// the way, only a new plan says.
-	start := promotion.Blocking(verdicts, promotion.GroupStart)
-	if slices.ContainsFunc(start, func(v v1alpha1.GateVerdict) bool { return v.Gate != v1alpha1.GateHealth }) {
-		after.Status.Gates = start
-		return r.wait(ctx, p, after, promotion.EarliestOpening(start), promotion.ReasonGateClosed, gateText(start))
+	if start := closedStart(o, freight, p); len(start) > 0 {
+		return r.gateClosed(ctx, p, after, start)
+	}
+	if check := outdated(o, p); check.Reason != "" {
+		phase := v1alpha1.PhaseFailed
+		if p.Spec.Automatic && check.By != "" {
+			phase, after.Status.SupersededBy = v1alpha1.PhaseSuperseded, check.By
+		}
+		return r.end(ctx, p, after, phase, check.Reason, check.Message)
 	}
 	ready, err := r.clearTheWay(ctx, o, p)
 	if err != nil {
@@ -235,6 +282,44 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	return r.runSteps(ctx, o, p, after)
 }
 
+// closedEntry returns the entry gates that shut the Promotion out.
+func closedEntry(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha1.Promotion) []v1alpha1.GateVerdict {
+	return promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(p)), promotion.GroupEntry)
+}
+
+// closedStart returns the start gates that keep the Promotion waiting. Commits
+// by others are those of the last plan: whether they are still in the way, only
+// a new plan says, so they alone keep nothing waiting here.
+func closedStart(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha1.Promotion) []v1alpha1.GateVerdict {
+	start := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(p)), promotion.GroupStart)
+	if slices.ContainsFunc(start, func(v v1alpha1.GateVerdict) bool { return v.Gate != v1alpha1.GateHealth }) {
+		return start
+	}
+	return nil
+}
+
+// gateClosed leaves the Promotion Pending until a gate opens.
+func (r *PromotionReconciler) gateClosed(ctx context.Context, p, after *v1alpha1.Promotion, start []v1alpha1.GateVerdict) (ctrl.Result, error) {
+	after.Status.Gates = start
+	return r.wait(ctx, p, after, promotion.EarliestOpening(start), promotion.ReasonGateClosed, gateText(start))
+}
+
+// outdated says why the Promotion is not what is wanted any more: one with a
+// higher number has started, or a Rollback names Freight that the Stage does
+// not run.
+func outdated(o *promotion.Observation, p *v1alpha1.Promotion) promotion.NumberCheck {
+	if p.Spec.Kind == v1alpha1.KindRollback && p.Spec.Freight != "" && len(o.Stage.Status.Current) > 0 {
+		current := o.Stage.Status.Current
+		if !slices.ContainsFunc(current, func(c v1alpha1.StageFreight) bool { return c.Freight == p.Spec.Freight }) {
+			return promotion.NumberCheck{
+				Reason: "NotCurrent", By: current[0].Promotion,
+				Message: fmt.Sprintf("Freight %q does not run in %q any more, Freight %q does; to take that back: waybill rollback %s/%s", p.Spec.Freight, p.Spec.Stage, current[0].Freight, p.Namespace, p.Spec.Stage),
+			}
+		}
+	}
+	return promotion.CheckNumber(o, p)
+}
+
 // setPlan freezes a plan and resets the progress.
 func setPlan(p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) {
 	p.Status.Plan = plan
@@ -261,7 +346,7 @@ func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Obser
 func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
 	before, work := p, p.DeepCopy()
 	if needsNewPlan(work, r.Clock.Now()) {
-		freight, err := r.freightOf(ctx, o, p)
+		freight, err := r.freightOf(ctx, r.Client, o, p)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
@@ -286,6 +371,9 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 		return nil
 	}
 	out := r.Engine.Run(ctx, work, persist)
+	if out.Panic != "" {
+		logf.FromContext(ctx).Error(errors.New("panic"), "a step panicked", "promotion", work.Name, "panic", out.Panic)
+	}
 	if out.StopErr != nil {
 		return ctrl.Result{}, out.StopErr
 	}
@@ -346,7 +434,7 @@ var errOutOfDate = errors.New("it was changed since it was read")
 // Everything else is planned anew, and the gates decide.
 func (r *PromotionReconciler) planAgain(ctx context.Context, o *promotion.Observation, before, work *v1alpha1.Promotion, stale error) (ctrl.Result, error) {
 	if !work.Spec.Automatic {
-		freight, err := r.freightOf(ctx, o, work)
+		freight, err := r.freightOf(ctx, r.Client, o, work)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
@@ -475,8 +563,8 @@ func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.P
 		after.Status.FinishedAt = &now
 	}
 	for i := range after.Status.Steps {
-		if phase == v1alpha1.PhaseAborted && after.Status.Steps[i].State != v1alpha1.StepSucceeded {
-			after.Status.Steps[i].State = v1alpha1.StepAborted
+		if st := &after.Status.Steps[i]; phase == v1alpha1.PhaseAborted && st.State != v1alpha1.StepSucceeded {
+			st.State = v1alpha1.StepAborted
 		}
 	}
 	if phase != v1alpha1.PhaseFailed || reason != promotion.ReasonGateClosed {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -17,8 +19,9 @@ import (
 const ancestorDepth = 500
 
 // freightOf returns the Freight a Promotion is about: what is promoted, or what
-// a Rollback takes back. A Rollback does not need the object any more.
-func (r *PromotionReconciler) freightOf(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (*v1alpha1.Freight, error) {
+// a Rollback takes back, as reader has it. A Rollback does not need the object
+// any more.
+func (r *PromotionReconciler) freightOf(ctx context.Context, reader client.Reader, o *promotion.Observation, p *v1alpha1.Promotion) (*v1alpha1.Freight, error) {
 	name := p.Spec.Freight
 	if p.Spec.Kind == v1alpha1.KindRollback {
 		for _, c := range o.Stage.Status.Current {
@@ -29,11 +32,11 @@ func (r *PromotionReconciler) freightOf(ctx context.Context, o *promotion.Observ
 			}
 		}
 	}
-	if f := o.FreightByName(name); f != nil {
+	if f := o.FreightByName(name); f != nil && reader == r.Client {
 		return f, nil
 	}
 	var f v1alpha1.Freight
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: name}, &f); err != nil {
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: name}, &f); err != nil {
 		return nil, err //nolint:wrapcheck // callers test for not found
 	}
 	return &f, nil
@@ -49,6 +52,8 @@ func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observatio
 	if err != nil {
 		return promotion.Reach{}, fmt.Errorf("list Applications of Stage %q: %w", p.Spec.Stage, err)
 	}
+	// An Application that a person labelled as the Stage's says nothing about it.
+	apps.Items = slices.DeleteFunc(apps.Items, func(a v1alpha1.Application) bool { return !metav1.IsControlledBy(&a, o.Stage) })
 	out := promotion.Reach{Reached: true, Health: v1alpha1.Health{Status: v1alpha1.HealthHealthy}}
 	if len(apps.Items) < len(o.Stage.Spec.Deploy) {
 		return promotion.Reach{Message: "not every deploy entry has an Application yet"}, nil

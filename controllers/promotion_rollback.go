@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -52,7 +53,8 @@ func (r *PromotionReconciler) clearTheWay(ctx context.Context, o *promotion.Obse
 	clear := true
 	for i := range o.Promotions {
 		q := &o.Promotions[i]
-		if q.Name == p.Name || q.Status.Phase.IsFinished() {
+		isOver := q.Status.Phase.IsFinished() && !(q.Status.Phase == v1alpha1.PhaseAborted && promotion.IsInDoubt(q))
+		if q.Name == p.Name || isOver {
 			continue
 		}
 		clear = false
@@ -78,14 +80,14 @@ func (r *PromotionReconciler) stopTheFlow(ctx context.Context, o *promotion.Obse
 		if keeps(target.Collection, c) {
 			continue
 		}
-		if err := r.freeze(ctx, p, "rejected."+p.Spec.Stage+"."+c.Freight, []string{c.Freight}, v1alpha1.FreezeAll); err != nil {
+		if err := r.freeze(ctx, o, p, "rejected."+p.Spec.Stage+"."+c.Freight, []string{c.Freight}, v1alpha1.FreezeAll); err != nil {
 			return err
 		}
 	}
 	if p.Spec.Automatic && !o.Stage.Spec.Rollback.Hold {
 		return nil
 	}
-	return r.freeze(ctx, p, "hold."+p.Spec.Stage, nil, v1alpha1.FreezeAutomatic)
+	return r.freeze(ctx, o, p, "hold."+p.Spec.Stage, nil, v1alpha1.FreezeAutomatic)
 }
 
 func keeps(collection []v1alpha1.StageFreight, c v1alpha1.StageFreight) bool {
@@ -97,7 +99,7 @@ func keeps(collection []v1alpha1.StageFreight, c v1alpha1.StageFreight) bool {
 	return false
 }
 
-func (r *PromotionReconciler) freeze(ctx context.Context, p *v1alpha1.Promotion, name string, freight []string, scope v1alpha1.FreezeScope) error {
+func (r *PromotionReconciler) freeze(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, name string, freight []string, scope v1alpha1.FreezeScope) error {
 	reason := "rolled back by " + strings.TrimPrefix(p.Spec.RequestedBy, "waybill:")
 	if p.Spec.Reason != "" {
 		reason += ": " + p.Spec.Reason
@@ -105,9 +107,31 @@ func (r *PromotionReconciler) freeze(ctx context.Context, p *v1alpha1.Promotion,
 	z := &v1alpha1.Freeze{Spec: v1alpha1.FreezeSpec{
 		Stage: p.Spec.Stage, Freight: freight, Scope: scope, By: v1alpha1.PolicyUser, Reason: truncate(reason, 1024),
 	}}
+	if slices.ContainsFunc(o.Freezes, func(there v1alpha1.Freeze) bool { return stopsAsMuch(&there.Spec, &z.Spec) }) {
+		return nil
+	}
 	z.Namespace, z.Name = p.Namespace, name
-	if err := r.Client.Create(ctx, z); err != nil && !apierrors.IsAlreadyExists(err) {
+	err := r.Client.Create(ctx, z)
+	if apierrors.IsAlreadyExists(err) {
+		// The name is taken by one that has run out, or that a person gave
+		// another meaning.
+		z.Name, z.GenerateName = "", name+"-"
+		err = r.Client.Create(ctx, z)
+	}
+	if err != nil {
 		return fmt.Errorf("create Freeze %q: %w", name, err)
 	}
 	return nil
+}
+
+// stopsAsMuch reports whether the Freeze there stops all that want stops, for as
+// long.
+func stopsAsMuch(there, want *v1alpha1.FreezeSpec) bool {
+	for _, f := range want.Freight {
+		if !slices.Contains(there.Freight, f) {
+			return false
+		}
+	}
+	return there.Until == nil && (there.Stage == want.Stage || there.Stage == "*") && len(there.Freight) > 0 == (len(want.Freight) > 0) &&
+		(there.Scope == want.Scope || len(want.Freight) > 0 && there.Scope != v1alpha1.FreezeAutomatic)
 }

@@ -123,3 +123,14 @@ func HasTouchedGit(p *v1alpha1.Promotion) bool {
 	}
 	return false
 }
+
+// IsInDoubt reports whether the Promotion announced an effect outside the
+// cluster and nobody knows yet whether it happened.
+func IsInDoubt(p *v1alpha1.Promotion) bool {
+	for i := range p.Status.Steps {
+		if st := &p.Status.Steps[i]; st.Intent != nil && st.State != v1alpha1.StepSucceeded {
+			return p.Status.Commit == nil
+		}
+	}
+	return false
+}

@@ -92,6 +92,34 @@ func (e *Engine) Run(ctx context.Context, p *v1alpha1.Promotion, persist func(co
 	}
 }
 
+// Resolve finds out whether an effect that p announced has happened, and writes
+// that into p.Status: the commit, or that there is none. With an error nobody
+// can know before retryAt, and the question stays open.
+func (e *Engine) Resolve(ctx context.Context, p *v1alpha1.Promotion) (retryAt time.Time, err error) {
+	if !promotion.IsInDoubt(p) {
+		return time.Time{}, nil
+	}
+	r := &run{Engine: e, promotion: p}
+	for i := range p.Status.Steps {
+		st := &p.Status.Steps[i]
+		effect, ok := e.Steps[st.Uses].(step.Effect)
+		if st.Intent == nil || st.State == v1alpha1.StepSucceeded || !ok {
+			continue
+		}
+		result, found, err := effect.Probe(ctx, r.input(i))
+		if err != nil {
+			st.Attempts++
+			return e.Clock.Now().Add(promotion.RetryDelay(st.Attempts)), err //nolint:wrapcheck // names the repository already
+		}
+		if found {
+			r.succeeded(i, result)
+			continue
+		}
+		st.Intent = nil
+	}
+	return time.Time{}, nil
+}
+
 // attemptSafely is attempt with a panic turned into the failure of this one
 // Promotion. What was going to be pushed is looked for first, so then it is
 // tried again; the text of a panic may hold anything and stays out of the status.

@@ -87,3 +87,20 @@ func LivePromotions(ctx context.Context, live client.Reader, o *promotion.Observ
 	}
 	return nil
 }
+
+// Live replaces what o says about the Stage, its Promotions and the Project's
+// Freezes by what the API server has now. It returns the API server's not-found
+// error when the Stage is gone.
+func Live(ctx context.Context, live client.Reader, o *promotion.Observation) error {
+	var stage v1alpha1.Stage
+	if err := live.Get(ctx, client.ObjectKeyFromObject(o.Stage), &stage); err != nil {
+		return err //nolint:wrapcheck // callers test for not found
+	}
+	o.Stage = &stage
+	var freezes v1alpha1.FreezeList
+	if err := live.List(ctx, &freezes, client.InNamespace(stage.Namespace)); err != nil {
+		return fmt.Errorf("list Freezes of %q: %w", stage.Namespace, err)
+	}
+	o.Freezes = freezes.Items
+	return LivePromotions(ctx, live, o)
+}

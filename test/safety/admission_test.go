@@ -43,7 +43,6 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "waybill:ada"
 // the policies hold for them.
 func guarded(t *testing.T, project string) (petra, ada, server client.Client) {
 	t.Helper()
-	installed(t)
 	roles(t, project)
 	petra, ada = clientFor(t, shared.ConfigFor(t, "waybill:petra")), clientFor(t, shared.ConfigFor(t, "waybill:ada"))
 	server = clientFor(t, shared.ConfigFor(t, "system:serviceaccount:"+systemNamespace+":waybill", "system:serviceaccounts"))

@@ -1,11 +1,13 @@
 package safety
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,16 +40,41 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = e.Stop() }()
 	shared = e
+	if err := installInto(e); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// installInto puts Waybill's definitions and policies into an API server.
+func installInto(e *env.Env) error {
+	s, err := kinds()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(e.Config, client.Options{Scheme: s})
+	if err != nil {
+		return err
+	}
+	return install.Install(context.Background(), install.Options{Client: c, Namespace: systemNamespace})
+}
+
+func kinds() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme, appsv1.AddToScheme} {
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 func scheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
-	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme} {
-		if err := add(s); err != nil {
-			t.Fatal(err)
-		}
+	s, err := kinds()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
@@ -59,17 +86,6 @@ func clientFor(t testing.TB, config *rest.Config) client.Client {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// installed puts Waybill's definitions and policies into the shared API server
-// and returns an administrator of the cluster.
-func installed(t testing.TB) client.Client {
-	t.Helper()
-	admin := clientFor(t, shared.Config)
-	if err := install.Install(t.Context(), install.Options{Client: admin, Namespace: systemNamespace}); err != nil {
-		t.Fatal(err)
-	}
-	return admin
 }
 
 // eventually waits until check returns nil, and fails with its last error.
