@@ -49,6 +49,14 @@ func lookAgain(now, at time.Time) ctrl.Result {
 	return ctrl.Result{RequeueAfter: max(at.Sub(now), 0) + time.Millisecond}
 }
 
+// sooner returns the earlier of two instants; the zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // patchStatus writes the difference between before and after with before's
 // resourceVersion, so that a status computed from an old object is refused and
 // computed again. Nothing is sent when nothing changed.

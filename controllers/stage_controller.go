@@ -47,10 +47,12 @@ type PolicyWatch interface {
 // starts what moves in by itself.
 type StageReconciler struct {
 	StageOptions
+	writes  lazyWrites
+	numbers usedNumbers
 }
 
 // NewStageReconciler returns a reconciler for Stages.
-func NewStageReconciler(o StageOptions) *StageReconciler { return &StageReconciler{o} }
+func NewStageReconciler(o StageOptions) *StageReconciler { return &StageReconciler{StageOptions: o} }
 
 // SetupWithManager registers the controller and what wakes it
 // (10-contracts, Who wakes whom).
@@ -76,6 +78,10 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	now := r.Clock.Now()
 	o, err := observe.Stage(ctx, r.Client, req.NamespacedName, now)
+	if apierrors.IsNotFound(err) {
+		r.writes.forget(req.NamespacedName)
+		r.numbers.forget(req.NamespacedName)
+	}
 	if err != nil || o.Stage.DeletionTimestamp != nil {
 		return settle(ctrl.Result{}, err)
 	}
@@ -92,6 +98,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	before := o.Stage.DeepCopy()
 	problems := promotion.CheckStage(o.Stage, o.Stages, warehouses)
 	stageStatus(o, apps)
+	o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, r.numbers.get(req.NamespacedName))
 	decision := promotion.Decide(o)
 	if len(problems) > 0 || len(o.PoliciesMissing) > 0 {
 		decision.Create = nil
@@ -107,10 +114,13 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		if err := r.createPromotion(ctx, o.Stage, c); err != nil {
 			return settle(ctrl.Result{}, err)
 		}
+		r.numbers.put(req.NamespacedName, c.Seq)
+		r.writes.wrote(req.NamespacedName, now) // the new Promotion wakes us: its number goes along with what it does
 		o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, c.Seq)
 	}
 	stageConditions(o, problems)
-	return settle(lookAgain(now, decision.Recheck), patchStatus(ctx, r.Client, before, o.Stage))
+	due, err := r.writes.patch(ctx, r.Client, before, o.Stage, onlyWordsOfStage(&before.Status, &o.Stage.Status), now)
+	return settle(lookAgain(now, sooner(decision.Recheck, due)), err)
 }
 
 func (r *StageReconciler) warehouseNames(ctx context.Context, namespace string) ([]string, error) {
@@ -143,7 +153,7 @@ func (r *StageReconciler) createPromotion(ctx context.Context, stage *v1alpha1.S
 // recordFreight writes what this Stage knows about each Freight into the
 // Freight's status, under the Stage's own key.
 func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation) error {
-	settled := promotion.Settled(o.Stage) && o.Active() == nil
+	isSettled, active := promotion.Settled(o.Stage), o.Active()
 	health := v1alpha1.HealthHealthy
 	if len(o.Stage.Spec.Deploy) > 0 {
 		health = v1alpha1.HealthUnknown
@@ -159,6 +169,9 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 		case promotion.IsControlFlow(o.Stage):
 			next = passThrough(o, f, rec)
 		case isCurrent(o.Stage, f) || known:
+			// Until a Promotion has pushed, what is here soaks on. It is not
+			// verified for the first time while something else is on its way in.
+			settled := isSettled && (active == nil || active.Status.PushedAt == nil && rec.VerifiedAt != nil)
 			next = promotion.NextRecord(rec, isCurrent(o.Stage, f), settled, health, o.Now)
 		}
 		if sameRecord(rec, next) {

@@ -3,7 +3,9 @@ package controllers
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -216,6 +218,24 @@ func stageConditions(o *promotion.Observation, problems []promotion.Problem) {
 	setStalled(&s.Conditions, g, "", "")
 }
 
+// onlyWordsOfStage reports whether two statuses differ in nothing that anybody
+// acts on: sentences, the words that name their reason, and the number of the
+// last Promotion, which the Promotion itself says too.
+func onlyWordsOfStage(before, after *v1alpha1.StageStatus) bool {
+	bare := func(s *v1alpha1.StageStatus) *v1alpha1.StageStatus {
+		c := s.DeepCopy()
+		c.LastSeq = 0
+		if c.Health != nil {
+			c.Health.Reason, c.Health.Message = "", ""
+		}
+		for i := range c.Conditions {
+			c.Conditions[i].Reason, c.Conditions[i].Message = "", ""
+		}
+		return c
+	}
+	return apiequality.Semantic.DeepEqual(bare(before), bare(after))
+}
+
 func isCurrent(s *v1alpha1.Stage, f *v1alpha1.Freight) bool {
 	cur := promotion.Current(s, f.Origin.Name)
 	return cur != nil && cur.Freight == f.Name
@@ -254,7 +274,7 @@ func toSecond(t *metav1.MicroTime) *metav1.Time {
 	if t == nil {
 		return nil
 	}
-	return &metav1.Time{Time: t.Time}
+	return &metav1.Time{Time: t.Truncate(time.Second)} // as the API stores it
 }
 
 // truncate shortens a message to what the schema takes.

@@ -1,0 +1,92 @@
+package controllers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// lazyWrites keeps words from costing requests. While a rollout runs, its
+// progress changes the messages of everything above it many times a second; a
+// change of words alone waits until lazyInterval has passed since the last
+// write, or goes along with the next change that somebody waits for.
+//
+// The zero value is ready for use, by any number of goroutines.
+type lazyWrites struct {
+	mu   sync.Mutex
+	last map[types.NamespacedName]time.Time
+}
+
+// patch is patchStatus. onlyWords says that before and after differ in words
+// alone; such a change may be held back, then due says when to write it (zero:
+// nothing is held back).
+func (l *lazyWrites) patch(ctx context.Context, c client.Client, before, after client.Object, onlyWords bool, now time.Time) (due time.Time, err error) {
+	if apiequality.Semantic.DeepEqual(before, after) {
+		return time.Time{}, nil
+	}
+	key := client.ObjectKeyFromObject(after)
+	if due := l.since(key).Add(lazyInterval); onlyWords && now.Before(due) {
+		return due, nil
+	}
+	if err := patchStatus(ctx, c, before, after); err != nil {
+		return time.Time{}, err
+	}
+	l.wrote(key, now)
+	return time.Time{}, nil
+}
+
+func (l *lazyWrites) since(key types.NamespacedName) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last[key]
+}
+
+// wrote notes a write that was not made through patch.
+func (l *lazyWrites) wrote(key types.NamespacedName, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last == nil {
+		l.last = map[types.NamespacedName]time.Time{}
+	}
+	l.last[key] = now
+}
+
+// forget drops what is known of an object that is gone or has ended.
+func (l *lazyWrites) forget(key types.NamespacedName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, key)
+}
+
+// usedNumbers remembers, for each Stage, the number of the last Promotion that
+// this process created: until cache and status know it, nothing else does, and
+// no number may be used twice.
+type usedNumbers struct {
+	mu   sync.Mutex
+	last map[types.NamespacedName]int64
+}
+
+func (u *usedNumbers) get(stage types.NamespacedName) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.last[stage]
+}
+
+func (u *usedNumbers) put(stage types.NamespacedName, seq int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.last == nil {
+		u.last = map[types.NamespacedName]int64{}
+	}
+	u.last[stage] = seq
+}
+
+func (u *usedNumbers) forget(stage types.NamespacedName) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.last, stage)
+}
