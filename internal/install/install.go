@@ -98,7 +98,6 @@ func Apply(ctx context.Context, c client.Client, u *unstructured.Unstructured) e
 	return nil
 }
 
-
 // IsOptional reports whether Waybill works without the object: the API server
 // serves MutatingAdmissionPolicy from Kubernetes 1.36 on.
 func IsOptional(u *unstructured.Unstructured) bool {
