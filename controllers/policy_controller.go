@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sort"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -114,7 +116,7 @@ func (r *PolicyReconciler) Restored() <-chan event.GenericEvent {
 func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	for _, u := range r.wanted {
 		live := u.DeepCopy()
-		err := install.Apply(ctx, r.client, live)
+		err := r.restore(ctx, live)
 		r.mu.Lock()
 		switch {
 		case err == nil:
@@ -144,6 +146,22 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 		}
 	}
 	return ctrl.Result{}, nil
+}
+
+// restore makes a policy or binding exactly what the chart says. An apply alone
+// leaves what somebody added, and one condition more can switch a policy off.
+func (r *PolicyReconciler) restore(ctx context.Context, u *unstructured.Unstructured) error {
+	whole, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/spec", "value": u.Object["spec"]}})
+	if err != nil {
+		return fmt.Errorf("encode %s %q: %w", u.GetKind(), u.GetName(), err)
+	}
+	if err := install.Apply(ctx, r.client, u); err != nil {
+		return err //nolint:wrapcheck // names the object already
+	}
+	if err := r.client.Patch(ctx, u, client.RawPatch(types.JSONPatchType, whole), client.FieldOwner(install.Manager)); err != nil {
+		return fmt.Errorf("restore %s %q: %w", u.GetKind(), u.GetName(), err)
+	}
+	return nil
 }
 
 // Missing returns the names of policies and bindings that are not in force.

@@ -194,8 +194,17 @@ func subjectsOf(p *v1alpha1.Project, role string) []rbacv1.Subject {
 	return out
 }
 
-// delete waits for the Stages, then lets the Namespace go if Waybill made it.
+// delete waits for the Stages, then takes back what spec.access gave and lets
+// the Namespace go if Waybill made it.
 func (r *ProjectReconciler) delete(ctx context.Context, p *v1alpha1.Project, stages []v1alpha1.Stage) error {
+	if len(stages) == 0 {
+		// The cache may not have heard of one yet.
+		var live v1alpha1.StageList
+		if err := r.Live.List(ctx, &live, client.InNamespace(p.Name)); err != nil {
+			return fmt.Errorf("list Stages of %q: %w", p.Name, err)
+		}
+		stages = live.Items
+	}
 	if len(stages) > 0 {
 		names := make([]string, len(stages))
 		for i := range stages {
@@ -211,6 +220,11 @@ func (r *ProjectReconciler) delete(ctx context.Context, p *v1alpha1.Project, sta
 	var ns corev1.Namespace
 	err := r.Live.Get(ctx, client.ObjectKey{Name: p.Name}, &ns)
 	isOurs := err == nil && ns.Annotations[annotationMadeBy] == string(p.UID) && p.Annotations[v1alpha1.AnnotationKeepNamespace] != "true"
+	if err == nil {
+		if err := r.bindRoles(ctx, &v1alpha1.Project{ObjectMeta: metav1.ObjectMeta{Name: p.Name}}); err != nil {
+			return err
+		}
+	}
 	if isOurs && ns.DeletionTimestamp == nil {
 		err = r.Client.Delete(ctx, &ns, client.Preconditions{UID: &ns.UID})
 	}
