@@ -22,9 +22,7 @@ func stageStatus(o *promotion.Observation, apps []v1alpha1.Application) {
 	s.LastHandledRequest = o.Stage.Annotations[v1alpha1.AnnotationRequestedAt]
 	s.Current = currentFreight(o)
 	s.Good = goodFreight(o)
-	for i := range o.Promotions {
-		s.LastSeq = max(s.LastSeq, promotion.Seq(o.Promotions[i].Name))
-	}
+	s.LastSeq = promotion.HighestSeq(o.Stage, o.Promotions)
 	s.ActivePromotion = ""
 	if a := o.Active(); a != nil {
 		s.ActivePromotion = a.Name
@@ -74,7 +72,7 @@ func newestPushed(o *promotion.Observation) *v1alpha1.Promotion {
 		if p.Status.Commit == nil || p.Status.Plan == nil || p.Status.PushedAt == nil {
 			continue
 		}
-		if newest == nil || promotion.Seq(p.Name) > promotion.Seq(newest.Name) {
+		if newest == nil || promotion.IsNewer(p, newest) {
 			newest = p
 		}
 	}
@@ -241,14 +239,13 @@ func isCurrent(s *v1alpha1.Stage, f *v1alpha1.Freight) bool {
 	return cur != nil && cur.Freight == f.Name
 }
 
-// passThrough verifies Freight in a control-flow Stage as soon as its entry
-// gates are open.
+// passThrough verifies Freight in a control-flow Stage as soon as its gates are
+// open: a freeze stops what passes through, too.
 func passThrough(o *promotion.Observation, f *v1alpha1.Freight, rec v1alpha1.FreightInStage) v1alpha1.FreightInStage {
 	if rec.VerifiedAt != nil {
 		return rec
 	}
-	ask := promotion.Ask{Automatic: true, Kind: v1alpha1.KindPromote}
-	if len(promotion.Blocking(promotion.Gates(o, f, ask), promotion.GroupEntry)) > 0 {
+	if open, _ := promotion.MayPass(o, f); !open {
 		return rec
 	}
 	at := metav1.Time{Time: o.Now}
