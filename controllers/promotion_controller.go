@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,6 +66,7 @@ type PromotionReconciler struct {
 	PromotionOptions
 	stages keyedMutex
 	writes lazyWrites
+	nudges nudges
 }
 
 // NewPromotionReconciler returns a reconciler for Promotions.
@@ -80,6 +82,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
@@ -208,6 +211,9 @@ func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) string {
 // pending starts the Promotion when every gate is open.
 func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
 	after := p.DeepCopy()
+	if at := p.Status.PlanRetryAt; at != nil && r.Clock.Now().Before(at.Time) && !r.nudges.take(client.ObjectKeyFromObject(p)) {
+		return lookAgain(r.Clock.Now(), at.Time), nil
+	}
 	if len(o.PoliciesMissing) > 0 {
 		return r.wait(ctx, p, after, time.Time{}, promotion.ReasonPolicyMissing,
 			fmt.Sprintf("admission policy %q is missing or changed; nothing starts before it is back", o.PoliciesMissing[0]))
@@ -264,7 +270,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	if err != nil {
 		return r.planFailed(ctx, o, p, after, err)
 	}
-	after.Status.Plan = plan
+	after.Status.Plan, after.Status.PlanAttempts, after.Status.PlanRetryAt = plan, 0, nil
 	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
 		after.Status.Gates = blocked
 		at := promotion.EarliestOpening(blocked)
@@ -337,14 +343,22 @@ func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Obser
 	if errors.As(err, &terminal) {
 		return r.end(ctx, p, after, v1alpha1.PhaseFailed, terminal.Reason, terminal.Error())
 	}
+	// The instant is recorded: the patch that says why wakes us at once, and
+	// must not be taken for news.
 	after.Status.PlanAttempts++
-	at := o.Now.Add(promotion.RetryDelay(after.Status.PlanAttempts))
+	at := r.Clock.Now().Add(promotion.RetryDelay(after.Status.PlanAttempts))
+	after.Status.PlanRetryAt = &metav1.MicroTime{Time: at}
 	return r.wait(ctx, p, after, at, reasonOf(err), err.Error())
 }
 
 // running runs the steps.
 func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
 	before, work := p, p.DeepCopy()
+	if r.nudges.take(client.ObjectKeyFromObject(p)) {
+		if next := promotion.Advance(work.Status.Steps, r.Clock.Now()); !next.Done {
+			work.Status.Steps[next.Index].RetryAt = nil
+		}
+	}
 	if needsNewPlan(work, r.Clock.Now()) {
 		freight, err := r.freightOf(ctx, r.Client, o, p)
 		if err != nil {
@@ -399,10 +413,11 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 		}
 		return r.judge(ctx, o, work)
 	default:
-		work.Status.Reason, work.Status.Message = "Retrying", ""
-		if out.Err != nil {
-			work.Status.Reason, work.Status.Message = reasonOf(out.Err), truncate(out.Err.Error(), 2048)
+		if out.Err == nil {
+			// Not due yet: what is recorded still says why.
+			return lookAgain(r.Clock.Now(), out.RetryAt), nil
 		}
+		work.Status.Reason, work.Status.Message = reasonOf(out.Err), truncate(out.Err.Error(), 2048)
 		setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
 		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
 	}
@@ -709,4 +724,43 @@ func (k *keyedMutex) lock(key string) (unlock func()) {
 			delete(k.locks, key)
 		}
 	}
+}
+
+// ofSecret wakes, after a change of a credential Secret, the Promotions that
+// wait after an error: what they lacked may be there now.
+func (r *PromotionReconciler) ofSecret(ctx context.Context, o client.Object) []ctrl.Request {
+	namespace := o.GetNamespace()
+	if o.GetAnnotations()[v1alpha1.AnnotationSharedWith] != "" {
+		namespace = metav1.NamespaceAll
+	}
+	out := r.unsettled(ctx, namespace, "", "")
+	for _, req := range out {
+		r.nudges.put(req.NamespacedName)
+	}
+	return out
+}
+
+// nudges remembers objects that are to be tried now although their time to
+// retry has not come.
+type nudges struct {
+	mu   sync.Mutex
+	keys map[types.NamespacedName]bool
+}
+
+func (n *nudges) put(key types.NamespacedName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.keys == nil {
+		n.keys = map[types.NamespacedName]bool{}
+	}
+	n.keys[key] = true
+}
+
+// take reports whether key was put since it was last taken.
+func (n *nudges) take(key types.NamespacedName) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.keys[key]
+	delete(n.keys, key)
+	return was
 }

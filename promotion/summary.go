@@ -42,7 +42,7 @@ func Summarize(o *Observation) Summary {
 		health = *s.Status.Health
 	}
 	last := s.Status.LastPromotion
-	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && active == nil
+	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && active == nil && !runsWell(s, last.Name)
 	problem := definitionProblem(s)
 	switch {
 	case promoted && deploys && health.Status == v1alpha1.HealthUnknown && active == nil:
@@ -82,6 +82,17 @@ func Summarize(o *Observation) Summary {
 	default:
 		return Summary{StatusHealthy, "runs " + versions(s.Status.Current), ""}
 	}
+}
+
+// runsWell reports whether the Stage has come to run Healthy what the Promotion
+// brought, after it was given up.
+func runsWell(s *v1alpha1.Stage, promotion string) bool {
+	for _, c := range s.Status.Current {
+		if c.Promotion == promotion {
+			return len(s.Spec.Deploy) > 0 && Settled(s)
+		}
+	}
+	return false
 }
 
 // definitionProblem returns what the Stage's Ready condition says is wrong with

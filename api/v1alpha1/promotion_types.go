@@ -176,6 +176,9 @@ type PromotionStatus struct {
 	// planAttempts counts consecutive failures to make the plan.
 	// +optional
 	PlanAttempts int32 `json:"planAttempts,omitempty"`
+	// planRetryAt is when the plan is tried again after a failure.
+	// +optional
+	PlanRetryAt *metav1.MicroTime `json:"planRetryAt,omitempty"`
 	// steps and their progress.
 	// +optional
 	// +listType=atomic

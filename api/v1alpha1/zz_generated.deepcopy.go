@@ -1144,6 +1144,10 @@ func (in *PromotionStatus) DeepCopyInto(out *PromotionStatus) {
 		*out = new(PromotionPlan)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.PlanRetryAt != nil {
+		in, out := &in.PlanRetryAt, &out.PlanRetryAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Steps != nil {
 		in, out := &in.Steps, &out.Steps
 		*out = make([]StepStatus, len(*in))
