@@ -92,6 +92,10 @@ func (f *failure) explainProblem(p model.Problem) {
 	for _, e := range p.Errors {
 		f.why = append(f.why, fieldError(e))
 	}
+	if p.Code == model.InvalidManifest && len(p.Errors) > 0 {
+		f.what = mistakesIn(len(p.Errors)) // which the lines below name, with their places
+		return
+	}
 	f.why = append(f.why, gateLines(p.BlockedBy)...)
 	switch {
 	case strings.HasPrefix(p.Hint, "waybill "):
@@ -105,6 +109,14 @@ func (f *failure) explainProblem(p model.Problem) {
 	if p.RequestID != "" && (p.Code == model.Internal || p.Code == model.Timeout) {
 		f.why = append(f.why, "request "+p.RequestID+" (the server's log has the details)")
 	}
+}
+
+// mistakesIn says that manifests were refused.
+func mistakesIn(n int) string {
+	if n == 1 {
+		return "1 mistake in the manifests; nothing was changed"
+	}
+	return fmt.Sprintf("%d mistakes in the manifests; nothing was changed", n)
 }
 
 // fieldError says where a mistake is: FILE: document N, line N: FIELD: what.

@@ -64,10 +64,10 @@ func kinds() []kind {
 				return []cell{text(short(o.text("status", "commit", "commit"))), text(o.text("spec", "requestedBy"))}
 			}},
 		{plural: model.Applications, one: "application", aliases: []string{"wbapp", "app", "apps"},
-			heads: []string{"SYNC", "HEALTH", "REVISION", "NAMESPACE", "AGE"},
+			heads: []string{"SYNC", "HEALTH", "REVISION", "NAMESPACE", "REASON", "AGE"},
 			cells: func(a *App, o object) []cell {
 				return []cell{text(o.text("status", "sync", "status")), text(o.text("status", "health", "status")), text(short(o.text("status", "sync", "revision"))),
-					text(o.text("spec", "destination", "namespace")), text(a.age(o.created()))}
+					text(o.text("spec", "destination", "namespace")), text(o.condition("Ready").text("reason")), text(a.age(o.created()))}
 			},
 			wideHeads: []string{"PATH", "MESSAGE"},
 			wideCells: func(o object) []cell {

@@ -133,10 +133,7 @@ func parse(files []model.ManifestFile, project string) ([]manifest.Document, err
 	if len(mistakes) == 0 {
 		return docs, nil
 	}
-	f := &failure{code: client.ExitUsage, what: "1 mistake in the manifests; nothing was changed"}
-	if len(mistakes) > 1 {
-		f.what = fmt.Sprintf("%d mistakes in the manifests; nothing was changed", len(mistakes))
-	}
+	f := &failure{code: client.ExitUsage, what: mistakesIn(len(mistakes))}
 	for _, m := range mistakes {
 		f.why = append(f.why, fieldError(model.FieldError{File: m.File, Document: m.Document, Line: m.Line, Field: m.Field, Detail: m.Message}))
 	}

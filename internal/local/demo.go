@@ -35,7 +35,8 @@ type demo struct {
 }
 
 // startDemo starts both and fills what is empty. seededPort is the port the
-// content was last written for, 0 when never.
+// content was last written for, 0 when never. Cloning needs no credentials,
+// reading the registry does: both of a user's first steps can be tried.
 func startDemo(ctx context.Context, d dir, p ports, password secret.Text, seededPort int) (_ *demo, err error) {
 	x := &demo{}
 	defer func() {
@@ -51,7 +52,7 @@ func startDemo(ctx context.Context, d dir, p ports, password secret.Text, seeded
 	}
 	x.registry, err = demoregistry.Start(demoregistry.Options{
 		Addr: address(p.registry), Dir: d.path("registry"), Auth: demoregistry.AuthBasic,
-		Username: User, Password: password, AnonymousRead: true, Now: time.Now,
+		Username: User, Password: password, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

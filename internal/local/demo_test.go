@@ -35,9 +35,18 @@ func closeDemo(t *testing.T, x *demo) {
 	}
 }
 
-func tags(t *testing.T, registry string) []string {
+func tags(t *testing.T, d dir, registry string) []string {
 	t.Helper()
-	resp, err := http.Get("http://" + registry + "/v2/guestbook/tags/list")
+	req, err := http.NewRequest(http.MethodGet, "http://"+registry+"/v2/guestbook/tags/list", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, err := d.password()
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(User, password.Reveal())
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +80,7 @@ func TestDemoContentSurvivesAndMoves(t *testing.T) {
 	if rendered, err := exec.Command("grep", "-rl", "example.com", clone, "--exclude-dir=.git").CombinedOutput(); err == nil {
 		t.Errorf("files still name an example address:\n%s", rendered)
 	}
-	if got := tags(t, x.registry.Host()); !slices.Equal(got, firstImages()) {
+	if got := tags(t, d, x.registry.Host()); !slices.Equal(got, firstImages()) {
 		t.Errorf("first images: got %v, want %v", got, firstImages())
 	}
 	if _, err := exec.Command("git", "-C", clone, "-c", "credential.helper=", "push", "--quiet", x.gitURL(), "HEAD:refs/heads/x").CombinedOutput(); err == nil {
@@ -84,7 +93,7 @@ func TestDemoContentSurvivesAndMoves(t *testing.T) {
 	if again := gitOut(t, clone, "rev-parse", "FETCH_HEAD"); again != first {
 		t.Errorf("a restart changed main from %s to %s", first, again)
 	}
-	if got := tags(t, x.registry.Host()); !slices.Equal(got, firstImages()) {
+	if got := tags(t, d, x.registry.Host()); !slices.Equal(got, firstImages()) {
 		t.Errorf("images after a restart: got %v, want %v", got, firstImages())
 	}
 	closeDemo(t, x)

@@ -16,10 +16,10 @@ type Instance struct {
 	// GitURL is the demo's repository; it clones without credentials. Empty
 	// without the demo.
 	GitURL string `json:"gitURL,omitempty"`
-	// Registry is host:port of the demo's registry; reading needs no
-	// credentials. Empty without the demo.
+	// Registry is host:port of the demo's registry; reading and pushing need
+	// the credentials. Empty without the demo.
 	Registry string `json:"registry,omitempty"`
-	// User and Password sign in to Waybill and push to Git and the registry.
+	// User and Password sign in to Waybill, push to Git, and open the registry.
 	User     string `json:"user"`
 	Password string `json:"password"`
 	// DataDir holds everything.

@@ -325,7 +325,12 @@ func TestInstanceKeepsItsDataAndLeavesNothingBehind(t *testing.T) {
 	if out, err := git(t, clone, "ls-remote", "--exit-code", first.GitURL, "refs/heads/mine"); err != nil {
 		t.Errorf("the pushed branch is gone: %v\n%s", err, out)
 	}
-	resp, err := http.Head("http://" + first.Registry + "/v2/guestbook/manifests/1.27.2")
+	req, err := http.NewRequest(http.MethodHead, "http://"+first.Registry+"/v2/guestbook/manifests/1.27.2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(first.User, first.Password)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
