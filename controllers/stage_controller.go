@@ -97,6 +97,11 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 
 	before := o.Stage.DeepCopy()
 	problems := promotion.CheckStage(o.Stage, o.Stages, warehouses)
+	taken, err := r.ensureApplications(ctx, o.Stage, apps)
+	if err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	problems = append(problems, taken...)
 	stageStatus(o, apps)
 	o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, r.numbers.get(req.NamespacedName))
 	decision := promotion.Decide(o)
@@ -104,9 +109,6 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		decision.Create = nil
 	}
 
-	if err := r.ensureApplications(ctx, o.Stage, apps); err != nil {
-		return settle(ctrl.Result{}, err)
-	}
 	if err := r.recordFreight(ctx, o); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
@@ -120,6 +122,9 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	stageConditions(o, problems)
 	due, err := r.writes.patch(ctx, r.Client, before, o.Stage, onlyWordsOfStage(&before.Status, &o.Stage.Status), now)
+	if len(taken) > 0 {
+		due = sooner(due, now.Add(takenRecheck))
+	}
 	return settle(lookAgain(now, sooner(decision.Recheck, due)), err)
 }
 
