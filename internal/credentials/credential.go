@@ -94,6 +94,16 @@ type Source struct {
 	Data                map[string][]byte
 }
 
+// Concerns reports whether s, should it be a credential, could serve r: it is of
+// r's type, and the Project's own or shared with it. What does not concern a
+// Project is not named to it, whatever is wrong with it.
+func (s Source) Concerns(r Request) bool {
+	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart) {
+		return false
+	}
+	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)
+}
+
 // Parse returns the credential in s, or an error that names the Secret and the
 // key that is wrong, never a value. Keys: repoURL, repoURLIsRegex, username,
 // password, sshPrivateKey, known_hosts, caCert.

@@ -27,6 +27,7 @@ type Store struct {
 // another Project is never considered. A Secret that cannot be read as a
 // credential is an error only when none fits without it.
 func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error) {
+	request := credentials.Request{Type: kind, RepoURL: repoURL, Project: project, SystemNamespace: s.SystemNamespace}
 	var all []credentials.Credential
 	var broken []error
 	for _, namespace := range []string{project, s.SystemNamespace} {
@@ -37,10 +38,14 @@ func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repo
 		}
 		for i := range list.Items {
 			secret := &list.Items[i]
-			c, err := credentials.Parse(credentials.Source{
+			source := credentials.Source{
 				Name: secret.Name, Namespace: secret.Namespace, Labels: secret.Labels,
 				Annotations: secret.Annotations, Data: secret.Data,
-			})
+			}
+			if !source.Concerns(request) {
+				continue
+			}
+			c, err := credentials.Parse(source)
 			if err != nil {
 				broken = append(broken, err)
 				continue
@@ -48,7 +53,6 @@ func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repo
 			all = append(all, c)
 		}
 	}
-	request := credentials.Request{Type: kind, RepoURL: repoURL, Project: project, SystemNamespace: s.SystemNamespace}
 	if c, ok := credentials.Match(request, all); ok {
 		return c, nil
 	}
