@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -162,7 +163,7 @@ func (a *App) awaitReady(ctx context.Context, c *client.Client, result *model.Ap
 				continue
 			case <-ctx.Done():
 			}
-			if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // Err returns it bare.
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return &failure{code: client.ExitTimeout, what: fmt.Sprintf("%s is not Ready after %s: %s", name, timeout, message)}
 			}
 			return &failure{code: client.ExitInterrupted}

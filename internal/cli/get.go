@@ -51,7 +51,7 @@ func kinds() []kind {
 		{plural: model.Stages, one: "stage", aliases: []string{"wbst", "st"},
 			heads: []string{"READY", "VERSION", "HEALTH", "AGE"},
 			cells: func(a *App, o object) []cell {
-				return []cell{o.ready(), text(object(o.first("status", "current")).first("images").text("tag")), text(o.text("status", "health", "status")), text(a.age(o.created()))}
+				return []cell{o.ready(), text(o.first("status", "current").first("images").text("tag")), text(o.text("status", "health", "status")), text(a.age(o.created()))}
 			}},
 		{plural: model.Promotions, one: "promotion", aliases: []string{"wbpromo", "promo", "promos"},
 			heads: []string{"STAGE", "KIND", "FREIGHT", "PHASE", "REASON", "AGE"},

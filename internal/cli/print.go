@@ -85,7 +85,8 @@ func (a *App) printTable(t table) error {
 
 // statusCell shows a status word in its colour, on a terminal with its sign.
 func (a *App) statusCell(word model.StatusWord) cell {
-	sign, st := "", plain
+	var sign string
+	var st style
 	switch word {
 	case model.StatusWordHealthy:
 		sign, st = "●", green
