@@ -167,6 +167,9 @@ func (e *Engine) attempt(ctx context.Context, p *v1alpha1.Promotion, persist fun
 	if out := r.resume(ctx, next.Index); out != nil {
 		return *out
 	}
+	if promotion.Advance(p.Status.Steps, e.Clock.Now()).Done {
+		return Outcome{Done: true} // the effect that was announced last has happened: nothing is left to replay for
+	}
 	for i := range p.Status.Plan.Steps {
 		if ctx.Err() != nil {
 			return Outcome{StopErr: ctx.Err()}

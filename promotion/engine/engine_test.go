@@ -130,3 +130,34 @@ func TestStalePlanStopsTheRun(t *testing.T) {
 		t.Errorf("outcome %+v, pushed %d times", out, pushed)
 	}
 }
+
+// arrived is a push whose answer was lost.
+type arrived struct{ pushes }
+
+func (arrived) Probe(context.Context, step.Input) (step.Result, bool, error) {
+	return step.Result{Commit: &v1alpha1.PromotionCommit{Commit: "c1"}}, true, nil
+}
+
+// TestPushThatArrivedIsNotPlannedAnew: after a crash behind the push the branch
+// is where that push left it, which is no reason for a new plan.
+func TestPushThatArrivedIsNotPlannedAnew(t *testing.T) {
+	pushed := 0
+	intent := v1alpha1.CommitIntent{Branch: "stage/test", Commit: "c1"}
+	e := &engine.Engine{
+		Steps: map[string]step.Step{
+			"clone": does(func() (step.Result, error) { return step.Result{}, fmt.Errorf("%w: moved", step.ErrStale) }),
+			"push":  arrived{pushes{intent: &intent, pushed: &pushed}},
+		},
+		Clock: clocktesting.NewFakePassiveClock(time.Now()),
+	}
+	p := running("clone", "push")
+	p.Status.Steps[0].State = v1alpha1.StepSucceeded
+	p.Status.Steps[1].State, p.Status.Steps[1].Intent = v1alpha1.StepRunning, &intent
+	out := e.Run(t.Context(), p, func(context.Context) error { return nil })
+	if !out.Done || out.Stale != nil || pushed != 0 {
+		t.Errorf("outcome %+v, pushed %d times", out, pushed)
+	}
+	if c := p.Status.Commit; c == nil || c.Commit != "c1" || c.Unchanged {
+		t.Errorf("commit %+v", c)
+	}
+}

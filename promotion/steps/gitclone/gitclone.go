@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 	"github.com/waybill-dev/waybill/promotion/workspace"
 )
@@ -54,7 +55,7 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	}
 	commits := map[string]any{}
 	for _, co := range c.Checkout {
-		tree, err := checkOut(mirror, refs, c.RepoURL, co)
+		tree, err := checkOut(mirror, refs, c.RepoURL, string(in.Promotion.UID), co)
 		if err != nil {
 			return step.Result{}, err
 		}
@@ -95,7 +96,7 @@ func fetch(ctx context.Context, m *git.Mirror, checkouts []Checkout) (git.Refs, 
 	return m.Fetch(ctx, all...) //nolint:wrapcheck // names the repository already
 }
 
-func checkOut(m *git.Mirror, refs git.Refs, repoURL string, co Checkout) (*workspace.Tree, error) {
+func checkOut(m *git.Mirror, refs git.Refs, repoURL, uid string, co Checkout) (*workspace.Tree, error) {
 	t := &workspace.Tree{Mirror: m, RepoURL: repoURL, Branch: co.Branch}
 	if co.Commit != "" {
 		hash, err := git.ParseHash(co.Commit)
@@ -106,7 +107,7 @@ func checkOut(m *git.Mirror, refs git.Refs, repoURL string, co Checkout) (*works
 	} else {
 		head, err := refs.Head(co.Branch)
 		if co.Head != nil && (err == nil || co.Create) {
-			if err := isAt(co.Branch, *co.Head, head); err != nil {
+			if err := isAt(co.Branch, *co.Head, head); err != nil && !isOwn(m, head, uid) {
 				return nil, err
 			}
 		}
@@ -142,4 +143,14 @@ func isAt(branch, planned string, head git.Hash) error {
 		where = "is at " + head.Short()
 	}
 	return fmt.Errorf("%w: branch %q moved since, it %s", step.ErrStale, branch, where)
+}
+
+// isOwn reports whether the promotion itself made the commit: an earlier step
+// pushed it, and now the run is replayed for a later one.
+func isOwn(m *git.Mirror, head git.Hash, uid string) bool {
+	if head.IsZero() {
+		return false
+	}
+	c, err := m.Commit(head)
+	return err == nil && uid != "" && c.Trailers.Get(promotion.TrailerPromotionUID) == uid
 }
