@@ -130,7 +130,7 @@ format: ## Fail when gofmt would change a file
 
 .PHONY: arch
 arch: ## Import rules and other rules of the repository
-	$(GO) test ./test/arch
+	$(GO) test -count=1 ./test/arch
 
 .PHONY: vet
 vet: ## go vet, and the tests of test/kube with the flags it is built with
