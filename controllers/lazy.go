@@ -2,12 +2,16 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 // lazyWrites keeps words from costing requests. While a rollout runs, its
@@ -62,27 +66,42 @@ func (l *lazyWrites) forget(key types.NamespacedName) {
 	delete(l.last, key)
 }
 
-// usedNumbers remembers, for each Stage, the number of the last Promotion that
-// this process created: until cache and status know it, nothing else does, and
-// no number may be used twice.
+// usedNumbers remembers, for each Stage, the last Promotion that this process
+// created: until cache and status know it, nothing else does, no number may be
+// used twice, and no Freight may be promoted twice.
 type usedNumbers struct {
 	mu   sync.Mutex
-	last map[types.NamespacedName]int64
+	last map[types.NamespacedName]promotion.Candidate
 }
 
+// get returns the number of the last one; 0 when there is none.
 func (u *usedNumbers) get(stage types.NamespacedName) int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.last[stage]
+	return u.last[stage].Seq
 }
 
-func (u *usedNumbers) put(stage types.NamespacedName, seq int64) {
+// known returns what c, decided on an observation with these Promotions, is
+// called: the same decision as the last, made because the cache does not show
+// its Promotion yet, has the same name, and creating it again does nothing.
+func (u *usedNumbers) known(stage types.NamespacedName, c promotion.Candidate, seen []v1alpha1.Promotion) promotion.Candidate {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	last := u.last[stage]
+	isSeen := slices.ContainsFunc(seen, func(p v1alpha1.Promotion) bool { return promotion.Seq(p.Name) >= last.Seq })
+	if last.Freight != c.Freight || isSeen {
+		return c
+	}
+	return last
+}
+
+func (u *usedNumbers) put(stage types.NamespacedName, c promotion.Candidate) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.last == nil {
-		u.last = map[types.NamespacedName]int64{}
+		u.last = map[types.NamespacedName]promotion.Candidate{}
 	}
-	u.last[stage] = seq
+	u.last[stage] = c
 }
 
 func (u *usedNumbers) forget(stage types.NamespacedName) {

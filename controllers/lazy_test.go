@@ -6,10 +6,12 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 // TestLazyWrites: words wait for company, everything else does not, and nothing
@@ -96,6 +98,35 @@ func TestOnlyWordsOfStage(t *testing.T) {
 	} {
 		if got := onlyWordsOfStage(before, status(c.edit)); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestTheSameDecisionHasTheSameName: while the cache does not show a Promotion
+// yet, the Stage decides to create it again; that must not make a second one.
+func TestTheSameDecisionHasTheSameName(t *testing.T) {
+	stage := types.NamespacedName{Namespace: "guestbook", Name: "test"}
+	first := promotion.Candidate{Name: "test.2.f1", Seq: 2, Freight: "f1"}
+	var used usedNumbers
+	used.put(stage, first)
+	promotions := func(names ...string) []v1alpha1.Promotion {
+		out := make([]v1alpha1.Promotion, len(names))
+		for i := range names {
+			out[i].Name = names[i]
+		}
+		return out
+	}
+	for why, c := range map[string]struct {
+		decided promotion.Candidate
+		seen    []v1alpha1.Promotion
+		want    string
+	}{
+		"the cache lags behind":        {promotion.Candidate{Name: "test.3.f1", Seq: 3, Freight: "f1"}, promotions("test.1.f0"), "test.2.f1"},
+		"other Freight":                {promotion.Candidate{Name: "test.3.f2", Seq: 3, Freight: "f2"}, promotions("test.1.f0"), "test.3.f2"},
+		"it was seen and may go again": {promotion.Candidate{Name: "test.3.f1", Seq: 3, Freight: "f1"}, promotions("test.2.f1"), "test.3.f1"},
+	} {
+		if got := used.known(stage, c.decided, c.seen); got.Name != c.want {
+			t.Errorf("%s: %s, want %s", why, got.Name, c.want)
 		}
 	}
 }

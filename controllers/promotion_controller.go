@@ -82,8 +82,8 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)
@@ -341,7 +341,7 @@ func setPlan(p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) {
 func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Observation, p, after *v1alpha1.Promotion, err error) (ctrl.Result, error) {
 	var terminal *step.TerminalError
 	if errors.As(err, &terminal) {
-		return r.end(ctx, p, after, v1alpha1.PhaseFailed, terminal.Reason, terminal.Error())
+		return r.planImpossible(ctx, p, after, terminal)
 	}
 	// The instant is recorded: the patch that says why wakes us at once, and
 	// must not be taken for news.
@@ -349,6 +349,19 @@ func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Obser
 	at := r.Clock.Now().Add(promotion.RetryDelay(after.Status.PlanAttempts))
 	after.Status.PlanRetryAt = &metav1.MicroTime{Time: at}
 	return r.wait(ctx, p, after, at, reasonOf(err), err.Error())
+}
+
+// planImpossible ends a Promotion that the Stage's definition makes impossible,
+// unless it came by itself: nobody would start that one again, so it waits for
+// another definition.
+func (r *PromotionReconciler) planImpossible(ctx context.Context, before, after *v1alpha1.Promotion, cause *step.TerminalError) (ctrl.Result, error) {
+	if !after.Spec.Automatic || after.Spec.Kind == v1alpha1.KindRollback {
+		return r.end(ctx, before, after, v1alpha1.PhaseFailed, cause.Reason, cause.Error())
+	}
+	after.Status.Plan, after.Status.Steps, after.Status.StartedAt, after.Status.PlanRetryAt = nil, nil, nil, nil
+	r.phase(after, v1alpha1.PhasePending, cause.Reason, cause.Error())
+	setStalled(&after.Status.Conditions, after.Generation, cause.Reason, after.Status.Message)
+	return ctrl.Result{}, patchStatus(ctx, r.Client, before, after)
 }
 
 // running runs the steps.
@@ -412,11 +425,10 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 			return lookAgain(r.Clock.Now(), now.Add(healthTimeout(o.Stage))), nil
 		}
 		return r.judge(ctx, o, work)
+	case out.Err == nil:
+		// It is too early to try again; what went wrong stays to be read.
+		return lookAgain(r.Clock.Now(), out.RetryAt), nil
 	default:
-		if out.Err == nil {
-			// Not due yet: what is recorded still says why.
-			return lookAgain(r.Clock.Now(), out.RetryAt), nil
-		}
 		work.Status.Reason, work.Status.Message = reasonOf(out.Err), truncate(out.Err.Error(), 2048)
 		setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
 		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
@@ -504,7 +516,7 @@ func maxAttempts(steps []v1alpha1.StepStatus) int32 {
 func (r *PromotionReconciler) replanFailed(ctx context.Context, before, work *v1alpha1.Promotion, err error) (ctrl.Result, error) {
 	var terminal *step.TerminalError
 	if errors.As(err, &terminal) {
-		return r.end(ctx, before, work, v1alpha1.PhaseFailed, terminal.Reason, terminal.Error())
+		return r.planImpossible(ctx, before, work, terminal)
 	}
 	next := promotion.Advance(work.Status.Steps, r.Clock.Now())
 	st := &work.Status.Steps[next.Index]
@@ -559,6 +571,7 @@ func isCurrentPromotion(o *promotion.Observation, p *v1alpha1.Promotion) bool {
 func (r *PromotionReconciler) phase(p *v1alpha1.Promotion, phase v1alpha1.PromotionPhase, reason, message string) {
 	p.Status.Phase, p.Status.Reason, p.Status.Message = phase, reason, truncate(message, 2048)
 	setReady(&p.Status.Conditions, p.Generation, phase == v1alpha1.PhaseSucceeded, reason, p.Status.Message)
+	setStalled(&p.Status.Conditions, p.Generation, "", "")
 }
 
 // wait leaves the Promotion Pending with its reason.
@@ -636,7 +649,7 @@ func (r *PromotionReconciler) ofApplication(ctx context.Context, o client.Object
 
 // ofStage wakes what waits for a change of the Stage's definition.
 func (r *PromotionReconciler) ofStage(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.unsettled(ctx, o.GetNamespace(), o.GetName(), "")
+	return r.nudged(r.unsettled(ctx, o.GetNamespace(), o.GetName(), ""))
 }
 
 func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []ctrl.Request {
@@ -733,11 +746,15 @@ func (r *PromotionReconciler) ofSecret(ctx context.Context, o client.Object) []c
 	if o.GetAnnotations()[v1alpha1.AnnotationSharedWith] != "" {
 		namespace = metav1.NamespaceAll
 	}
-	out := r.unsettled(ctx, namespace, "", "")
-	for _, req := range out {
+	return r.nudged(r.unsettled(ctx, namespace, "", ""))
+}
+
+// nudged makes requests be tried now, whenever they are due.
+func (r *PromotionReconciler) nudged(all []ctrl.Request) []ctrl.Request {
+	for _, req := range all {
 		r.nudges.put(req.NamespacedName)
 	}
-	return out
+	return all
 }
 
 // nudges remembers objects that are to be tried now although their time to

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
 // ancestorDepth is how far back a branch is searched for a Promotion's commit.
@@ -118,6 +119,10 @@ func isAncestor(m *git.Mirror, commit, head git.Hash) bool {
 
 // reasonOf turns an error of an adapter into a word for programs.
 func reasonOf(err error) string {
+	var named *step.ReasonedError
+	if errors.As(err, &named) {
+		return named.Reason
+	}
 	for _, k := range []struct {
 		kind   error
 		reason string

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -63,6 +64,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(stageOfPromotion)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(stageOfApplication)).
 		Watches(&v1alpha1.Freight{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreight)).
+		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
 		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
@@ -112,11 +114,12 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err := r.recordFreight(ctx, o); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	if c := decision.Create; c != nil {
-		if err := r.createPromotion(ctx, o.Stage, c); err != nil {
+	if decision.Create != nil {
+		c := r.numbers.known(req.NamespacedName, *decision.Create, o.Promotions)
+		if err := r.createPromotion(ctx, o.Stage, &c); err != nil {
 			return settle(ctrl.Result{}, err)
 		}
-		r.numbers.put(req.NamespacedName, c.Seq)
+		r.numbers.put(req.NamespacedName, c)
 		r.writes.wrote(req.NamespacedName, now) // the new Promotion wakes us: its number goes along with what it does
 		o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, c.Seq)
 	}
@@ -215,6 +218,13 @@ func (r *StageReconciler) stagesOfFreight(ctx context.Context, o client.Object) 
 	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool {
 		return promotion.Request(s, o.(*v1alpha1.Freight).Origin.Name) != nil
 	})
+}
+
+// neighbours wakes the other Stages of the Project after a Stage was made,
+// changed or deleted: a cycle, a missing upstream or a shared branch of theirs
+// may have come or gone.
+func (r *StageReconciler) neighbours(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool { return s.Name != o.GetName() })
 }
 
 func (r *StageReconciler) stagesOfFreeze(ctx context.Context, o client.Object) []ctrl.Request {

@@ -48,10 +48,18 @@ type WarehouseOptions struct {
 }
 
 // WarehouseReconciler polls what a Warehouse subscribes to and makes Freight.
-type WarehouseReconciler struct{ WarehouseOptions }
+type WarehouseReconciler struct {
+	WarehouseOptions
+	// pollNow are Warehouses whose wait after a failure is over, because a
+	// credential changed. It only makes things faster: what a restart forgets
+	// is polled when it is due.
+	pollNow nudges
+}
 
 // NewWarehouseReconciler returns a reconciler for Warehouses.
-func NewWarehouseReconciler(o WarehouseOptions) *WarehouseReconciler { return &WarehouseReconciler{o} }
+func NewWarehouseReconciler(o WarehouseOptions) *WarehouseReconciler {
+	return &WarehouseReconciler{WarehouseOptions: o}
+}
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -78,7 +86,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil {
 		return r.invalid(ctx, &w, err)
 	}
-	if due := nextPoll(&w, now); now.Before(due) {
+	if due := nextPoll(&w, now); !r.pollNow.take(req.NamespacedName) && now.Before(due) {
 		return lookAgain(now, due), nil
 	}
 	after := w.DeepCopy()
@@ -284,6 +292,7 @@ func (r *WarehouseReconciler) failingWarehouses(ctx context.Context, o client.Ob
 	for i := range list.Items {
 		for _, s := range list.Items[i].Status.Subscriptions {
 			if isFailing(s) {
+				r.pollNow.put(client.ObjectKeyFromObject(&list.Items[i]))
 				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 				break
 			}

@@ -58,7 +58,7 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 			Name: img.Image, NewTag: img.Tag, Digest: img.Digest, Pin: yamledit.Pin(img.Pin),
 		})
 		if err != nil {
-			return step.Result{}, fmt.Errorf("set image %q in %q: %w", img.Image, file, err)
+			return step.Result{}, step.Reasoned("KustomizationInvalid", fmt.Errorf("set image %q in %q: %w", img.Image, file, err))
 		}
 		doc = edited
 		set = append(set, img.Image+":"+img.Tag)
@@ -87,5 +87,6 @@ func kustomization(t *workspace.Tree, dir string) (string, []byte, error) {
 	if shown == "" {
 		shown = "."
 	}
-	return "", nil, fmt.Errorf("%w in folder %q of %s; add one, or correct the path in the Stage", ErrNoKustomization, shown, t.RepoURL)
+	return "", nil, step.Reasoned("KustomizationMissing",
+		fmt.Errorf("%w in folder %q of %s; add one, or correct the path in the Stage", ErrNoKustomization, shown, t.RepoURL))
 }

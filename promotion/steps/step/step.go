@@ -82,6 +82,22 @@ func (e *TerminalError) Unwrap() error { return e.Err }
 // Terminal marks an error as one that no retry mends.
 func Terminal(reason string, err error) error { return &TerminalError{Reason: reason, Err: err} }
 
+// ReasonedError is an error that is tried again, with a word for programs.
+type ReasonedError struct {
+	// Reason is a CamelCase word.
+	Reason string
+	Err    error
+}
+
+// Error returns the text of the cause.
+func (e *ReasonedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ReasonedError) Unwrap() error { return e.Err }
+
+// Reasoned names an error that something outside of Waybill mends.
+func Reasoned(reason string, err error) error { return &ReasonedError{Reason: reason, Err: err} }
+
 // ErrRetryNow is wrapped by errors after which the run starts anew at once,
 // from a fresh look at the remote: a push that lost a race.
 var ErrRetryNow = errors.New("try again from the present state")
