@@ -44,6 +44,8 @@ type world struct {
 	proxy    *faultproxy.Proxy
 	gitURL   string
 	registry *registrytest.Registry
+	// registryDir is where the registry keeps its images.
+	registryDir string
 }
 
 // newWorld makes a Project's surroundings with a waybilld of their own, which
@@ -80,7 +82,8 @@ func surroundings(t *testing.T, project string) *world {
 	// more but a common waybilld.
 	t.Cleanup(w.remove)
 	w.git = gittest.NewServer(t)
-	w.registry = registrytest.New(t)
+	w.registryDir = t.TempDir()
+	w.registry = registrytest.New(t, func(o *demoregistry.Options) { o.Dir = w.registryDir })
 	proxy, err := faultproxy.Start(w.git.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -598,12 +601,20 @@ func (w *world) breakImage(tag string) {
 func (w *world) dump() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	f, err := artifact(w.t.Name() + ".objects.yaml")
+	if err != nil {
+		w.t.Log(err)
+		return
+	}
+	defer func() { _ = f.Close() }()
 	for _, list := range []client.ObjectList{&v1alpha1.WarehouseList{}, &v1alpha1.FreightList{}, &v1alpha1.StageList{}, &v1alpha1.PromotionList{}, &v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{}} {
 		if err := w.client.List(ctx, list, client.InNamespace(w.project)); err != nil {
 			w.t.Logf("list %T: %v", list, err)
 			continue
 		}
-		w.t.Logf("%T: %s", list, yamlOf(list))
+		if _, err := fmt.Fprintf(f, "# %T\n%s---\n", list, yamlOf(list)); err != nil {
+			w.t.Log(err)
+		}
 	}
-	w.t.Logf("the log of waybilld is %s", w.server.log.Name())
+	w.t.Logf("the objects are in %s, the log of waybilld is %s", f.Name(), w.server.log.Name())
 }

@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// said is what a command printed and how it ended.
+type said struct {
+	out, err string
+	code     int
+}
+
+// text is both streams, as a person sees them.
+func (s said) text() string { return s.out + s.err }
+
+// signedIn is the CLI's configuration for the administrator on the common
+// waybilld.
+var signedIn struct {
+	once   sync.Once
+	config string
+	err    error
+}
+
+// cli runs bin/waybill as the administrator, with STDIN.
+func (w *world) cli(stdin string, args ...string) said {
+	w.t.Helper()
+	signedIn.once.Do(func() {
+		w.eventually("the API answers", w.server.isReady)
+		signedIn.config = filepath.Join(w.server.dataDir, "cli.yaml")
+		if s := run(w.t, signedIn.config, adminPassword, "login", "http://"+w.server.listen, "-u", admin, "--password-stdin"); s.code != 0 {
+			signedIn.err = errors.New(s.text())
+		}
+	})
+	if signedIn.err != nil {
+		w.t.Fatal(signedIn.err)
+	}
+	return run(w.t, signedIn.config, stdin, args...)
+}
+
+// run runs bin/waybill with a configuration of its own, without colours.
+func run(t *testing.T, config, stdin string, args ...string) said {
+	t.Helper()
+	name, err := binary("waybill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), "WAYBILL_CONFIG="+config, "NO_COLOR=1", "LC_ALL=C.UTF-8", "COLUMNS=10000")
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return said{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
+}
