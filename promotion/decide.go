@@ -55,8 +55,9 @@ func Decide(o *Observation) Decision {
 	if !o.Stage.Spec.AutoPromotion.Enabled {
 		return d
 	}
-	for _, r := range o.Stage.Spec.RequestedFreight {
-		c, recheck := automaticCandidate(o, r.Origin.Name)
+	rules := newEntryRules(o)
+	for i := range o.Stage.Spec.RequestedFreight {
+		c, recheck := automaticCandidate(o, rules, &o.Stage.Spec.RequestedFreight[i])
 		d.Recheck = earlier(d.Recheck, recheck)
 		if c != nil && d.Create == nil {
 			seq := NextSeq(o.Stage, o.Promotions)
@@ -89,27 +90,47 @@ func nextPass(o *Observation) time.Time {
 	return at
 }
 
-// automaticCandidate returns the newest Freight of origin that may enter by
-// itself and is newer than what is there or on its way, or nil; and when to
-// look again.
-func automaticCandidate(o *Observation, origin string) (*v1alpha1.Freight, time.Time) {
+// automaticCandidate returns the newest Freight of the requested origin that
+// may enter by itself and is newer than what is there or on its way, or nil; and
+// when to look again: when something newer than that may open.
+func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRequest) (*v1alpha1.Freight, time.Time) {
+	floor := newestInOrOnTheWay(o, r.Origin.Name) // never backwards by itself
+	isAbove := func(f, other *v1alpha1.Freight) bool {
+		return f.Order > floor && f.Origin.Name == r.Origin.Name && (other == nil || isNewerFreight(f, other))
+	}
+	var best *v1alpha1.Freight
 	var recheck time.Time
-	floor := newestInOrOnTheWay(o, origin)
-	for _, f := range o.NewestFirst(origin) {
-		if f.Order <= floor {
-			break // never backwards by itself
-		}
-		entry := Blocking(Gates(o, f, Ask{Automatic: true, Kind: v1alpha1.KindPromote}), GroupEntry)
-		if len(entry) > 0 {
-			recheck = earlier(recheck, EarliestOpening(entry))
+	for i := range o.Freight {
+		f := &o.Freight[i]
+		if !isAbove(f, best) {
 			continue
 		}
-		if hasFailedHere(o, f.Name) {
-			continue // a person decides whether to try again
+		isClosed, opens := rules.closed(r, f)
+		if isClosed {
+			recheck = earlier(recheck, opens)
+		} else if !hasFailedHere(o, f.Name) { // else a person decides whether to try again
+			best = f
 		}
-		return f, recheck
 	}
-	return nil, recheck
+	if best == nil || recheck.IsZero() {
+		return best, recheck
+	}
+	recheck = time.Time{}
+	for i := range o.Freight { // some of those that wait may be older than best
+		if f := &o.Freight[i]; isAbove(f, best) {
+			_, opens := rules.closed(r, f)
+			recheck = earlier(recheck, opens)
+		}
+	}
+	return best, recheck
+}
+
+// isNewerFreight orders Freight of one origin.
+func isNewerFreight(a, b *v1alpha1.Freight) bool {
+	if a.Order != b.Order {
+		return a.Order > b.Order
+	}
+	return a.Name < b.Name
 }
 
 // newestInOrOnTheWay returns the highest order of the origin's Freight that is
@@ -138,11 +159,15 @@ func newestInOrOnTheWay(o *Observation, origin string) int64 {
 // Stage ended badly: Failed, Aborted or RolledBack. One that was never let in
 // says nothing about the Freight.
 func hasFailedHere(o *Observation, freight string) bool {
-	failed := false
-	for _, p := range bySeq(o.Promotions) {
-		if p.Spec.Stage != o.Stage.Name || p.Spec.Freight != freight || p.Spec.Kind == v1alpha1.KindRollback {
-			continue
+	var tries []*v1alpha1.Promotion
+	for i := range o.Promotions {
+		if p := &o.Promotions[i]; p.Spec.Freight == freight && p.Spec.Stage == o.Stage.Name && p.Spec.Kind != v1alpha1.KindRollback {
+			tries = append(tries, p)
 		}
+	}
+	sortBySeq(tries)
+	failed := false
+	for _, p := range tries {
 		switch p.Status.Phase {
 		case v1alpha1.PhaseFailed, v1alpha1.PhaseAborted, v1alpha1.PhaseRolledBack:
 			failed = failed || !wasNotLetIn(p)
@@ -167,21 +192,28 @@ func wasNotLetIn(p *v1alpha1.Promotion) bool {
 // superseded lists automatic Promotions that have not touched Git and that a
 // newer automatic Promotion of the same origin replaces.
 func superseded(o *Observation) []Superseded {
+	var unfinished []*v1alpha1.Promotion
+	for i := range o.Promotions {
+		if p := &o.Promotions[i]; automaticUnfinished(o, p) != nil {
+			unfinished = append(unfinished, p)
+		}
+	}
+	if len(unfinished) < 2 {
+		return nil
+	}
+	sortBySeq(unfinished)
 	newest := map[string]*v1alpha1.Promotion{}
 	order := map[string]int64{}
-	for _, p := range bySeq(o.Promotions) {
+	for _, p := range unfinished {
 		f := automaticUnfinished(o, p)
-		if f == nil {
-			continue
-		}
 		if f.Order > order[f.Origin.Name] {
 			newest[f.Origin.Name], order[f.Origin.Name] = p, f.Order
 		}
 	}
 	var out []Superseded
-	for _, p := range bySeq(o.Promotions) {
+	for _, p := range unfinished {
 		f := automaticUnfinished(o, p)
-		if f == nil || HasTouchedGit(p) {
+		if HasTouchedGit(p) {
 			continue
 		}
 		if by := newest[f.Origin.Name]; by != nil && f.Order < order[f.Origin.Name] {

@@ -112,6 +112,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// BenchmarkDecide decides about one Stage with 1,000 Freight that all soak
+// upstream: the slowest case. 200 such Stages are to take less than 20 ms.
 func BenchmarkDecide(b *testing.B) {
 	s := stage("prod").auto().after("uat").soak(time.Hour)
 	o := observe(s)

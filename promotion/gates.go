@@ -131,24 +131,18 @@ func upstreamGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
 	if r.Sources.Direct {
 		return open(v1alpha1.GateUpstream, GroupEntry, "taken straight from the Warehouse")
 	}
+	u := lookUpstream(&r.Sources, f, o.Now)
 	verified, missing := splitVerified(f, r.Sources.Stages)
-	if isEnough(r.Sources.AvailabilityStrategy, len(verified), len(missing)) {
+	if u.isAvailable() {
 		return open(v1alpha1.GateUpstream, GroupEntry, "verified in "+quoteList(verified))
 	}
 	joint := " or "
-	if r.Sources.AvailabilityStrategy == v1alpha1.AvailableFromAll {
+	if u.all {
 		joint = " and "
 	}
 	return closed(v1alpha1.GateUpstream, GroupEntry,
 		"not verified in "+quoteJoin(missing, joint),
 		"verification in "+quoteJoin(missing, joint))
-}
-
-func isEnough(s v1alpha1.AvailabilityStrategy, have, missing int) bool {
-	if s == v1alpha1.AvailableFromAll {
-		return missing == 0
-	}
-	return have > 0
 }
 
 // splitVerified divides the named Stages into those that verified the Freight
@@ -168,56 +162,51 @@ func splitVerified(f *v1alpha1.Freight, stages []string) (verified, missing []st
 
 func soakGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
 	r := Request(o.Stage, f.Origin.Name)
-	if r == nil || r.Sources.Direct || r.Sources.RequiredSoakTime == nil || r.Sources.RequiredSoakTime.Duration <= 0 {
+	if r == nil || soakNeeded(&r.Sources) == 0 {
 		return open(v1alpha1.GateSoak, GroupEntry, "no soak time is asked for")
 	}
-	need := r.Sources.RequiredSoakTime.Duration
-	var ready, soaking, idle []string
+	u := lookUpstream(&r.Sources, f, o.Now)
+	var ready, idle []string
 	instants := map[string]time.Time{}
 	for _, name := range r.Sources.Stages {
-		rec, ok := f.Status.Stages[name]
-		switch {
-		case !ok || rec.VerifiedAt == nil:
-			idle = append(idle, name)
-		case Soaked(rec.Soak, o.Now) >= need:
+		state := soakIdle
+		var at time.Time
+		if rec := f.Status.Stages[name]; rec.VerifiedAt != nil {
+			state, at = soakIn(&rec, u.need, o.Now)
+		}
+		switch state {
+		case soakReady:
 			ready = append(ready, name)
-		case rec.Soak.RunningSince != nil:
-			soaking = append(soaking, name)
-			instants[name] = rec.Soak.RunningSince.Add(need - rec.Soak.Accumulated.Duration)
+		case soakRunning:
+			instants[name] = at
 		default:
 			idle = append(idle, name)
 		}
 	}
-	all := r.Sources.AvailabilityStrategy == v1alpha1.AvailableFromAll
-	if isEnough(r.Sources.AvailabilityStrategy, len(ready), len(soaking)+len(idle)) {
-		return open(v1alpha1.GateSoak, GroupEntry, fmt.Sprintf("soaked %s in %s", shortDuration(need), quoteList(sorted(ready))))
+	if u.isSoaked() {
+		return open(v1alpha1.GateSoak, GroupEntry, fmt.Sprintf("soaked %s in %s", shortDuration(u.need), quoteList(sorted(ready))))
 	}
-	// With All, a Stage where the clock stands keeps the gate closed without an
-	// instant; with OneOf the first clock to run out opens it.
-	if len(soaking) == 0 || (all && len(idle) > 0) {
+	at := u.soakedAt()
+	if at.IsZero() {
 		return closed(v1alpha1.GateSoak, GroupEntry,
-			fmt.Sprintf("has to run healthy for %s in %s; the clock is not running there", shortDuration(need), quoteList(sorted(idle))),
+			fmt.Sprintf("has to run healthy for %s in %s; the clock is not running there", shortDuration(u.need), quoteList(sorted(idle))),
 			"a healthy, verified run in "+quoteList(sorted(idle)))
 	}
-	at, where := pickInstant(instants, all)
 	v := closed(v1alpha1.GateSoak, GroupEntry,
-		fmt.Sprintf("soaking in %q until %s", where, stamp(at)), stamp(at))
+		fmt.Sprintf("soaking in %q until %s", whereAt(instants, at), stamp(at)), stamp(at))
 	v.OpensAt = &metav1.Time{Time: at}
 	return v
 }
 
-// pickInstant returns the instant the gate opens and the Stage that decides
-// it: the last for All, the first for OneOf.
-func pickInstant(instants map[string]time.Time, last bool) (time.Time, string) {
-	var at time.Time
-	var where string
+// whereAt returns the Stage whose clock decides: the first, by name, that is
+// ready at the instant.
+func whereAt(instants map[string]time.Time, at time.Time) string {
 	for _, name := range sortedKeys(instants) {
-		t := instants[name]
-		if where == "" || (last && t.After(at)) || (!last && t.Before(at)) {
-			at, where = t, name
+		if instants[name].Equal(at) {
+			return name
 		}
 	}
-	return at, where
+	return ""
 }
 
 func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVerdict {
@@ -238,10 +227,7 @@ func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVer
 }
 
 func holdGate(o *Observation) v1alpha1.GateVerdict {
-	for _, z := range liveFreezes(o) {
-		if len(z.Spec.Freight) > 0 || z.Spec.Scope != v1alpha1.FreezeAutomatic {
-			continue
-		}
+	if z := heldBy(liveFreezes(o)); z != nil {
 		v := closed(v1alpha1.GateHold, GroupEntry,
 			fmt.Sprintf("the automatic flow is held by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill resume %s/%s", o.Stage.Namespace, o.Stage.Name))
@@ -321,6 +307,16 @@ func healthGate(ask Ask) v1alpha1.GateVerdict {
 		"a promotion by a person, or foreignCommits: Overwrite in the Stage")
 }
 
+// heldBy returns the first Freeze that holds the automatic flow, or nil.
+func heldBy(live []*v1alpha1.Freeze) *v1alpha1.Freeze {
+	for _, z := range live {
+		if len(z.Spec.Freight) == 0 && z.Spec.Scope == v1alpha1.FreezeAutomatic {
+			return z
+		}
+	}
+	return nil
+}
+
 // liveFreezes returns the Freezes in force for the Stage, by name. Those of
 // one Stage come before those of the whole Project.
 func liveFreezes(o *Observation) []*v1alpha1.Freeze {
@@ -360,11 +356,15 @@ func bySeq(ps []v1alpha1.Promotion) []*v1alpha1.Promotion {
 	for i := range ps {
 		out[i] = &ps[i]
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if a, b := Seq(out[i].Name), Seq(out[j].Name); a != b {
+	sortBySeq(out)
+	return out
+}
+
+func sortBySeq(ps []*v1alpha1.Promotion) {
+	sort.Slice(ps, func(i, j int) bool {
+		if a, b := Seq(ps[i].Name), Seq(ps[j].Name); a != b {
 			return a < b
 		}
-		return out[i].Name < out[j].Name
+		return ps[i].Name < ps[j].Name
 	})
-	return out
 }

@@ -1,7 +1,6 @@
 package promotion
 
 import (
-	"sort"
 	"time"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -68,23 +67,6 @@ func (o *Observation) FreightByName(name string) *v1alpha1.Freight {
 		}
 	}
 	return nil
-}
-
-// NewestFirst returns the Freight of one origin, the highest order first.
-func (o *Observation) NewestFirst(origin string) []*v1alpha1.Freight {
-	var out []*v1alpha1.Freight
-	for i := range o.Freight {
-		if o.Freight[i].Origin.Name == origin {
-			out = append(out, &o.Freight[i])
-		}
-	}
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Order != out[j].Order {
-			return out[i].Order > out[j].Order
-		}
-		return out[i].Name < out[j].Name
-	})
-	return out
 }
 
 // Active returns the Promotion that is under way (Running or Syncing), or nil.
