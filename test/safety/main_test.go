@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,7 +23,7 @@ import (
 const systemNamespace = "waybill-system"
 
 // patience is how long anything may take before a test gives up.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // shared is the API server of the tests that need no workloads: each uses its
 // own Project.
@@ -57,7 +58,30 @@ func installInto(e *env.Env) error {
 	if err != nil {
 		return err
 	}
-	return install.Install(context.Background(), install.Options{Client: c, Namespace: systemNamespace})
+	if err := install.Install(context.Background(), install.Options{Client: c, Namespace: systemNamespace}); err != nil {
+		return err
+	}
+	return served(e, s)
+}
+
+// served waits until the API server's list of kinds has all of Waybill's: it
+// follows the definitions by a moment.
+func served(e *env.Env, s *runtime.Scheme) error {
+	return wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		c, err := client.New(e.Config, client.Options{Scheme: s}) // with a fresh look at the kinds
+		if err != nil {
+			return false, err
+		}
+		for _, list := range []client.ObjectList{
+			&v1alpha1.ProjectList{}, &v1alpha1.WarehouseList{}, &v1alpha1.FreightList{}, &v1alpha1.StageList{},
+			&v1alpha1.PromotionList{}, &v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{},
+		} {
+			if err := c.List(ctx, list); err != nil {
+				return false, nil //nolint:nilerr // not yet
+			}
+		}
+		return true, nil
+	})
 }
 
 func kinds() (*runtime.Scheme, error) {
