@@ -1,5 +1,5 @@
 import '@testing-library/jest-dom/vitest';
-import { cleanup } from '@testing-library/react';
+import { cleanup, configure } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
 
 // happy-dom has neither; Mantine and xyflow ask for both.
@@ -8,6 +8,9 @@ class NoResize {
   unobserve(): void {}
   disconnect(): void {}
 }
+
+// Waiting costs nothing when it is not needed, and a busy machine needs it.
+configure({ asyncUtilTimeout: 10_000 });
 
 beforeEach(() => {
   vi.stubGlobal('ResizeObserver', NoResize);
