@@ -28,24 +28,37 @@ var signedIn struct {
 	err    error
 }
 
-// cli runs bin/waybill as the administrator, with STDIN.
+// cli runs bin/waybill as the administrator, with standard input.
 func (w *world) cli(stdin string, args ...string) said {
+	w.t.Helper()
+	return run(w.t, w.signIn(), "", stdin, args...)
+}
+
+// cliIn runs bin/waybill as the administrator, in a folder.
+func (w *world) cliIn(dir string, args ...string) said {
+	w.t.Helper()
+	return run(w.t, w.signIn(), dir, "", args...)
+}
+
+// signIn returns the configuration of the administrator on the common waybilld.
+func (w *world) signIn() string {
 	w.t.Helper()
 	signedIn.once.Do(func() {
 		w.eventually("the API answers", w.server.isReady)
 		signedIn.config = filepath.Join(w.server.dataDir, "cli.yaml")
-		if s := run(w.t, signedIn.config, adminPassword, "login", "http://"+w.server.listen, "-u", admin, "--password-stdin"); s.code != 0 {
+		if s := run(w.t, signedIn.config, "", adminPassword, "login", "http://"+w.server.listen, "-u", admin, "--password-stdin"); s.code != 0 {
 			signedIn.err = errors.New(s.text())
 		}
 	})
 	if signedIn.err != nil {
 		w.t.Fatal(signedIn.err)
 	}
-	return run(w.t, signedIn.config, stdin, args...)
+	return signedIn.config
 }
 
-// run runs bin/waybill with a configuration of its own, without colours.
-func run(t *testing.T, config, stdin string, args ...string) said {
+// run runs bin/waybill in a folder with a configuration of its own, without
+// colours.
+func run(t *testing.T, config, dir, stdin string, args ...string) said {
 	t.Helper()
 	name, err := binary("waybill")
 	if err != nil {
@@ -53,6 +66,7 @@ func run(t *testing.T, config, stdin string, args ...string) said {
 	}
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), "WAYBILL_CONFIG="+config, "NO_COLOR=1", "LC_ALL=C.UTF-8", "COLUMNS=10000")
+	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
