@@ -17,7 +17,7 @@ UP_FLAGS ?=
 BUILDVCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true || echo false)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 KUBE_SOURCES := $(wildcard test/kube/*.go test/kube/go.* test/kube/build.sh test/kube/stages/*)
-UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/vite.config.mjs ui/tsconfig.json ui/scripts/budget.mjs
+UI_SOURCES := $(shell find ui/src ui/public -type f ! -name '*.test.*' ! -path 'ui/src/test/*') ui/index.html ui/vite.config.mjs ui/tsconfig.json ui/scripts/budget.mjs
 
 ##@ Start here
 
