@@ -2,6 +2,7 @@ package chart
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -63,7 +64,7 @@ func render(c *chart.Chart, set map[string]any, served ...string) (map[string]st
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := engine.Engine{Strict: true}.Render(c, all)
+	rendered, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), c, all)
 	if err != nil {
 		return nil, err
 	}
