@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -23,6 +24,10 @@ import (
 	"github.com/waybill-dev/waybill/internal/install"
 )
 
+// policyRetry is how often policies are tried again while we have no right to
+// write them.
+const policyRetry = 10 * time.Second
+
 // PolicyReconciler keeps Waybill's admission policies in force and says which
 // are not: while one is missing or changed, nobody's authority is proven, and
 // nothing is promoted (01-architecture, admission without webhooks).
@@ -35,7 +40,9 @@ type PolicyReconciler struct {
 	inForce map[string]int64
 	// skipped are optional ones that the API server does not serve.
 	skipped map[string]bool
-	// waiting are told when all are in force again.
+	// told is what was missing when those who wait were told.
+	told []string
+	// waiting are told when what is missing changes.
 	waiting []chan event.GenericEvent
 }
 
@@ -102,9 +109,10 @@ func policyKey(o client.Object) string {
 	return o.GetObjectKind().GroupVersionKind().Kind + "/" + o.GetName()
 }
 
-// Restored returns a channel that gets an event whenever all policies are in
-// force after one was not. Call it before the manager starts.
-func (r *PolicyReconciler) Restored() <-chan event.GenericEvent {
+// Changed returns a channel that gets an event whenever all policies are in
+// force, and when others than before are missing and could not be put back.
+// Call it before the manager starts.
+func (r *PolicyReconciler) Changed() <-chan event.GenericEvent {
 	ch := make(chan event.GenericEvent, 1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,6 +122,12 @@ func (r *PolicyReconciler) Restored() <-chan event.GenericEvent {
 
 // Reconcile applies every policy and binding.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	result, err := r.applyAll(ctx)
+	r.tell(r.Missing())
+	return result, err
+}
+
+func (r *PolicyReconciler) applyAll(ctx context.Context) (ctrl.Result, error) {
 	for _, u := range r.wanted {
 		live := u.DeepCopy()
 		err := r.restore(ctx, live)
@@ -130,22 +144,28 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 		if err != nil && !meta.IsNoMatchError(err) {
 			if apierrors.IsForbidden(err) {
 				// Somebody took our right away; look again in a while.
-				return ctrl.Result{RequeueAfter: time.Minute}, nil
+				return ctrl.Result{RequeueAfter: policyRetry}, nil
 			}
 			return ctrl.Result{}, err
 		}
 	}
-	if len(r.Missing()) == 0 {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, ch := range r.waiting {
-			select {
-			case ch <- event.GenericEvent{Object: r.wanted[0]}:
-			default: // an event is waiting there already
-			}
+	return ctrl.Result{}, nil
+}
+
+// tell wakes those who wait for a change of what is missing.
+func (r *PolicyReconciler) tell(missing []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(missing) > 0 && slices.Equal(missing, r.told) {
+		return
+	}
+	r.told = missing
+	for _, ch := range r.waiting {
+		select {
+		case ch <- event.GenericEvent{Object: r.wanted[0]}:
+		default: // an event is waiting there already
 		}
 	}
-	return ctrl.Result{}, nil
 }
 
 // restore makes a policy or binding exactly what the chart says. An apply alone

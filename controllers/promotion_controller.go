@@ -84,7 +84,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
-		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
+		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)
 	if err != nil {

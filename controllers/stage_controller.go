@@ -40,8 +40,9 @@ type PolicyWatch interface {
 	// Missing returns the names of policies and bindings that are absent or
 	// were changed, sorted; nil when all are in force.
 	Missing() []string
-	// Restored returns a channel that gets an event when all are in force again.
-	Restored() <-chan event.GenericEvent
+	// Changed returns a channel that gets an event when all are in force again,
+	// and when one is missing that cannot be put back.
+	Changed() <-chan event.GenericEvent
 }
 
 // StageReconciler keeps a Stage's Applications, its record of Freight, and
@@ -67,7 +68,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
-		WatchesRawSource(source.Channel(r.Policies.Restored(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
+		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)
 	if err != nil {

@@ -61,8 +61,8 @@ func (l *laggard) List(ctx context.Context, list client.ObjectList, opts ...clie
 // inForce says that every policy is.
 type inForce struct{}
 
-func (inForce) Missing() []string                   { return nil }
-func (inForce) Restored() <-chan event.GenericEvent { return nil }
+func (inForce) Missing() []string                  { return nil }
+func (inForce) Changed() <-chan event.GenericEvent { return nil }
 
 func newRig(t *testing.T, project string) *rig {
 	t.Helper()
