@@ -56,6 +56,17 @@ func (w *world) signIn() string {
 	return signedIn.config
 }
 
+// kubectl runs the real kubectl as a user of the cluster.
+func (w *world) kubectl(user, stdin string, args ...string) said {
+	w.t.Helper()
+	kubeconfig, err := w.cluster.Cluster.ClientKubeconfig(user, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	args = append([]string{"--kubeconfig", kubeconfig, "-n", w.project}, args...)
+	return execute(w.t, exec.CommandContext(w.t.Context(), w.cluster.Cluster.Kubectl(), args...), stdin)
+}
+
 // run runs bin/waybill in a folder with a configuration of its own, without
 // colours.
 func run(t *testing.T, config, dir, stdin string, args ...string) said {
@@ -67,10 +78,16 @@ func run(t *testing.T, config, dir, stdin string, args ...string) said {
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), "WAYBILL_CONFIG="+config, "NO_COLOR=1", "LC_ALL=C.UTF-8", "COLUMNS=10000")
 	cmd.Dir = dir
+	return execute(t, cmd, stdin)
+}
+
+// execute runs a command to its end.
+func execute(t *testing.T, cmd *exec.Cmd, stdin string) said {
+	t.Helper()
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	err := cmd.Run()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
 		t.Fatal(err)
