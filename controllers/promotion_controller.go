@@ -12,14 +12,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -45,6 +48,8 @@ type PromotionOptions struct {
 	Client client.Client
 	// Live reads from the API server; a start decision is made on it.
 	Live client.Reader
+	// SystemNamespace is where credentials of several Projects are.
+	SystemNamespace string
 	// Clock tells the time; never nil.
 	Clock clock.PassiveClock
 	// Policies says which admission policies are missing.
@@ -64,9 +69,10 @@ type PromotionOptions struct {
 // PromotionReconciler carries Promotions from Pending to their end.
 type PromotionReconciler struct {
 	PromotionOptions
-	stages keyedMutex
-	writes lazyWrites
-	nudges nudges
+	turns    turns
+	inFlight stoppable
+	writes   lazyWrites
+	nudges   nudges
 }
 
 // NewPromotionReconciler returns a reconciler for Promotions.
@@ -80,12 +86,13 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("promotion").
 		For(&v1alpha1.Promotion{}).
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
+		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.stopAborted}).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
-		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the Promotion controller: %w", err)
@@ -105,10 +112,24 @@ func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	// One Promotion of a Stage at a time: the cache may lag behind what another
 	// worker just wrote.
-	unlock := r.stages.lock(p.Namespace + "/" + p.Spec.Stage)
-	defer unlock()
+	endTurn, later := r.turns.take(p.Namespace+"/"+p.Spec.Stage, 1)
+	if endTurn == nil {
+		return later, nil
+	}
+	defer endTurn()
+	endShare, later := r.turns.take(p.Namespace, projectShare)
+	if endShare == nil {
+		return later, nil
+	}
+	defer endShare()
 	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
 		return settle(ctrl.Result{}, err)
+	}
+	whole := ctx
+	if p.Spec.Abort == nil {
+		stoppable, end := r.inFlight.start(ctx, req.NamespacedName)
+		defer end()
+		ctx = stoppable
 	}
 	o, err := observe.Stage(ctx, r.Client, types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.Stage}, r.Clock.Now())
 	if apierrors.IsNotFound(err) {
@@ -118,7 +139,11 @@ func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return settle(ctrl.Result{}, err)
 	}
 	o.PoliciesMissing = r.Policies.Missing()
-	return settle(r.advance(ctx, o, &p))
+	result, err := r.advance(ctx, o, &p)
+	if ctx.Err() != nil && whole.Err() == nil {
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // stopped, to be aborted
+	}
+	return settle(result, err)
 }
 
 // isSettled reports whether nothing can happen to the Promotion any more.
@@ -704,49 +729,20 @@ func newestFinished(all []v1alpha1.Promotion) map[string]string {
 	return newest
 }
 
-// keyedMutex is a mutex per key. Entries live as long as somebody holds or
-// waits for them.
-type keyedMutex struct {
-	mu    sync.Mutex
-	locks map[string]*countedMutex
-}
-
-type countedMutex struct {
-	sync.Mutex
-	users int
-}
-
-func (k *keyedMutex) lock(key string) (unlock func()) {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*countedMutex{}
-	}
-	m := k.locks[key]
-	if m == nil {
-		m = &countedMutex{}
-		k.locks[key] = m
-	}
-	m.users++
-	k.mu.Unlock()
-	m.Lock()
-	return func() {
-		m.Unlock()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if m.users--; m.users == 0 {
-			delete(k.locks, key)
-		}
-	}
-}
-
 // ofSecret wakes, after a change of a credential Secret, the Promotions that
 // wait after an error: what they lacked may be there now.
 func (r *PromotionReconciler) ofSecret(ctx context.Context, o client.Object) []ctrl.Request {
-	namespace := o.GetNamespace()
-	if o.GetAnnotations()[v1alpha1.AnnotationSharedWith] != "" {
-		namespace = metav1.NamespaceAll
+	return r.nudged(r.unsettled(ctx, concernedBy(o, r.SystemNamespace), "", ""))
+}
+
+// stopAborted ends what is under way for a Promotion that was just aborted, so
+// that a server that does not answer holds nobody up.
+func (r *PromotionReconciler) stopAborted(_ context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	was, isOld := e.ObjectOld.(*v1alpha1.Promotion)
+	is, isNew := e.ObjectNew.(*v1alpha1.Promotion)
+	if isOld && isNew && was.Spec.Abort == nil && is.Spec.Abort != nil {
+		r.inFlight.stop(client.ObjectKeyFromObject(is))
 	}
-	return r.nudged(r.unsettled(ctx, namespace, "", ""))
 }
 
 // nudged makes requests be tried now, whenever they are due.

@@ -41,6 +41,8 @@ type WarehouseOptions struct {
 	Registry *registry.Client
 	// Credentials finds the credential of a repository for a Project.
 	Credentials func(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error)
+	// SystemNamespace is where credentials of several Projects are.
+	SystemNamespace string
 	// Clock tells the time; never nil.
 	Clock clock.PassiveClock
 	// Concurrency is how many Warehouses are reconciled at a time.
@@ -50,6 +52,7 @@ type WarehouseOptions struct {
 // WarehouseReconciler polls what a Warehouse subscribes to and makes Freight.
 type WarehouseReconciler struct {
 	WarehouseOptions
+	turns turns
 	// pollNow are Warehouses whose wait after a failure is over, because a
 	// credential changed. It only makes things faster: what a restart forgets
 	// is polled when it is due.
@@ -67,7 +70,7 @@ func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("warehouse").
 		For(&v1alpha1.Warehouse{}, builder.WithPredicates(specOrRequestChanged())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the Warehouse controller: %w", err)
@@ -86,9 +89,18 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil {
 		return r.invalid(ctx, &w, err)
 	}
-	if due := nextPoll(&w, now); !r.pollNow.take(req.NamespacedName) && now.Before(due) {
+	asked := r.pollNow.take(req.NamespacedName)
+	if due := nextPoll(&w, now); !asked && now.Before(due) {
 		return lookAgain(now, due), nil
 	}
+	end, later := r.turns.take(w.Namespace, projectShare)
+	if end == nil {
+		if asked {
+			r.pollNow.put(req.NamespacedName)
+		}
+		return later, nil
+	}
+	defer end()
 	after := w.DeepCopy()
 	retryAt := r.poll(ctx, after, policies, now)
 	if ctx.Err() != nil {
@@ -276,16 +288,22 @@ func warehouseConditions(w *v1alpha1.Warehouse, policies []*warehouse.Policy, mi
 	}
 }
 
+// concernedBy returns the Namespace whose objects a change of a credential
+// Secret concerns: its own, or all for one in Waybill's, which may be shared.
+// Nobody else's Secret wakes another Project.
+func concernedBy(o client.Object, systemNamespace string) string {
+	if systemNamespace != "" && o.GetNamespace() == systemNamespace {
+		return metav1.NamespaceAll
+	}
+	return o.GetNamespace()
+}
+
 // failingWarehouses wakes, after a change of a credential Secret, the
 // Warehouses that may have waited for it: those with an error, in its Project
 // or, for a shared Secret, in any.
 func (r *WarehouseReconciler) failingWarehouses(ctx context.Context, o client.Object) []ctrl.Request {
-	var opts []client.ListOption
-	if o.GetAnnotations()[v1alpha1.AnnotationSharedWith] == "" {
-		opts = append(opts, client.InNamespace(o.GetNamespace()))
-	}
 	var list v1alpha1.WarehouseList
-	if err := r.Client.List(ctx, &list, opts...); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(concernedBy(o, r.SystemNamespace))); err != nil {
 		return nil // the cache is not started yet; its first sync wakes them anyway
 	}
 	var out []ctrl.Request
