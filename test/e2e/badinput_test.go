@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,7 +325,7 @@ func (w *world) prints(line, want string, code int) {
 	deadline := time.Now().Add(10 * time.Second)
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		s = w.cli("", strings.Fields(line)...)
-		if s.code == code && w.normal(s.text()) == want {
+		if s.code == code && anyOrder(w.normal(s.text())) == anyOrder(want) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -339,6 +340,13 @@ var (
 	hashes = regexp.MustCompile(`\b[0-9a-f]{7,40}\b`)
 	spaces = regexp.MustCompile(` {2,}`)
 )
+
+// anyOrder sorts lines: Stages that wait for each other have no first.
+func anyOrder(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
 
 // normal replaces what differs from run to run by words.
 func (w *world) normal(text string) string {

@@ -130,7 +130,7 @@ func TestOutsiderOnTheStagesBranch(t *testing.T) {
 	w.editStage("test", func(s *v1alpha1.StageSpec) {
 		s.PromotionMechanisms.GitRepoUpdates[0].ForeignCommits = "Overwrite"
 	})
-	w.within(10*time.Second, "the promotion goes on", func() error { return w.isRunning("test", "1.26.1") })
+	w.within(recovery, "the promotion goes on", func() error { return w.isRunning("test", "1.26.1") })
 	w.ends(p, v1alpha1.PhaseSucceeded)
 	w.oneCommitEach()
 	if err := w.isOn("stage/test", theirs); err != nil {
