@@ -268,3 +268,50 @@ metadata: {name: committer-prod}
 		t.Errorf("a Namespace of somebody who names no field manager: %v", err)
 	}
 }
+
+// TestGarbageCollection: the cluster's own clean-up is no decision of anybody's,
+// and what people ask it to do ends.
+func TestGarbageCollection(t *testing.T) {
+	const project = "garbage"
+	petra, ada, _ := guarded(t, project)
+	admin := clientFor(t, shared.Config)
+	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
+		t.Run(string(policy), func(t *testing.T) {
+			suffix := strings.ToLower(string(policy))
+			p := newPromotion(project, "test.1."+suffix)
+			if err := petra.Create(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			z := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: suffix}, Spec: v1alpha1.FreezeSpec{Stage: "test", Scope: v1alpha1.FreezeAll, Reason: "r", By: "waybill:ada"}}
+			if err := ada.Create(t.Context(), z); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range []client.Object{p, z} {
+				if err := ada.Delete(t.Context(), o, client.PropagationPolicy(policy)); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "it is gone", func() error {
+					return must(admin.Get(t.Context(), client.ObjectKeyFromObject(o), o), "not found")
+				})
+			}
+		})
+	}
+	t.Run("finalizers that hold a Project for ever", func(t *testing.T) {
+		p := newPromotion(project, "test.2.f")
+		p.Finalizers = []string{"example.com/never"}
+		if err := must(petra.Create(t.Context(), p), "finalizers"); err != nil {
+			t.Error(err)
+		}
+		p = newPromotion(project, "test.3.f")
+		if err := petra.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if err := must(petra.Patch(t.Context(), p, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["example.com/never"]}}`))), "finalizers"); err != nil {
+			t.Error(err)
+		}
+		z := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "held", Finalizers: []string{"example.com/never"}}, Spec: v1alpha1.FreezeSpec{Stage: "test", Scope: v1alpha1.FreezeAutomatic, Reason: "r", By: "waybill:petra"}}
+		if err := must(petra.Create(t.Context(), z), "finalizers"); err != nil {
+			t.Error(err)
+		}
+	})
+}

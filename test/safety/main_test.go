@@ -23,7 +23,7 @@ import (
 const systemNamespace = "waybill-system"
 
 // patience is how long anything may take before a test gives up.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // shared is the API server of the tests that need no workloads: each uses its
 // own Project.
