@@ -263,6 +263,19 @@ metadata: {name: committer-prod}
 	if err := apply(namespace("committer-prod", map[string]string{"team": "red"}), "waybill"); err != nil {
 		t.Errorf("an application's Namespace: %v", err)
 	}
+	const enforce = "pod-security.kubernetes.io/enforce"
+	for _, step := range []struct {
+		level   string
+		refused bool
+	}{{"baseline", false}, {"privileged", true}, {"restricted", false}, {"baseline", true}, {"restricted", false}} {
+		err := apply(namespace("committer-prod", map[string]string{enforce: step.level}), "waybill")
+		if got := err != nil && strings.Contains(err.Error(), "an administrator sets"); got != step.refused || (err != nil && !step.refused) {
+			t.Errorf("the level %s by Git: %v", step.level, err)
+		}
+	}
+	if err := apply(namespace("committer-new", map[string]string{enforce: "privileged"}), "waybill"); err == nil {
+		t.Error("a commit makes a Namespace whose Pods may do all")
+	}
 	plain := namespace("unrelated", nil)
 	if err := clientFor(t, shared.Config).Create(ctx, plain); err != nil {
 		t.Errorf("a Namespace of somebody who names no field manager: %v", err)
