@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,6 +73,19 @@ func TestWhomACredentialWakes(t *testing.T) {
 	} {
 		if got := concernedBy(secret(c.of), c.system); got != c.want {
 			t.Errorf("a Secret in %q concerns %q, want %q", c.of, got, c.want)
+		}
+	}
+}
+
+// TestConditionsFit: a Stage in a cycle of a thousand says so, rather than have
+// its status refused.
+func TestConditionsFit(t *testing.T) {
+	var conditions []metav1.Condition
+	setReady(&conditions, 1, false, "StageCycle", strings.Repeat("stage-é <- ", 10_000))
+	setStalled(&conditions, 1, "StageCycle", strings.Repeat("stage-é <- ", 10_000))
+	for _, c := range conditions {
+		if len(c.Message) > 32_768 || !utf8.ValidString(c.Message) {
+			t.Errorf("%s has a message of %d bytes", c.Type, len(c.Message))
 		}
 	}
 }
