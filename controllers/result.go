@@ -14,9 +14,9 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
 
-// maxConditionMessage bounds a condition's message, in bytes. The API takes
+// maxReadyMessage bounds a condition's message, in bytes. The API takes
 // 32,768 characters, and a status that is refused says nothing at all.
-const maxConditionMessage = 8 << 10
+const maxReadyMessage = 8 << 10
 
 // setReady writes the Ready condition and, for what only a person can mend,
 // Stalled. The transition time moves only when the status changes.
@@ -27,7 +27,7 @@ func setReady(conditions *[]metav1.Condition, generation int64, ready bool, reas
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: status, ObservedGeneration: generation,
-		Reason: reason, Message: truncate(message, maxConditionMessage),
+		Reason: reason, Message: truncate(message, maxReadyMessage),
 	})
 }
 
@@ -39,7 +39,7 @@ func setStalled(conditions *[]metav1.Condition, generation int64, reason, messag
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, ObservedGeneration: generation,
-		Reason: reason, Message: truncate(message, maxConditionMessage),
+		Reason: reason, Message: truncate(message, maxReadyMessage),
 	})
 }
 
