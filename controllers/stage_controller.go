@@ -112,7 +112,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		decision.Create = nil
 	}
 
-	if err := r.recordFreight(ctx, o); err != nil {
+	if err := r.recordFreight(ctx, o, apps); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	if decision.Create != nil {
@@ -161,7 +161,7 @@ func (r *StageReconciler) createPromotion(ctx context.Context, stage *v1alpha1.S
 
 // recordFreight writes what this Stage knows about each Freight into the
 // Freight's status, under the Stage's own key.
-func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation) error {
+func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation, apps []v1alpha1.Application) error {
 	isSettled, active := promotion.Settled(o.Stage), o.Active()
 	health := v1alpha1.HealthHealthy
 	if len(o.Stage.Spec.Deploy) > 0 {
@@ -180,7 +180,7 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 		case isCurrent(o.Stage, f) || known:
 			// Until a Promotion has pushed, what is here soaks on. It is not
 			// verified for the first time while something else is on its way in.
-			settled := isSettled && (active == nil || active.Status.PushedAt == nil && rec.VerifiedAt != nil)
+			settled := isSettled && (active == nil || active.Status.PushedAt == nil && rec.VerifiedAt != nil) && isProven(o, apps, f)
 			next = promotion.NextRecord(rec, isCurrent(o.Stage, f), settled, health, o.Now)
 		}
 		if sameRecord(rec, next) {

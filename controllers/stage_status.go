@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -237,6 +238,29 @@ func onlyWordsOfStage(before, after *v1alpha1.StageStatus) bool {
 func isCurrent(s *v1alpha1.Stage, f *v1alpha1.Freight) bool {
 	cur := promotion.Current(s, f.Origin.Name)
 	return cur != nil && cur.Freight == f.Name
+}
+
+// isProven reports whether the Stage's health speaks of f. Between a push and
+// the sync a Stage looks as well as what it ran before, which proves nothing
+// about a Promotion that was aborted, or failed, meanwhile.
+func isProven(o *promotion.Observation, apps []v1alpha1.Application, f *v1alpha1.Freight) bool {
+	if len(o.Stage.Spec.Deploy) == 0 || !isCurrent(o.Stage, f) {
+		return true
+	}
+	cur := promotion.Current(o.Stage, f.Origin.Name)
+	isKnown := false
+	for i := range o.Promotions {
+		if o.Promotions[i].Name == cur.Promotion {
+			isKnown = true
+			if o.Promotions[i].Status.Phase == v1alpha1.PhaseSucceeded {
+				return true // it reached its commit, Healthy
+			}
+		}
+	}
+	if !isKnown && f.Status.Stages[o.Stage.Name].VerifiedAt != nil {
+		return true // its Promotion is gone, its record stays
+	}
+	return !slices.ContainsFunc(apps, func(a v1alpha1.Application) bool { return a.Status.Sync.Revision != cur.Commit })
 }
 
 // passThrough verifies Freight in a control-flow Stage as soon as its gates are

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -69,5 +70,63 @@ func TestStageTakesNobodysApplication(t *testing.T) {
 	s = r.stepStage("infra")
 	if s.Status.Conditions[0].Reason == "ApplicationNameTaken" || get("infra").Labels[v1alpha1.LabelStage] != "infra" {
 		t.Errorf("the name is free and the Stage says %+v", s.Status.Conditions[0])
+	}
+}
+
+// TestAbortVerifiesNothing: between the push and the sync a Stage still looks
+// Healthy, with what it ran before. What was aborted then has not been tried.
+func TestAbortVerifiesNothing(t *testing.T) {
+	r := newRig(t, "unproven")
+	r.stage("test", deployTo(""))
+	good, next := r.freight(1, "1.26.0"), r.freight(2, "1.27.0")
+	r.stepStage("test") // makes the Application
+	healthyAt := func(commit string) {
+		t.Helper()
+		var app v1alpha1.Application
+		if err := r.admin.Get(t.Context(), client.ObjectKey{Namespace: r.project, Name: "test"}, &app); err != nil {
+			t.Fatal(err)
+		}
+		app.Status.ObservedGeneration = app.Generation
+		app.Status.Sync = v1alpha1.SyncStatus{Status: v1alpha1.SyncSynced, Revision: commit, Target: commit, Tree: r.tree(commit, "stages/test")}
+		app.Status.Health = &v1alpha1.Health{Status: v1alpha1.HealthHealthy}
+		if err := r.admin.Status().Update(t.Context(), &app); err != nil {
+			t.Fatal(err)
+		}
+		r.seen(&app)
+	}
+	verified := func(f *v1alpha1.Freight) bool {
+		t.Helper()
+		r.stepStage("test")
+		var live v1alpha1.Freight
+		if err := r.admin.Get(t.Context(), client.ObjectKeyFromObject(f), &live); err != nil {
+			t.Fatal(err)
+		}
+		r.seen(&live)
+		return live.Status.Stages["test"].VerifiedAt != nil
+	}
+	p := r.step(r.promotion("test.1.f", good.Name))
+	healthyAt(p.Status.Commit.Commit)
+	r.runs("test", p)
+	if !verified(good) {
+		t.Fatal("what runs Healthy is not verified")
+	}
+
+	p = r.step(r.promotion("test.2.f", next.Name))
+	if p.Status.Phase != v1alpha1.PhaseSyncing {
+		t.Fatalf("it is %s: %s", p.Status.Phase, p.Status.Message)
+	}
+	if err := r.admin.Patch(t.Context(), p, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"abort":{"by":"waybill:policy"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	r.seen(p)
+	if p = r.step(p); p.Status.Phase != v1alpha1.PhaseAborted {
+		t.Fatalf("it is %s", p.Status.Phase)
+	}
+	if verified(next) {
+		t.Error("Freight is verified that has not run yet; the next Stage would take it")
+	}
+	healthyAt(p.Status.Commit.Commit)
+	if !verified(next) {
+		t.Error("once it runs Healthy it is not verified")
 	}
 }
