@@ -82,6 +82,47 @@ func TestCrashAtFailpoints(t *testing.T) {
 	}
 }
 
+// TestCrashDuringARollback kills waybilld while it takes a version back.
+func TestCrashDuringARollback(t *testing.T) {
+	w := newWorld(t, "undo")
+	w.guestbook()
+	w.startServer()
+	w.pipeline([]string{"prod"})
+	w.push("1.26.0")
+	w.ends(w.promote("prod", "1.26.0"), v1alpha1.PhaseSucceeded)
+	for i, tt := range []struct {
+		point   string
+		commits int
+	}{
+		{engine.FailAfterIntent, 0},
+		{git.FailAfterPush, 1},
+		{controllers.FailAfterResult, 1},
+	} {
+		t.Run(tt.point, func(t *testing.T) {
+			w := w.in(t)
+			tag := fmt.Sprintf("1.27.%d", i)
+			w.push(tag)
+			bad := w.ends(w.promote("prod", tag), v1alpha1.PhaseSucceeded)
+			w.runs("prod", tag)
+			w.server.stop()
+			w.startServer(failpoint.Env + "=" + tt.point + "=kill")
+			p := w.rollback("prod")
+			w.eventually("waybilld kills itself", w.server.wasKilled)
+			if err := w.hasCommits(p, tt.commits); err != nil {
+				t.Errorf("at the crash: %v", err)
+			}
+			w.startServer()
+			w.ends(p, v1alpha1.PhaseSucceeded)
+			w.ends(bad, v1alpha1.PhaseRolledBack)
+			w.runs("prod", "1.26.0")
+			if err := w.hasCommits(p, 1); err != nil {
+				t.Error(err)
+			}
+			w.oneCommitEach()
+		})
+	}
+}
+
 // in is the same world in a subtest.
 func (w *world) in(t *testing.T) *world {
 	sub := *w
