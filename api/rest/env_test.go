@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +28,7 @@ import (
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/identity"
+	"github.com/waybill-dev/waybill/internal/install"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/test/env"
 )
@@ -106,36 +106,18 @@ func startWorld(ctx context.Context, opts Options) (*world, func(), error) {
 
 // install puts CRDs, policies, roles and people into the cluster.
 func (w *world) install(ctx context.Context) error {
-	chart := filepath.Join("..", "..", "charts", "waybill")
-	if err := w.env.InstallCRDsContext(ctx, filepath.Join(chart, "crds")); err != nil {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return err
 	}
-	if _, err := w.env.ApplyContext(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+systemNamespace+"}\n"); err != nil {
+	if err := corev1.AddToScheme(scheme); err != nil {
 		return err
 	}
-	for _, name := range []string{"rbac/people.yaml", "rbac/server.yaml", "policies/promotions.yaml", "policies/freezes.yaml", "policies/requested-by.yaml"} {
-		data, err := os.ReadFile(filepath.Join(chart, "files", name))
-		if err != nil {
-			return err
-		}
-		if _, err := w.env.ApplyContext(ctx, string(data)); err != nil {
-			return err
-		}
+	var err error
+	if w.admin, err = client.New(w.env.Config, client.Options{Scheme: scheme}); err != nil {
+		return err
 	}
-	// The cluster's role admin is empty here: the controller that fills it does
-	// not run.
-	if _, err := w.env.ApplyContext(ctx, `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: waybill-own, namespace: waybill-system}
-rules: [{apiGroups: [""], resources: [secrets], verbs: [get, list, watch, create, patch, update, delete]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: waybill-own, namespace: waybill-system}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: waybill-own}
-subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
-`); err != nil {
+	if err := install.Install(ctx, install.Options{Client: w.admin, Namespace: systemNamespace}); err != nil {
 		return err
 	}
 	kube, err := kubernetes.NewForConfig(w.env.Config)
@@ -153,15 +135,7 @@ subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
 			return err
 		}
 	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return err
-	}
-	if err := corev1.AddToScheme(scheme); err != nil {
-		return err
-	}
-	w.admin, err = client.New(w.env.Config, client.Options{Scheme: scheme})
-	return err
+	return nil
 }
 
 // serve runs the API as the server's own account, on a port of loopback.

@@ -49,8 +49,8 @@ type Options struct {
 	Progress func(string)
 }
 
-// Install applies everything and waits until the CRDs are served. It can be
-// repeated: what is there is brought to the state of this version.
+// Install applies everything and waits until the CRDs are served and the first
+// Promotion would be accepted. It can be repeated: what is there is brought to the state of this version.
 func Install(ctx context.Context, o Options) error {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -80,7 +80,10 @@ func Install(ctx context.Context, o Options) error {
 		}
 		o.Progress(fmt.Sprintf("%s %s", u.GetKind(), u.GetName()))
 	}
-	return waitForCRDs(ctx, o.Client)
+	if err := waitForCRDs(ctx, o.Client); err != nil {
+		return err
+	}
+	return waitForAdmission(ctx, o.Client, o.Namespace)
 }
 
 // Policies returns the admission policies and their bindings.
@@ -190,6 +193,26 @@ func waitForCRDs(ctx context.Context, c client.Client) error {
 		}
 		return true, nil
 	})
+}
+
+// waitForAdmission returns when the API server can put a Promotion before the
+// policies. A mutating policy needs the schema, which the server looks up every
+// five seconds; until then it answers 503 to whoever promotes.
+func waitForAdmission(ctx context.Context, c client.Client, namespace string) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		last = c.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "waybill.dev/v1alpha1", "kind": "Promotion",
+			"metadata": map[string]any{"namespace": namespace, "name": "probe.1.probe"},
+			"spec":     map[string]any{"stage": "probe", "freight": "probe"},
+		}}, client.DryRunAll)
+		// Any other answer was given by the policies or behind them.
+		return !apierrors.IsServiceUnavailable(last) && !apierrors.IsInternalError(last) && !meta.IsNoMatchError(last), ctx.Err()
+	})
+	if wait.Interrupted(err) && last != nil {
+		return fmt.Errorf("the API server does not accept Promotions yet, install again: %w", last)
+	}
+	return err
 }
 
 func isEstablished(crd *unstructured.Unstructured) bool {
