@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
@@ -250,6 +251,18 @@ metadata: {name: committer-prod}
 	}
 	if err := apply(binding(project), "waybill-project"); err != nil {
 		t.Errorf("spec.access: %v", err)
+	}
+	for _, o := range []client.Object{newPromotion(project, "prod.1.f"), newFreight(project), &v1alpha1.Freeze{
+		ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "by-git"}, Spec: v1alpha1.FreezeSpec{Stage: "prod", Scope: v1alpha1.FreezeAll, Reason: "r", By: v1alpha1.PolicyUser},
+	}} {
+		gvk, err := apiutil.GVKForObject(o, scheme(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.GetObjectKind().SetGroupVersionKind(gvk)
+		if err := must(apply(o, "waybill"), "not deployed from Git"); err != nil {
+			t.Errorf("%s by Git: %v", gvk.Kind, err)
+		}
 	}
 	namespace := func(name string, labels map[string]string) *corev1.Namespace {
 		return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
