@@ -190,7 +190,8 @@ func (h *branchHeads) isFresh(app types.NamespacedName) bool {
 }
 
 func sameCredentials(a, b git.Remote) bool {
-	return a.Username == b.Username && a.Password == b.Password && bytes.Equal(a.CABundle, b.CABundle)
+	return a.Username == b.Username && a.Password == b.Password && bytes.Equal(a.CABundle, b.CABundle) &&
+		a.SSHPrivateKey == b.SSHPrivateKey && bytes.Equal(a.KnownHosts, b.KnownHosts)
 }
 
 func kick(r *repoHeads) {

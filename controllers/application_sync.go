@@ -250,7 +250,7 @@ func gitProblem(err error) *problem {
 	for kind, name := range map[error]string{
 		git.ErrAuthentication: "CredentialsInvalid", git.ErrNotFound: "RepositoryNotFound", git.ErrInvalidRemote: "RepositoryInvalid",
 		git.ErrInvalidBranch: reasonBranchMissing, git.ErrRedirected: "RepositoryRedirected", git.ErrNotGit: "NotAGitServer",
-		git.ErrTooLarge: "RepositoryTooLarge",
+		git.ErrTooLarge: "RepositoryTooLarge", git.ErrHostKey: "HostKeyNotTrusted",
 	} {
 		if errors.Is(err, kind) {
 			reason = name

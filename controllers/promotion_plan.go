@@ -128,6 +128,7 @@ func reasonOf(err error) string {
 		reason string
 	}{
 		{git.ErrAuthentication, "AuthenticationFailed"},
+		{git.ErrHostKey, "HostKeyNotTrusted"},
 		{git.ErrNotFound, "RepositoryNotFound"},
 		{git.ErrBranchNotFound, "BranchNotFound"},
 		{git.ErrUnreachable, "GitUnreachable"},

@@ -23,7 +23,7 @@ const maxRetryAfter = time.Hour
 
 // fail makes the operation's error. detail may hold a server's words.
 func (w *wire) fail(kind error, detail string) *Error {
-	return &Error{Op: w.op, Kind: kind, Detail: secret.Redact(oneLine(detail), w.Password)}
+	return &Error{Op: w.op, Kind: kind, Detail: secret.Redact(oneLine(detail), w.Password, w.SSHPrivateKey)}
 }
 
 // status classifies an HTTP status. The body is not looked at: it is a page for

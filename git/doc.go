@@ -3,7 +3,8 @@
 // A Mirrors keeps one bare mirror on disk per repository address and credential.
 // A Mirror fetches the branches it is asked for, shows a commit as an fs.FS,
 // edits trees, writes commits and pushes them. go-git supplies the object
-// formats; the exchange over HTTP is ours, because its rules are ours too.
+// formats; the exchange over HTTP and SSH is ours, because its rules are ours
+// too.
 //
 //	LsRemote            1 request: which branch is where
 //	Mirror.Fetch        1 request, and 1 more when something is new
@@ -21,8 +22,9 @@
 //   - What a repository contains is hostile. Symlinks and submodules are listed
 //     but cannot be opened, unsafe names are errors, and every size has a limit.
 //   - Credentials go to the host of the URL only, and appear in no error and no
-//     file. Only https is spoken, and http when a flag allows it; redirects to
-//     another host are refused.
+//     file. Only https and ssh are spoken, and http when a flag allows it;
+//     redirects to another host are refused, and so is an SSH server whose host
+//     key the credential does not name.
 //
 // # What happens on failure
 //

@@ -20,6 +20,9 @@ var (
 	// ErrAuthentication: the server wants other credentials. Terminal until
 	// the Secret changes.
 	ErrAuthentication = errors.New("authentication failed")
+	// ErrHostKey: the SSH server's host key is not in known_hosts, or is another
+	// than the one there. Terminal until the Secret changes.
+	ErrHostKey = errors.New("host key is not trusted")
 	// ErrNotFound: the server knows no such repository, or hides it.
 	ErrNotFound = errors.New("repository not found")
 	// ErrBranchNotFound: the repository has no such branch.

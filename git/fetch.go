@@ -56,15 +56,15 @@ func (m *Mirror) Fetch(ctx context.Context, branches ...string) (Refs, error) {
 
 // credentials tell whose requests may be shared.
 type credentials struct {
-	password secret.Text
-	caBundle string
+	password, sshKey     secret.Text
+	caBundle, knownHosts string
 }
 
 // fetchOnce joins the waiting batch of the same credentials, or makes it. It
 // reports whether it ran the batch itself.
 func (m *Mirror) fetchOnce(ctx context.Context, branches []string) (_ Refs, ran bool, _ error) {
 	s := m.store
-	key := credentials{m.remote.Password, string(m.remote.CABundle)}
+	key := credentials{m.remote.Password, m.remote.SSHPrivateKey, string(m.remote.CABundle), string(m.remote.KnownHosts)}
 	s.mu.Lock()
 	b := s.batches[key]
 	if b == nil {
@@ -118,7 +118,8 @@ func (m *Mirror) runFetch(ctx context.Context, branches map[string]struct{}) (Re
 	if err != nil {
 		return Refs{}, err
 	}
-	refs, adv, base, err := w.list(ctx)
+	defer w.close()
+	refs, l, err := w.list(ctx)
 	if err != nil {
 		return Refs{}, err
 	}
@@ -152,7 +153,7 @@ func (m *Mirror) runFetch(ctx context.Context, branches map[string]struct{}) (Re
 		return Refs{}, err
 	}
 	if len(wants) > 0 {
-		if err := m.fetchWants(ctx, w, adv, base, wants, haves); err != nil {
+		if err := m.fetchWants(ctx, w, l, wants, haves); err != nil {
 			return Refs{}, err
 		}
 	}
@@ -201,23 +202,23 @@ func (r *reader) haves(tips map[string]Hash, wanted map[string]struct{}) []Hash 
 }
 
 // fetchWants asks for the commits and stores what comes.
-func (m *Mirror) fetchWants(ctx context.Context, w *wire, adv *packp.AdvRefs, base string, wants, haves []Hash) error {
+func (m *Mirror) fetchWants(ctx context.Context, w *wire, l *listing, wants, haves []Hash) error {
 	ctx, cancel := context.WithTimeout(ctx, m.store.limits.FetchTimeout)
 	defer cancel()
 	ask := packp.NewUploadPackRequest()
 	for _, c := range []capability.Capability{capability.Sideband64k, capability.OFSDelta, capability.NoProgress} {
-		if adv.Capabilities.Supports(c) {
+		if l.Capabilities.Supports(c) {
 			_ = ask.Capabilities.Set(c)
 		}
 	}
-	if adv.Capabilities.Supports(capability.Agent) {
+	if l.Capabilities.Supports(capability.Agent) {
 		_ = ask.Capabilities.Set(capability.Agent, "git/waybill")
 	}
 	ask.Wants = toPlumbing(wants)
 	ask.Haves = toPlumbing(haves)
 	slices.SortFunc(ask.Wants, func(a, b plumbing.Hash) int { return slices.Compare(a[:], b[:]) })
 	ask.Wants = slices.Compact(ask.Wants)
-	pack, err := w.fetchPack(ctx, base, ask)
+	pack, err := w.fetchPack(ctx, l, ask)
 	if err != nil {
 		return err
 	}

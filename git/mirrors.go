@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
-
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"github.com/waybill-dev/waybill/internal/failpoint"
 )
@@ -26,6 +25,9 @@ type Options struct {
 	// TransportWithCA returns a transport that also trusts the PEM
 	// certificates. Nil: a Remote with a CABundle is refused.
 	TransportWithCA func(pem []byte) (http.RoundTripper, error)
+	// Dial connects to SSH servers: the guarded outbound one. Nil: SSH
+	// addresses are refused.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// AllowPlainHTTP permits http URLs.
 	AllowPlainHTTP bool
 	// Limits bound what a remote can make us spend.
@@ -89,6 +91,15 @@ func lockDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
+// endpoint checks a Remote; there is no SSH without a dialer.
+func (m *Mirrors) endpoint(r Remote) (endpoint, error) {
+	e, err := r.check(m.opts.AllowPlainHTTP)
+	if err == nil && e.ssh != nil && m.opts.Dial == nil {
+		return e, fmt.Errorf("%w: SSH is not available here", ErrInvalidRemote)
+	}
+	return e, err
+}
+
 // Close closes open files and gives up the lock. Nothing may be in use.
 func (m *Mirrors) Close() error {
 	m.mu.Lock()
@@ -102,7 +113,7 @@ func (m *Mirrors) Close() error {
 
 // LsRemote asks where the branches are, in one request. It touches no mirror.
 func (m *Mirrors) LsRemote(ctx context.Context, r Remote) (Refs, error) {
-	e, err := r.check(m.opts.AllowPlainHTTP)
+	e, err := m.endpoint(r)
 	if err != nil {
 		return Refs{}, err
 	}
@@ -110,17 +121,18 @@ func (m *Mirrors) LsRemote(ctx context.Context, r Remote) (Refs, error) {
 	if err != nil {
 		return Refs{}, err
 	}
-	refs, _, _, err := w.list(ctx)
+	defer w.close()
+	refs, _, err := w.list(ctx)
 	return refs, err
 }
 
 // list asks where the branches are, and gives what fetching them needs.
-func (w *wire) list(ctx context.Context) (Refs, *packp.AdvRefs, string, error) {
-	adv, base, err := w.advertise(ctx, uploadPack)
+func (w *wire) list(ctx context.Context) (Refs, *listing, error) {
+	l, err := w.advertise(ctx, uploadPack)
 	if err != nil {
-		return Refs{}, nil, "", err
+		return Refs{}, nil, err
 	}
-	return newRefs(w.normalized, adv), adv, base, nil
+	return newRefs(w.normalized, l.AdvRefs), l, nil
 }
 
 // Open returns the mirror of a repository as the Remote's credentials see it.
@@ -129,7 +141,7 @@ func (w *wire) list(ctx context.Context) (Refs, *packp.AdvRefs, string, error) {
 // Reading a mirror needs no proof that the credentials still hold: whoever
 // opens it with the same credential name sees what was fetched under that name.
 func (m *Mirrors) Open(r Remote) (*Mirror, error) {
-	e, err := r.check(m.opts.AllowPlainHTTP)
+	e, err := m.endpoint(r)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +156,11 @@ func (m *Mirrors) Open(r Remote) (*Mirror, error) {
 	return &Mirror{mirrors: m, store: s, remote: e}, nil
 }
 
-// wire returns the connection of one operation.
+// wire returns the connection of one operation, for the caller to close.
 func (m *Mirrors) wire(e endpoint, op string) (*wire, error) {
+	if e.ssh != nil {
+		return m.sshWire(e, op)
+	}
 	transport, err := m.transport(e)
 	if err != nil {
 		return nil, &Error{Op: op, Kind: ErrInvalidRemote, Detail: err.Error()}

@@ -55,9 +55,10 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	var refusal *Error
 	for attempt := range pushAttempts {
-		at, adv, base, err := w.branch(ctx, u.Branch)
+		at, l, err := w.branch(ctx, u.Branch)
 		if err != nil {
 			return err
 		}
@@ -70,14 +71,14 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 		if attempt > 0 {
 			u.Bases = nil // in case one of them is not there any more
 		}
-		request, sideband64k, err := m.pushRequest(w, adv, u)
+		request, sideband64k, err := m.pushRequest(w, l.AdvRefs, u)
 		if err != nil {
 			return err
 		}
 		if err := m.mirrors.opts.Failpoints.Hit(ctx, FailBeforePush); err != nil {
 			return err
 		}
-		report, said, err := w.pushPack(ctx, base, request, sideband64k)
+		report, said, err := w.pushPack(ctx, l, request, sideband64k)
 		if err != nil {
 			return err
 		}
@@ -102,17 +103,17 @@ func (m *Mirror) pushed(u Update) error {
 }
 
 // branch asks where a branch is, in the listing for pushing.
-func (w *wire) branch(ctx context.Context, name string) (Hash, *packp.AdvRefs, string, error) {
-	adv, base, err := w.advertise(ctx, receivePack)
+func (w *wire) branch(ctx context.Context, name string) (Hash, *listing, error) {
+	l, err := w.advertise(ctx, receivePack)
 	if err != nil {
-		return Hash{}, nil, "", err
+		return Hash{}, nil, err
 	}
-	return Hash(adv.References[headsPrefix+name]), adv, base, nil
+	return Hash(l.References[headsPrefix+name]), l, nil
 }
 
 // settle decides what a refusal was by where the branch is.
 func (w *wire) settle(ctx context.Context, u Update, refusal *Error) error {
-	at, _, _, err := w.branch(ctx, u.Branch)
+	at, _, err := w.branch(ctx, u.Branch)
 	switch {
 	case err != nil:
 		return refusal // it is certain that it was refused, not why

@@ -14,14 +14,21 @@ import (
 
 // Remote is a repository and how to sign in to it.
 type Remote struct {
-	// URL is https (or http where Options allow it), without user info.
+	// URL is https (or http where Options allow it), without user info; or SSH,
+	// as ssh://[user@]host[:port]/path or as user@host:path, without password.
 	URL string
 	// Username and Password are sent to the URL's host; both empty: anonymous.
-	// A token goes into Password; an empty Username becomes "git" then.
+	// A token goes into Password; an empty Username becomes "git" then. They
+	// are for http and https only.
 	Username string
 	Password secret.Text
 	// CABundle holds PEM certificates to trust in addition to the system's.
 	CABundle []byte
+	// SSHPrivateKey (PEM or OpenSSH format, no passphrase) signs in to an SSH
+	// server whose host key is in KnownHosts (OpenSSH format). No other host
+	// key is ever accepted.
+	SSHPrivateKey secret.Text
+	KnownHosts    []byte
 	// CredentialName is the "namespace/name" of the Secret the credentials are
 	// from, for errors; it also keeps mirrors of different owners apart. Empty
 	// for anonymous.
@@ -33,6 +40,7 @@ type endpoint struct {
 	Remote
 	base       string // to append /info/refs to
 	normalized string // to compare and to show
+	ssh        *sshTarget
 }
 
 // check returns the endpoint, or an ErrInvalidRemote. No error repeats a URL
@@ -40,6 +48,17 @@ type endpoint struct {
 func (r Remote) check(allowHTTP bool) (endpoint, error) {
 	e := endpoint{Remote: r}
 	invalid := func(why string) (endpoint, error) { return e, fmt.Errorf("%w: %s", ErrInvalidRemote, why) }
+	if target, isSSH, err := parseSSH(r.URL); isSSH {
+		if err != nil {
+			return invalid(err.Error())
+		}
+		e.ssh = target
+		e.normalized, err = repourl.Normalize(r.URL)
+		if err != nil {
+			return invalid("it cannot be parsed")
+		}
+		return e, nil
+	}
 	normalized, err := repourl.Normalize(r.URL)
 	if errors.Is(err, repourl.ErrUserInfo) {
 		return invalid(repourl.ErrUserInfo.Error())
@@ -47,7 +66,7 @@ func (r Remote) check(allowHTTP bool) (endpoint, error) {
 	u, parseErr := url.Parse(strings.TrimSpace(r.URL))
 	switch {
 	case !strings.Contains(r.URL, "://"):
-		return invalid("it has no scheme; use https://")
+		return invalid("it has no scheme; write https://HOST/PATH, or USER@HOST:PATH for SSH")
 	case err != nil || parseErr != nil:
 		return invalid("it cannot be parsed")
 	case u.User != nil:
@@ -55,7 +74,7 @@ func (r Remote) check(allowHTTP bool) (endpoint, error) {
 	case u.Scheme == "http" && !allowHTTP:
 		return invalid(fmt.Sprintf("%q is not encrypted; plain HTTP is off", normalized))
 	case u.Scheme != "https" && u.Scheme != "http":
-		return invalid(fmt.Sprintf("scheme %q is not supported; use https", u.Scheme))
+		return invalid(fmt.Sprintf("scheme %q is not supported; use https or ssh", u.Scheme))
 	case u.Hostname() == "" || strings.Trim(u.Path, "/") == "":
 		return invalid(fmt.Sprintf("%q has no host or no path", normalized))
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
@@ -70,18 +89,31 @@ func (r Remote) check(allowHTTP bool) (endpoint, error) {
 }
 
 // anonymous reports whether no credentials are sent.
-func (e endpoint) anonymous() bool { return e.Username == "" && e.Password.IsEmpty() }
+func (e endpoint) anonymous() bool {
+	if e.ssh != nil {
+		return e.SSHPrivateKey.IsEmpty()
+	}
+	return e.Username == "" && e.Password.IsEmpty()
+}
 
 // key names the mirror of this endpoint on disk. The password is not part of
 // it: a rotated one keeps the mirror, and nothing about it reaches the disk.
 func (e endpoint) key() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{"1", e.normalized, e.CredentialName, e.Username}, "\x00")))
+	parts := []string{"1", e.normalized, e.CredentialName, e.Username}
+	if e.ssh != nil {
+		// user@host:path is below the user's home there, ssh://user@host/path is
+		// not, although both have one normal form.
+		parts = append(parts, e.ssh.path)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
 
 // who names the credentials for an error.
 func (e endpoint) who() string {
 	switch {
+	case e.anonymous() && e.CredentialName != "":
+		return fmt.Sprintf("without credentials (credential %q has none of this kind)", e.CredentialName)
 	case e.anonymous():
 		return "without credentials (no credential matches this URL)"
 	case e.CredentialName != "":

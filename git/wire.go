@@ -32,12 +32,15 @@ const (
 	maxReportBytes = 4 << 20
 )
 
-// wire speaks smart HTTP with one endpoint for one operation.
+// wire speaks Git's protocol, version 0, with one endpoint for one operation:
+// over smart HTTP, or over SSH when ssh is set. What is said is the same; over
+// HTTP the listing and the request after it are two exchanges, over SSH one.
 type wire struct {
 	endpoint
 	op     string // for errors
-	client *http.Client
 	limits Limits
+	client *http.Client
+	ssh    *sshLink
 }
 
 // newWire returns the wire of an operation over the given transport.
@@ -45,6 +48,21 @@ func newWire(e endpoint, op string, transport http.RoundTripper, limits Limits) 
 	w := &wire{endpoint: e, op: op, limits: limits}
 	w.client = &http.Client{Transport: transport, CheckRedirect: w.checkRedirect}
 	return w
+}
+
+// close ends what the operation has open.
+func (w *wire) close() {
+	if w.ssh != nil {
+		w.ssh.close()
+	}
+}
+
+// listing is what a service says about its references, and where the request
+// that follows goes.
+type listing struct {
+	*packp.AdvRefs
+	base    string      // HTTP: the address it came from, which a redirect may have changed
+	session *sshSession // SSH: it waits for the request
 }
 
 // errRedirected marks a refused redirect on its way through net/http.
@@ -62,55 +80,57 @@ func (w *wire) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// advertise lists references for a service. It returns the address the listing
-// came from, to send the pack to.
-func (w *wire) advertise(ctx context.Context, service string) (_ *packp.AdvRefs, base string, _ error) {
+// advertise lists references for a service.
+func (w *wire) advertise(ctx context.Context, service string) (*listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.limits.CallTimeout)
 	defer cancel()
+	if w.ssh != nil {
+		return w.advertiseSSH(ctx, service)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"/info/refs?service="+service, http.NoBody)
 	if err != nil {
-		return nil, "", w.fail(ErrInvalidRemote, "")
+		return nil, w.fail(ErrInvalidRemote, "")
 	}
 	res, err := w.do(req)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	if err := w.wantType(res, "application/x-"+service+"-advertisement"); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	adv := packp.NewAdvRefs()
 	body := &limited{r: res.Body, left: w.limits.ListBytes}
 	switch err := adv.Decode(body); {
 	case errors.Is(err, packp.ErrEmptyAdvRefs): // an empty repository
 	case err != nil:
-		return nil, "", w.broken(ctx, body, err)
+		return nil, w.broken(ctx, body, err)
 	}
 	from, isListing := strings.CutSuffix(res.Request.URL.Path, "/info/refs")
 	if !isListing {
-		return nil, "", w.fail(ErrNotGit, "the listing was redirected to another path")
+		return nil, w.fail(ErrNotGit, "the listing was redirected to another path")
 	}
 	u := *res.Request.URL
 	u.Path, u.RawPath, u.RawQuery = from, strings.TrimSuffix(u.RawPath, "/info/refs"), ""
-	return adv, u.String(), nil
+	return &listing{AdvRefs: adv, base: u.String()}, nil
 }
 
 // fetchPack asks for a pack. The caller reads and closes it; reading fails with
 // an *Error when the answer is too large or broken.
-func (w *wire) fetchPack(ctx context.Context, base string, ask *packp.UploadPackRequest) (io.ReadCloser, error) {
+func (w *wire) fetchPack(ctx context.Context, l *listing, ask *packp.UploadPackRequest) (io.ReadCloser, error) {
 	var in bytes.Buffer
 	encode := errors.Join(ask.UploadRequest.Encode(&in), ask.UploadHaves.Encode(&in, false), pktline.NewEncoder(&in).EncodeString("done\n"))
 	if encode != nil {
 		return nil, w.fail(ErrNotGit, "the request cannot be written")
 	}
-	res, err := w.post(ctx, base, uploadPack, in.Bytes())
+	out, err := w.send(ctx, l, uploadPack, in.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	body := &limited{r: res.Body, left: w.limits.PackBytes}
+	body := &limited{r: out, left: w.limits.PackBytes}
 	answer := packp.NewUploadPackResponse(ask)
 	if err := answer.Decode(io.NopCloser(body)); err != nil {
-		_ = res.Body.Close()
+		_ = out.Close()
 		var said *pktline.ErrorLine
 		if errors.As(err, &said) {
 			return nil, w.fail(ErrRejected, said.Text)
@@ -124,7 +144,7 @@ func (w *wire) fetchPack(ctx context.Context, base string, ask *packp.UploadPack
 	case ask.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, pack)
 	}
-	return &packReader{w: w, ctx: ctx, pack: pack, body: body, close: res.Body.Close}, nil
+	return &packReader{w: w, ctx: ctx, pack: pack, body: body, close: out.Close}, nil
 }
 
 // packReader translates what goes wrong while a pack arrives.
@@ -149,15 +169,15 @@ func (p *packReader) Close() error { return p.close() }
 // pushPack sends commands and a pack. It returns the server's report, and what
 // the server printed, for people. Once the request may have been sent, every
 // error but a clear refusal is ErrUnknownOutcome.
-func (w *wire) pushPack(ctx context.Context, base string, request []byte, sideband64k bool) (_ *packp.ReportStatus, said string, _ error) {
+func (w *wire) pushPack(ctx context.Context, l *listing, request []byte, sideband64k bool) (_ *packp.ReportStatus, said string, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, w.limits.FetchTimeout)
 	defer cancel()
-	res, err := w.post(ctx, base, receivePack, request)
+	out, err := w.send(ctx, l, receivePack, request)
 	if err != nil {
 		return nil, "", w.unlessRefused(err)
 	}
-	defer func() { _ = res.Body.Close() }()
-	var body io.Reader = bufio.NewReader(&limited{r: res.Body, left: maxReportBytes})
+	defer func() { _ = out.Close() }()
+	var body io.Reader = bufio.NewReader(&limited{r: out, left: maxReportBytes})
 	var printed bytes.Buffer
 	if sideband64k {
 		demuxer := sideband.NewDemuxer(sideband.Sideband64k, body)
@@ -169,6 +189,19 @@ func (w *wire) pushPack(ctx context.Context, base string, request []byte, sideba
 		return nil, "", w.unknown(w.broken(ctx, nil, err))
 	}
 	return report, printed.String(), nil
+}
+
+// send gives a request to the service that made the listing and returns its
+// answer, for the caller to close.
+func (w *wire) send(ctx context.Context, l *listing, service string, body []byte) (io.ReadCloser, error) {
+	if l.session != nil {
+		return l.session.send(ctx, body)
+	}
+	res, err := w.post(ctx, l.base, service, body)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
 }
 
 func (w *wire) post(ctx context.Context, base, service string, body []byte) (*http.Response, error) {

@@ -57,7 +57,7 @@ type ApplicationSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	// +kubebuilder:validation:Pattern=`^(https?://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
 	RepoURL string `json:"repoURL"`
 	// targetRevision is a branch; the default branch when empty.
 	// +optional

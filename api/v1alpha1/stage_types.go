@@ -119,7 +119,7 @@ type GitRepoUpdate struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	// +kubebuilder:validation:Pattern=`^(https?://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
 	RepoURL string `json:"repoURL"`
 	// readBranch holds what is written; the repository's default branch when
 	// empty. Its head is read once, when the Promotion is created.
@@ -232,7 +232,7 @@ type Deployment struct {
 type DeploymentSource struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	// +kubebuilder:validation:Pattern=`^(https?://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
 	RepoURL string `json:"repoURL,omitempty"`
 	// +optional
 	// +kubebuilder:validation:MaxLength=244

@@ -228,7 +228,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p := &parts{}
 	p.mirrors, err = git.NewMirrors(git.Options{
 		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
-		TransportWithCA: withCA(transport),
+		TransportWithCA: withCA(transport), Dial: transport.DialContext,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open Git mirrors: %w", err)

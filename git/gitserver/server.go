@@ -119,6 +119,9 @@ func listenOnLoopback(ctx context.Context, addr string) (net.Listener, error) {
 // Addr returns the "host:port" the server listens on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
+// Dir returns the directory of the repositories, for another way to serve them.
+func (s *Server) Dir() string { return s.dir }
+
 // URL returns the address to clone the named repository from. It carries no
 // credentials.
 func (s *Server) URL(repo string) string {

@@ -251,6 +251,13 @@ func (t *Transport) Trusting(trust Trust) (*Transport, error) {
 	return &c, nil
 }
 
+// DialContext connects by TCP under the Policy's rules for addresses, for
+// protocols other than http: the address is judged after name resolution,
+// before the first packet.
+func (t *Transport) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return t.dial(false)(ctx, network, address)
+}
+
 // HTTPTransport returns a *http.Transport with the same guarded connections for
 // a library that insists on the type. The rules about redirects, plain http and
 // URLs are not in it: the caller must set CheckRedirect to CheckRedirect.

@@ -19,7 +19,7 @@ var ErrUserInfo = errors.New("user information is not allowed in a repository UR
 
 // Normalize returns the canonical form of a Git or chart URL or of an image
 // repository name: host in lower case, no default port, no trailing slash, no
-// ".git". It is idempotent. It returns ErrUserInfo for http and https URLs
+// ".git"; user@host:path becomes ssh://user@host/path. It is idempotent. It returns ErrUserInfo for http and https URLs
 // with user information and an error for text that is no address at all.
 func Normalize(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
@@ -28,6 +28,9 @@ func Normalize(raw string) (string, error) {
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return "", fmt.Errorf("repository URL %q contains white space or control characters", raw)
+	}
+	if user, host, path, isSCP := SplitSCP(s); isSCP {
+		s = "ssh://" + user + "@" + host + "/" + strings.TrimLeft(path, "/")
 	}
 	if !strings.Contains(s, "://") {
 		bare := normalizeBare(s)
@@ -57,8 +60,21 @@ func Normalize(raw string) (string, error) {
 	return u.String(), nil
 }
 
+// SplitSCP reads an SSH address in the form of scp: user@host:path. Unlike
+// Git's, the user is not optional, because host:path is an image repository.
+func SplitSCP(s string) (user, host, path string, isSCP bool) {
+	if strings.Contains(s, "://") {
+		return "", "", "", false
+	}
+	user, rest, found := strings.Cut(s, "@")
+	host, path, hasPath := strings.Cut(rest, ":")
+	isSCP = found && hasPath && user != "" && host != "" && strings.Trim(path, "/") != "" &&
+		!strings.ContainsAny(user, "/:") && !strings.ContainsAny(host, "/@")
+	return user, host, path, isSCP
+}
+
 // normalizeBare handles names without a scheme: image repositories
-// (host:port/path) and scp-like SSH addresses (git@host:path).
+// (host:port/path).
 func normalizeBare(s string) string {
 	s = trimSuffixes(s)
 	host, path, found := strings.Cut(s, "/")

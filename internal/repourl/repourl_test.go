@@ -13,6 +13,9 @@ func TestNormalize(t *testing.T) {
 		{"other ports stay", "http://127.0.0.1:8080/a.git", "http://127.0.0.1:8080/a"},
 		{"image with port", "Registry.example:5000/team/app", "registry.example:5000/team/app"},
 		{"ssh keeps its user", "ssh://git@Git.example:22/a/b.git", "ssh://git@git.example/a/b"},
+		{"ssh as scp writes it", "git@Git.example:Team/App.git", "ssh://git@git.example/Team/App"},
+		{"the path as scp writes it may be absolute", "git@git.example:/srv/app.git", "ssh://git@git.example/srv/app"},
+		{"a digest is not a path", "registry.example/app@sha256:00", "registry.example/app@sha256:00"},
 		{"query is not identity", "https://git.example/a?x=1#y", "https://git.example/a"},
 	} {
 		got, err := repourl.Normalize(c.in)

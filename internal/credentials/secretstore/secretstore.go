@@ -65,7 +65,10 @@ func (s *Store) Remote(ctx context.Context, project, repoURL string) (git.Remote
 	if err != nil {
 		return git.Remote{}, err
 	}
-	r := git.Remote{URL: repoURL, Username: c.Username, Password: c.Password, CABundle: c.CACert}
+	r := git.Remote{
+		URL: repoURL, Username: c.Username, Password: c.Password, CABundle: c.CACert,
+		SSHPrivateKey: c.SSHPrivateKey, KnownHosts: c.KnownHosts,
+	}
 	if !c.IsAnonymous() {
 		r.CredentialName = c.Namespace + "/" + c.Name
 	}
