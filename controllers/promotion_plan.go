@@ -68,7 +68,7 @@ func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observatio
 			}
 			continue
 		}
-		if healthRank(app.Status.Health.Status) > healthRank(out.Health.Status) {
+		if gitops.Severity(app.Status.Health.Status) > gitops.Severity(out.Health.Status) {
 			out.Health = *app.Status.Health
 		}
 	}

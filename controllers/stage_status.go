@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
 )
 
@@ -131,24 +132,6 @@ func lastFinished(o *promotion.Observation) *v1alpha1.PromotionReference {
 	}
 }
 
-// healthRank orders health from best to worst for the roll-up.
-func healthRank(h v1alpha1.HealthStatus) int {
-	switch h {
-	case v1alpha1.HealthHealthy:
-		return 0
-	case v1alpha1.HealthSuspended:
-		return 1
-	case v1alpha1.HealthProgressing:
-		return 2
-	case v1alpha1.HealthMissing:
-		return 3
-	case v1alpha1.HealthUnknown:
-		return 4
-	default:
-		return 5
-	}
-}
-
 // rollUp joins the Applications of a Stage: the worst health with its cause,
 // synced only if all are.
 func rollUp(o *promotion.Observation, apps []v1alpha1.Application) {
@@ -168,7 +151,7 @@ func rollUp(o *promotion.Observation, apps []v1alpha1.Application) {
 		if a.Status.Health != nil {
 			h = *a.Status.Health
 		}
-		if healthRank(h.Status) > healthRank(worst.Status) || i == 0 && s.Synced {
+		if gitops.Severity(h.Status) > gitops.Severity(worst.Status) || i == 0 && s.Synced {
 			worst = h
 		}
 		s.Synced = s.Synced && a.Status.Sync.Status == v1alpha1.SyncSynced

@@ -115,7 +115,8 @@ func TestRollUp(t *testing.T) {
 		{[]gitops.ObjectHealth{h("b", v1alpha1.HealthProgressing, "1 of 3"), h("a", v1alpha1.HealthProgressing, "0 of 1"), h("c", v1alpha1.HealthSuspended, "")}, v1alpha1.HealthProgressing, "Deployment ns/a: 0 of 1 (and 1 more Progressing)"},
 		{[]gitops.ObjectHealth{h("a", v1alpha1.HealthProgressing, ""), h("b", v1alpha1.HealthMissing, "")}, v1alpha1.HealthMissing, "Deployment ns/b"},
 		{[]gitops.ObjectHealth{h("a", v1alpha1.HealthMissing, ""), h("b", v1alpha1.HealthDegraded, "x")}, v1alpha1.HealthDegraded, "Deployment ns/b: x"},
-		{[]gitops.ObjectHealth{h("a", v1alpha1.HealthDegraded, ""), h("b", v1alpha1.HealthUnknown, "x")}, v1alpha1.HealthUnknown, "Deployment ns/b: x"},
+		{[]gitops.ObjectHealth{h("a", v1alpha1.HealthDegraded, ""), h("b", v1alpha1.HealthUnknown, "x")}, v1alpha1.HealthDegraded, "Deployment ns/a"},
+		{[]gitops.ObjectHealth{h("a", v1alpha1.HealthMissing, ""), h("b", v1alpha1.HealthUnknown, "x")}, v1alpha1.HealthUnknown, "Deployment ns/b: x"},
 	} {
 		got := gitops.RollUp(c.objects)
 		if got.Status != c.status || got.Message != c.message {

@@ -21,9 +21,11 @@ type Verdict struct {
 	Recheck time.Time
 }
 
-// severity orders health from good to bad: Healthy, Suspended, Progressing,
-// Missing, Degraded, Unknown (the order of Argo CD, anchors of page 04).
-func severity(h v1alpha1.HealthStatus) int {
+// Severity orders health from good to bad: Healthy, Suspended, Progressing,
+// Missing, Unknown, Degraded. What was seen to be bad goes before what could
+// not be seen, so that one unreadable object does not hide a version that has
+// to be taken back; what could not be seen goes before all that is well.
+func Severity(h v1alpha1.HealthStatus) int {
 	switch h {
 	case v1alpha1.HealthHealthy:
 		return 0
@@ -34,16 +36,16 @@ func severity(h v1alpha1.HealthStatus) int {
 	case v1alpha1.HealthMissing:
 		return 3
 	case v1alpha1.HealthDegraded:
-		return 4
-	default:
 		return 5
+	default: // Unknown
+		return 4
 	}
 }
 
 // WorstFirst sorts objects by severity, then by key.
 func WorstFirst(objects []ObjectHealth) {
 	slices.SortFunc(objects, func(a, b ObjectHealth) int {
-		if d := severity(b.Health.Status) - severity(a.Health.Status); d != 0 {
+		if d := Severity(b.Health.Status) - Severity(a.Health.Status); d != 0 {
 			return d
 		}
 		return a.Key.Compare(b.Key)

@@ -17,63 +17,8 @@ func Assess(obj *unstructured.Unstructured, now time.Time) Result {
 		return terminating(obj)
 	}
 	gvk := obj.GroupVersionKind()
-	switch gvk.Group {
-	case "apps":
-		switch gvk.Kind {
-		case "Deployment":
-			return deployment(obj, now)
-		case "ReplicaSet":
-			return replicaSet(obj)
-		case "StatefulSet":
-			return statefulSet(obj)
-		case "DaemonSet":
-			return daemonSet(obj)
-		}
-	case "batch":
-		switch gvk.Kind {
-		case "Job":
-			return job(obj)
-		case "CronJob":
-			return cronJob(obj)
-		}
-	case "":
-		switch gvk.Kind {
-		case "Pod":
-			return pod(obj, now)
-		case "Service":
-			return service(obj)
-		case "PersistentVolumeClaim":
-			return claim(obj)
-		case "Namespace":
-			return namespace(obj)
-		case "ReplicationController":
-			return replicaSet(obj)
-		default: // the rest of the core group has no health; its status, if any, is bookkeeping
-			return Result{}
-		}
-	case "networking.k8s.io":
-		if gvk.Kind == "Ingress" {
-			return ingress(obj)
-		}
-		return Result{}
-	case "autoscaling":
-		if gvk.Kind == "HorizontalPodAutoscaler" {
-			return autoscaler(obj, now)
-		}
-	case "policy":
-		if gvk.Kind == "PodDisruptionBudget" {
-			return disruptionBudget(obj)
-		}
-	case "apiextensions.k8s.io":
-		if gvk.Kind == "CustomResourceDefinition" {
-			return customResourceDefinition(obj)
-		}
-	case "apiregistration.k8s.io":
-		if gvk.Kind == "APIService" {
-			return apiService(obj, now)
-		}
-	case "rbac.authorization.k8s.io", "admissionregistration.k8s.io", "storage.k8s.io", "scheduling.k8s.io", "coordination.k8s.io":
-		return Result{}
+	if judge := ruleFor(gvk.Group, gvk.Kind); judge != nil {
+		return judge(obj, now)
 	}
 	return byConditions(obj)
 }

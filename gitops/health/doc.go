@@ -5,8 +5,8 @@
 //	                                               ├─► AssessWorkload ──► Result
 //	ReplicaSets, pods ──► NewRevisionPods ──► AssessPods
 //
-// Rules for the kinds of Kubernetes are written here; kinds of others fall back to their conditions as kstatus
-// reads them. A kind that says nothing about its health gets the zero Result, which counts neither as Healthy nor
+// Rules for the kinds of Kubernetes and for widely used kinds of others (Argo, cert-manager, Knative, Gateway API,
+// Flux, Crossplane, ...) are written here; the rest fall back to their conditions as kstatus reads them. A kind that says nothing about its health gets the zero Result, which counts neither as Healthy nor
 // against it.
 //
 // Three rules differ from what other tools do, because they decide about rollbacks:

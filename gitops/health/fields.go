@@ -74,8 +74,13 @@ func (c condition) is(status string) bool { return c.Type != "" && c.Status == s
 
 // conditionsOf returns status.conditions in their order.
 func conditionsOf(obj *unstructured.Unstructured) []condition {
+	return conditionsIn(list(obj, "status", "conditions"))
+}
+
+// conditionsIn returns the conditions of a list in their order.
+func conditionsIn(items []any) []condition {
 	var out []condition
-	for _, item := range list(obj, "status", "conditions") {
+	for _, item := range items {
 		fields, ok := item.(map[string]any)
 		if !ok {
 			continue

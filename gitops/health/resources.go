@@ -46,6 +46,32 @@ func claim(obj *unstructured.Unstructured) Result {
 	}
 }
 
+// volume counts once it is provisioned: a released one keeps its data for a person to decide.
+func volume(obj *unstructured.Unstructured) Result {
+	switch phase := text(obj, "status", "phase"); phase {
+	case "Bound", "Available":
+		return healthy(phase, "")
+	case "Failed":
+		return degraded("Failed", "could not be reclaimed: "+quote(text(obj, "status", "message")))
+	default:
+		return Result{}
+	}
+}
+
+// signingRequest is Healthy once its certificate is there.
+func signingRequest(obj *unstructured.Unstructured) Result {
+	conditions := conditionsOf(obj)
+	for _, kind := range []string{"Denied", "Failed"} {
+		if c := find(conditions, kind); c.is("True") {
+			return degraded(or(c.Reason, kind), quote(c.Message))
+		}
+	}
+	if text(obj, "status", "certificate") == "" {
+		return progressing("NotIssued", "its certificate has not been issued yet")
+	}
+	return healthy("Issued", "")
+}
+
 func namespace(obj *unstructured.Unstructured) Result {
 	if text(obj, "status", "phase") == "Terminating" {
 		return progressing("Terminating", "is being deleted")

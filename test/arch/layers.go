@@ -35,8 +35,8 @@ func layers() []layer {
 			[]string{"types", "leaves"},
 		},
 		{
-			"readers", "what YAML and Secrets mean; pure as well",
-			[]string{"internal/manifest", "internal/credentials"},
+			"readers", "what YAML, Secrets and the status of objects mean; pure as well",
+			[]string{"internal/manifest", "internal/credentials", "gitops/health"},
 			[]string{"types", "roots", "leaves"},
 		},
 		{
@@ -130,7 +130,8 @@ func heavy() []string {
 		"helm.sh/helm", "github.com/getsops/sops", "sigs.k8s.io/controller-runtime", "k8s.io/client-go",
 		"k8s.io/apiextensions-apiserver", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/labstack/echo",
 		"github.com/getkin/kin-openapi",
-		module + "/controllers", module + "/api/rest$", module + "/gitops",
+		module + "/controllers", module + "/api/rest$", module + "/gitops$", module + "/gitops/apply",
+		module + "/gitops/cluster", module + "/gitops/render", module + "/gitops/watch",
 	}
 }
 
