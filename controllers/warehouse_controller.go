@@ -25,12 +25,14 @@ import (
 )
 
 const (
-	// A subscription that fails is tried again after as long as it has failed,
-	// within these bounds.
-	minPollRetry = 5 * time.Second
-	maxPollRetry = 5 * time.Minute
 	// pollsAtATime bounds the subscriptions of one Warehouse polled at once.
 	pollsAtATime = 8
+	// defaultInterval is the interval of a Warehouse that the API server did not
+	// fill in.
+	defaultInterval = 5 * time.Minute
+	// newSpecMaxAge is how old an answer may be that a changed Warehouse takes
+	// over from another: 50 that are applied together cost one poll.
+	newSpecMaxAge = time.Minute
 )
 
 // WarehouseOptions are what a WarehouseReconciler needs.
@@ -102,7 +104,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	defer end()
 	after := w.DeepCopy()
-	retryAt := r.poll(ctx, after, policies, now)
+	r.poll(ctx, after, policies, now, asked)
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err()
 	}
@@ -113,11 +115,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	after.Status.ObservedGeneration = w.Generation
 	after.Status.LastHandledRequest = requestOf(&w)
 	warehouseConditions(after, policies, made, err)
-	next := nextPoll(after, now)
-	if retryAt.After(next) {
-		next = retryAt
-	}
-	return settle(lookAgain(r.Clock.Now(), next), patchStatus(ctx, r.Client, &w, after))
+	return settle(lookAgain(r.Clock.Now(), nextPoll(after, now)), patchStatus(ctx, r.Client, &w, after))
 }
 
 func compilePolicies(w *v1alpha1.Warehouse) ([]*warehouse.Policy, error) {
@@ -142,36 +140,47 @@ func (r *WarehouseReconciler) invalid(ctx context.Context, w *v1alpha1.Warehouse
 }
 
 // nextPoll returns when the Warehouse is due: at once after a change of its
-// spec or a request; when a subscription fails, after as long as it has failed
-// already (5 s to 5 min, at most the interval); else one interval after the
-// last poll.
+// spec or a request, else when the first of its subscriptions is.
 func nextPoll(w *v1alpha1.Warehouse, now time.Time) time.Time {
 	s := &w.Status
 	if s.ObservedGeneration != w.Generation || s.LastHandledRequest != requestOf(w) || len(s.Subscriptions) != len(w.Spec.Subscriptions) {
 		return now
 	}
-	interval := w.Spec.Interval.Duration
-	if interval <= 0 {
-		interval = 5 * time.Minute
-	}
 	var next time.Time
 	for _, sub := range s.Subscriptions {
-		if sub.LastPoll == nil {
+		if sub.NextPoll == nil {
 			return now
 		}
-		wait := interval
-		if isFailing(sub) {
-			since := w.CreationTimestamp.Time
-			if sub.LastSuccess != nil {
-				since = sub.LastSuccess.Time
-			}
-			wait = min(max(sub.LastPoll.Sub(since), minPollRetry), maxPollRetry, interval)
-		}
-		if due := sub.LastPoll.Add(wait); next.IsZero() || due.Before(next) {
-			next = due
-		}
+		next = sooner(next, sub.NextPoll.Time)
 	}
 	return next
+}
+
+// oldest returns how old the answer to a subscription may be: what another
+// Warehouse asked within the interval with the same credential is taken over,
+// unless somebody wants to know now. Its own last answer is never good enough
+// for an unchanged subscription that is due.
+func oldest(w *v1alpha1.Warehouse, s v1alpha1.SubscriptionStatus, start time.Time, asked bool) time.Time {
+	switch {
+	case asked, w.Status.LastHandledRequest != requestOf(w):
+		return start
+	case w.Status.ObservedGeneration != w.Generation:
+		return start.Add(-min(interval(w), newSpecMaxAge))
+	}
+	at := start.Add(-interval(w))
+	if s.LastPoll != nil { // which was cut to whole seconds
+		if own := s.LastPoll.Add(time.Second); own.After(at) {
+			return own
+		}
+	}
+	return at
+}
+
+func interval(w *v1alpha1.Warehouse) time.Duration {
+	if d := w.Spec.Interval.Duration; d > 0 {
+		return d
+	}
+	return defaultInterval
 }
 
 // isFailing reports whether the last poll learned nothing. One that succeeded
@@ -180,43 +189,41 @@ func isFailing(s v1alpha1.SubscriptionStatus) bool {
 	return s.Error != "" && (s.LastSuccess == nil || !s.LastSuccess.Equal(s.LastPoll))
 }
 
-// poll asks for every subscription and writes the results into the status. One
-// that fails hides no other. It returns the latest instant before which a
-// registry does not want to be asked again.
-func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, policies []*warehouse.Policy, start time.Time) time.Time {
+// poll asks for the subscriptions that are due, for all when asked, and writes
+// the results into the status. One that fails hides no other.
+func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, policies []*warehouse.Policy, start time.Time, asked bool) {
 	old := w.Status.Subscriptions
+	isChanged := w.Status.ObservedGeneration != w.Generation || w.Status.LastHandledRequest != requestOf(w)
 	results := make([]v1alpha1.SubscriptionStatus, len(policies))
-	retries := make([]time.Time, len(policies))
 	var group errgroup.Group
 	group.SetLimit(pollsAtATime)
 	for i, p := range policies {
+		before := statusOf(old, p.RepoURL())
+		if !asked && !isChanged && before.NextPoll != nil && start.Before(before.NextPoll.Time) {
+			results[i] = before
+			continue
+		}
 		group.Go(func() error {
-			result, err := r.pollOne(ctx, w, w.Spec.Subscriptions[i].Image, p, start)
-			if at, ok := registry.RetryAt(err); ok {
-				retries[i] = at
-			}
-			results[i] = p.Merge(statusOf(old, p.RepoURL()), result)
+			result := r.pollOne(ctx, w, w.Spec.Subscriptions[i].Image, p, oldest(w, before, start, asked))
+			s := p.Merge(before, result)
+			next := warehouse.NextPoll(s, result, interval(w), w.CreationTimestamp.Time)
+			s.NextPoll = &next
+			results[i] = s
 			return nil
 		})
 	}
 	_ = group.Wait() // every error is in its result
 	w.Status.Subscriptions = results
-	var latest time.Time
-	for _, at := range retries {
-		if at.After(latest) {
-			latest = at
-		}
-	}
-	return latest
 }
 
-func (r *WarehouseReconciler) pollOne(ctx context.Context, w *v1alpha1.Warehouse, sub *v1alpha1.ImageSubscription, p *warehouse.Policy, start time.Time) (warehouse.Poll, error) {
+func (r *WarehouseReconciler) pollOne(ctx context.Context, w *v1alpha1.Warehouse, sub *v1alpha1.ImageSubscription, p *warehouse.Policy, notBefore time.Time) warehouse.Poll {
 	credential, err := r.Credentials(ctx, credentials.Image, w.Namespace, sub.RepoURL)
 	if err != nil {
-		return warehouse.Poll{At: metav1.Time{Time: start}, IsFailed: true, Reason: "InvalidCredential", Error: err.Error()}, err
+		return warehouse.Poll{At: metav1.Time{Time: r.Clock.Now()}, IsFailed: true, Reason: "InvalidCredential", Error: err.Error()}
 	}
 	repository := registry.Repository{URL: sub.RepoURL, Credential: credential, InsecureSkipTLSVerify: sub.InsecureSkipTLSVerify}
-	return r.Registry.Poll(ctx, repository, p, start) //nolint:wrapcheck // names the repository already
+	result, _ := r.Registry.Poll(ctx, repository, p, notBefore) // the result says what failed
+	return result
 }
 
 func statusOf(all []v1alpha1.SubscriptionStatus, repoURL string) v1alpha1.SubscriptionStatus {

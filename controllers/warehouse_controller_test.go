@@ -35,7 +35,7 @@ func TestMendedCredentialIsTriedAtOnce(t *testing.T) {
 		w.Spec.Subscriptions = []v1alpha1.Subscription{{Image: &v1alpha1.ImageSubscription{RepoURL: "registry.example/guestbook"}}}
 		w.Status.ObservedGeneration = 1
 		w.Status.Subscriptions = []v1alpha1.SubscriptionStatus{{
-			RepoURL: "registry.example/guestbook", LastPoll: at(-time.Second), LastSuccess: at(-time.Hour), Error: "authentication failed",
+			RepoURL: "registry.example/guestbook", LastPoll: at(-time.Second), NextPoll: at(time.Hour), LastSuccess: at(-time.Hour), Error: "authentication failed",
 		}}
 		return w
 	}

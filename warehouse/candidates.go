@@ -60,14 +60,47 @@ const (
 
 // Poll is the result of asking for one subscription.
 type Poll struct {
-	At         metav1.Time
-	Requests   int // sent to the registry and its token service
-	Tags       int // the repository has, before any filter
+	At         metav1.Time // when the repository was asked
+	Requests   int         // sent to the registry and its token service
+	Tags       int         // the repository has, before any filter
 	Candidates []v1alpha1.Image
+	// Stretch is by how much the registry wants polls spread; at least 1.
+	Stretch int
+	// RetryAt is when the registry may be asked again; zero when it did not say.
+	RetryAt time.Time
 	// IsFailed means that nothing was learned: the old candidates stay.
 	IsFailed bool
 	// Reason and Error say what failed, or what needs attention all the same.
 	Reason, Error string
+}
+
+// Bounds of the wait after a failed poll.
+const (
+	minRetry = 5 * time.Second
+	maxRetry = 5 * time.Minute
+)
+
+// NextPoll returns when a subscription with status s is due after poll, on whole
+// seconds: an interval after it was asked, times Stretch; after a failure, as long
+// as it has failed already, from 5 s to 5 min and at most the interval. Never
+// before RetryAt. created is when the Warehouse was made.
+func NextPoll(s v1alpha1.SubscriptionStatus, poll Poll, interval time.Duration, created time.Time) metav1.Time {
+	wait := interval * time.Duration(max(1, poll.Stretch))
+	if poll.IsFailed {
+		since := created
+		if s.LastSuccess != nil {
+			since = s.LastSuccess.Time
+		}
+		wait = min(max(poll.At.Sub(since), minRetry), maxRetry, interval)
+	}
+	next := poll.At.Add(wait)
+	if poll.RetryAt.After(next) {
+		next = poll.RetryAt
+	}
+	if whole := next.Truncate(time.Second); !whole.Equal(next) {
+		next = whole.Add(time.Second)
+	}
+	return metav1.NewTime(next)
 }
 
 // Merge returns the status of the subscription of p after poll. A failed poll

@@ -1,6 +1,7 @@
 package warehouse
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -34,6 +35,8 @@ type Policy struct {
 	source      string              // of the constraint; the tag, for Digest
 	isStrict    bool
 	allow, deny []*regexp.Regexp
+	extract     *regexp.Regexp // with one group; nil: the whole tag
+	mutable     *regexp.Regexp // nil: none
 	platform    Platform
 	limit       int
 }
@@ -60,9 +63,9 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 	switch p.strategy {
 	case "":
 		p.strategy = v1alpha1.SelectSemVer
-	case v1alpha1.SelectSemVer, v1alpha1.SelectLexical, v1alpha1.SelectNewestBuild, v1alpha1.SelectDigest:
+	case v1alpha1.SelectSemVer, v1alpha1.SelectLexical, v1alpha1.SelectNumerical, v1alpha1.SelectNewestBuild, v1alpha1.SelectDigest:
 	default:
-		return bad("imageSelectionStrategy", "%q is not one of SemVer, Lexical, NewestBuild, Digest", p.strategy)
+		return bad("imageSelectionStrategy", "%q is not one of SemVer, Lexical, Numerical, NewestBuild, Digest", p.strategy)
 	}
 	if err := p.compileConstraint(); err != nil {
 		return bad("constraint", "%v", err)
@@ -73,6 +76,12 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 	}
 	if p.deny, err = patterns(sub.IgnoreTagsRegexes); err != nil {
 		return bad("ignoreTagsRegexes", "%v", err)
+	}
+	if p.extract, err = p.compileExtract(sub.Extract); err != nil {
+		return bad("extract", "%v", err)
+	}
+	if p.mutable, err = p.compileMutable(sub.MutableTags); err != nil {
+		return bad("mutableTags", "%v", err)
 	}
 	if sub.Platform != "" {
 		if p.platform, err = ParsePlatform(sub.Platform); err != nil {
@@ -106,19 +115,55 @@ func (p *Policy) compileConstraint() error {
 	return nil
 }
 
+func (p *Policy) compileExtract(source string) (*regexp.Regexp, error) {
+	if source == "" {
+		return nil, nil
+	}
+	switch p.strategy {
+	case v1alpha1.SelectNewestBuild, v1alpha1.SelectDigest:
+		return nil, fmt.Errorf("strategy %s does not order tags by their text; leave it out", p.strategy)
+	}
+	re, err := pattern(source)
+	if err != nil {
+		return nil, err
+	}
+	if n := re.NumSubexp(); n != 1 {
+		return nil, fmt.Errorf("%q has %d groups, it needs one: the part to order by; write other parentheses as (?:...)", source, n)
+	}
+	return re, nil
+}
+
+func (p *Policy) compileMutable(source string) (*regexp.Regexp, error) {
+	if source == "" {
+		return nil, nil
+	}
+	if p.strategy == v1alpha1.SelectDigest {
+		return nil, errors.New("strategy Digest asks for its tag at every poll; leave it out")
+	}
+	return pattern(source)
+}
+
 func patterns(sources []string) ([]*regexp.Regexp, error) {
 	var out []*regexp.Regexp
 	for _, s := range sources {
-		if len(s) > maxPatternLength {
-			return nil, fmt.Errorf("a pattern is longer than %d bytes", maxPatternLength)
-		}
-		re, err := regexp.Compile(s)
+		re, err := pattern(s)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not a regular expression (RE2 syntax)", s)
+			return nil, err
 		}
 		out = append(out, re)
 	}
 	return out, nil
+}
+
+func pattern(source string) (*regexp.Regexp, error) {
+	if len(source) > maxPatternLength {
+		return nil, fmt.Errorf("a pattern is longer than %d bytes", maxPatternLength)
+	}
+	re, err := regexp.Compile(source)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a regular expression (RE2 syntax)", source)
+	}
+	return re, nil
 }
 
 // RepoURL returns the repository as the subscription spells it.
@@ -140,17 +185,19 @@ func (p *Policy) NeedsPlatforms() bool { return p.platform != Platform{} }
 // Limit is how many candidates are kept.
 func (p *Policy) Limit() int { return p.limit }
 
+// IsMutable reports whether tag is one that moves: what it points at has to be
+// asked for at every poll.
+func (p *Policy) IsMutable(tag string) bool { return p.mutable != nil && p.mutable.MatchString(tag) }
+
 // Order returns the tags that pass the filters, newest first and each once.
 //
 // SemVer orders by precedence, equal versions by the bytes of the tag;
 // pre-releases are excluded unless the constraint names one (the rule of
-// Masterminds/semver). Lexical orders by bytes. NewestBuild cannot know yet: its
-// order is that of Lexical. Digest returns the followed tag if it is listed.
+// Masterminds/semver). Lexical orders by bytes, Numerical by value, whatever the
+// number of digits. With extract, it is the part of the tag that is ordered.
+// NewestBuild cannot know yet: its order is that of Lexical. Digest returns the
+// followed tag if it is listed.
 func (p *Policy) Order(tags []string) []string {
-	type ranked struct {
-		tag     string
-		version *semver.Version
-	}
 	var kept []ranked
 	for _, tag := range tags {
 		if !tagSyntax.MatchString(tag) {
@@ -162,31 +209,60 @@ func (p *Policy) Order(tags []string) []string {
 			}
 			continue
 		}
-		if !p.passes(tag) {
-			continue
+		if r, ok := p.rank(tag); ok {
+			kept = append(kept, r)
 		}
-		r := ranked{tag: tag}
-		if p.strategy == v1alpha1.SelectSemVer {
-			if r.version = parseVersion(tag, p.isStrict); r.version == nil || !p.constraint.Check(r.version) {
-				continue
-			}
-		}
-		kept = append(kept, r)
 	}
-	slices.SortFunc(kept, func(a, b ranked) int {
-		if a.version != nil && b.version != nil {
-			if c := b.version.Compare(a.version); c != 0 {
-				return c
-			}
-		}
-		return strings.Compare(b.tag, a.tag)
-	})
+	slices.SortFunc(kept, func(a, b ranked) int { return cmp.Or(b.compare(a), strings.Compare(b.tag, a.tag)) })
 	kept = slices.CompactFunc(kept, func(a, b ranked) bool { return a.tag == b.tag })
 	out := make([]string, len(kept))
 	for i, r := range kept {
 		out[i] = r.tag
 	}
 	return out
+}
+
+// ranked is a tag and what it is ordered by.
+type ranked struct {
+	tag     string
+	part    string          // of the tag: all, or what extract takes
+	version *semver.Version // SemVer
+	number  *number         // Numerical
+}
+
+// rank takes from tag what it is ordered by; false when it does not qualify.
+func (p *Policy) rank(tag string) (ranked, bool) {
+	r := ranked{tag: tag, part: tag}
+	if !p.passes(tag) {
+		return r, false
+	}
+	if p.extract != nil {
+		m := p.extract.FindStringSubmatch(tag)
+		if m == nil {
+			return r, false
+		}
+		r.part = m[1]
+	}
+	switch p.strategy {
+	case v1alpha1.SelectSemVer:
+		r.version = parseVersion(r.part, p.isStrict)
+		return r, r.version != nil && p.constraint.Check(r.version)
+	case v1alpha1.SelectNumerical:
+		n, ok := parseNumber(r.part)
+		r.number = &n
+		return r, ok
+	}
+	return r, true
+}
+
+func (r ranked) compare(other ranked) int {
+	switch {
+	case r.version != nil:
+		return r.version.Compare(other.version)
+	case r.number != nil:
+		return r.number.compare(*other.number)
+	}
+	return strings.Compare(r.part, other.part)
 }
 
 func (p *Policy) passes(tag string) bool {
@@ -220,6 +296,11 @@ func (p *Policy) NoMatch(tags int) string {
 		rules = append(rules, fmt.Sprintf("is a version in %q", p.source))
 	case p.strategy == v1alpha1.SelectSemVer:
 		rules = append(rules, "is a released version")
+	case p.strategy == v1alpha1.SelectNumerical:
+		rules = append(rules, "is a number")
+	}
+	if p.extract != nil {
+		rules = append(rules, "matches extract")
 	}
 	if len(p.allow)+len(p.deny) > 0 {
 		rules = append(rules, "passes the tag regexes")

@@ -49,7 +49,7 @@ type Subscription struct {
 }
 
 // ImageSelectionStrategy orders the tags of a repository.
-// +kubebuilder:validation:Enum=SemVer;Lexical;NewestBuild;Digest
+// +kubebuilder:validation:Enum=SemVer;Lexical;Numerical;NewestBuild;Digest
 type ImageSelectionStrategy string
 
 // The strategies.
@@ -58,6 +58,8 @@ const (
 	SelectSemVer ImageSelectionStrategy = "SemVer"
 	// SelectLexical takes the last tag in byte order.
 	SelectLexical ImageSelectionStrategy = "Lexical"
+	// SelectNumerical takes the highest decimal number: 20260301, 7.5.
+	SelectNumerical ImageSelectionStrategy = "Numerical"
 	// SelectNewestBuild takes the image with the newest creation time.
 	SelectNewestBuild ImageSelectionStrategy = "NewestBuild"
 	// SelectDigest follows one mutable tag, named by constraint.
@@ -65,6 +67,8 @@ const (
 )
 
 // ImageSubscription selects one image of a repository.
+// +kubebuilder:validation:XValidation:rule="!has(self.extract) || size(self.extract) == 0 || !has(self.imageSelectionStrategy) || self.imageSelectionStrategy in ['SemVer', 'Lexical', 'Numerical']",message="extract orders tags by a part of them: use it with imageSelectionStrategy SemVer, Lexical or Numerical"
+// +kubebuilder:validation:XValidation:rule="!has(self.mutableTags) || size(self.mutableTags) == 0 || !has(self.imageSelectionStrategy) || self.imageSelectionStrategy != 'Digest'",message="imageSelectionStrategy Digest asks for its tag at every poll: leave mutableTags out"
 // +kubebuilder:validation:XValidation:rule="!has(self.imageSelectionStrategy) || self.imageSelectionStrategy != 'Digest' || (has(self.constraint) && size(self.constraint) > 0)",message="imageSelectionStrategy Digest follows one tag: set constraint to that tag"
 type ImageSubscription struct {
 	// repoURL of the image, without scheme, tag or digest:
@@ -102,6 +106,19 @@ type ImageSubscription struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=512
 	IgnoreTagsRegexes []string `json:"ignoreTagsRegexes,omitempty"`
+	// extract is a regular expression (RE2) with one group: what the group
+	// matches is ordered instead of the whole tag, and a tag that does not match
+	// is passed over. ^main-[a-f0-9]+-([0-9]+)$ with Numerical takes the last
+	// build of main.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Extract string `json:"extract,omitempty"`
+	// mutableTags is a regular expression (RE2) of tags that are moved: what
+	// they point at is asked for at every poll, with one request each, at most
+	// 100. All other tags are looked up once, and 25 of them again every hour.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	MutableTags string `json:"mutableTags,omitempty"`
 	// platform os/arch[/variant]; images without it are passed over.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -147,13 +164,18 @@ type WarehouseStatus struct {
 type SubscriptionStatus struct {
 	// repoURL of the subscription.
 	RepoURL string `json:"repoURL"`
-	// lastPoll is when the repository was last asked.
+	// lastPoll is when the repository was last asked: by this Warehouse, or by
+	// another with the same credential whose answer it took.
 	// +optional
 	LastPoll *metav1.Time `json:"lastPoll,omitempty"`
+	// nextPoll is when it is asked again: an interval after lastPoll, later while
+	// the registry limits us, sooner after a failure.
+	// +optional
+	NextPoll *metav1.Time `json:"nextPoll,omitempty"`
 	// lastSuccess is when it last answered.
 	// +optional
 	LastSuccess *metav1.Time `json:"lastSuccess,omitempty"`
-	// requests the last poll cost.
+	// requests the last poll cost; 0 when its answer was shared.
 	// +optional
 	Requests int32 `json:"requests,omitempty"`
 	// tags the repository has, before any filter.

@@ -1490,6 +1490,10 @@ func (in *SubscriptionStatus) DeepCopyInto(out *SubscriptionStatus) {
 		in, out := &in.LastPoll, &out.LastPoll
 		*out = (*in).DeepCopy()
 	}
+	if in.NextPoll != nil {
+		in, out := &in.NextPoll, &out.NextPoll
+		*out = (*in).DeepCopy()
+	}
 	if in.LastSuccess != nil {
 		in, out := &in.LastSuccess, &out.LastSuccess
 		*out = (*in).DeepCopy()

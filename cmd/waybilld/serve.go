@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -238,6 +239,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open registry cache: %w", err), p.mirrors.Close())
+	}
+	for _, c := range p.registry.Collectors() {
+		if err := metrics.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	inCluster, err := cluster.Connect(v1alpha1.InCluster, config, clock.RealClock{})
 	if err != nil {

@@ -22,6 +22,7 @@ const (
 	defaultConcurrency    = 8
 	defaultRequestTimeout = 30 * time.Second
 	defaultPollTimeout    = 2 * time.Minute
+	defaultRecheck        = time.Hour
 
 	// maxSessions and maxRepositories bound what is remembered of the past; the
 	// least recently used goes first.
@@ -45,8 +46,12 @@ type Options struct {
 	PlainHTTPHosts []string
 	// TrustedRealms allows token services on other domains, by registry host.
 	TrustedRealms map[string][]string
-	// Concurrency per registry is 8 when 0.
+	// Concurrency is the most requests to one registry at a time; 8 when 0. It
+	// falls by itself while the registry says that it is too much.
 	Concurrency int
+	// RecheckInterval is how often 25 of the tags of a repository that were
+	// looked up once are asked for again, in case they were moved. An hour when 0.
+	RecheckInterval time.Duration
 	// RequestTimeout covers one request with its body and is 30 s when 0;
 	// PollTimeout covers one Poll and is 2 minutes when 0.
 	RequestTimeout, PollTimeout time.Duration
@@ -54,12 +59,13 @@ type Options struct {
 
 // Client asks registries. It is safe for concurrent use; share one.
 type Client struct {
-	opts  Options
-	cache *cache
+	opts    Options
+	cache   *cache
+	metrics *metrics
 
 	mu       sync.Mutex // guards what follows
 	sessions map[sessionKey]*session
-	slots    map[string]chan struct{} // by registry host
+	gates    map[string]*gate // by registry host
 }
 
 // Repository says which repository to ask, and as whom.
@@ -84,7 +90,7 @@ func New(opts Options) (*Client, error) {
 	if opts.Transport == nil || opts.Now == nil {
 		return nil, errors.New("registry client: Options.Transport and Options.Now are required")
 	}
-	if opts.Concurrency < 0 || opts.RequestTimeout < 0 || opts.PollTimeout < 0 {
+	if opts.Concurrency < 0 || opts.RecheckInterval < 0 || opts.RequestTimeout < 0 || opts.PollTimeout < 0 {
 		return nil, errors.New("registry client: limits must not be negative")
 	}
 	if opts.Concurrency == 0 {
@@ -95,6 +101,9 @@ func New(opts Options) (*Client, error) {
 	}
 	if opts.PollTimeout == 0 {
 		opts.PollTimeout = defaultPollTimeout
+	}
+	if opts.RecheckInterval == 0 {
+		opts.RecheckInterval = defaultRecheck
 	}
 	realms := map[string][]string{}
 	for k, v := range opts.TrustedRealms {
@@ -107,7 +116,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry client: %w", err)
 	}
-	return &Client{opts: opts, cache: c, sessions: map[sessionKey]*session{}, slots: map[string]chan struct{}{}}, nil
+	return &Client{opts: opts, cache: c, metrics: newMetrics(), sessions: map[sessionKey]*session{}, gates: map[string]*gate{}}, nil
 }
 
 // Close closes the cache. The Transport stays the caller's.
@@ -162,13 +171,13 @@ func (c *Client) newSession(key sessionKey, r Repository) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	slots, ok := c.slots[key.host]
+	g, ok := c.gates[key.host]
 	if !ok {
-		slots = make(chan struct{}, c.opts.Concurrency)
-		c.slots[key.host] = slots
+		g = newGate(c.opts.Concurrency)
+		c.gates[key.host] = g
 	}
 	s := &session{
-		client: c, host: key.host, scheme: key.scheme, credential: r.Credential, slots: slots,
+		client: c, host: key.host, scheme: key.scheme, credential: r.Credential, gate: g,
 		authTurn: make(chan struct{}, 1), repositories: map[string]*repository{},
 	}
 	s.transport = observer{session: s, next: transport}
@@ -230,8 +239,11 @@ func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.add()
 	}
 	resp, err := o.next.RoundTrip(req)
+	code := 0
 	if err == nil {
+		code = resp.StatusCode
 		o.session.heed(resp)
 	}
+	o.session.client.metrics.request(o.session.host, req, code)
 	return resp, err
 }

@@ -51,11 +51,12 @@ type Listing struct {
 	Tags []string
 	// IsChanged is false when the list equals the one before.
 	IsChanged bool
+	// At is when the registry was asked.
+	At time.Time
 }
 
-// Tags lists the tags of r. Callers that wait for the same repository at the same
-// time share one listing: it is enough that it began after notBefore. The zero
-// notBefore means now.
+// Tags lists the tags of r. Callers with the same credential share one listing:
+// it is enough that it began after notBefore. The zero notBefore means now.
 func (c *Client) Tags(ctx context.Context, r Repository, notBefore time.Time) (Listing, error) {
 	const verb = "list tags of"
 	if notBefore.IsZero() {
@@ -74,7 +75,8 @@ func (c *Client) Tags(ctx context.Context, r Repository, notBefore time.Time) (L
 	}
 	l := &repo.listing
 	if l.began.After(notBefore) {
-		return Listing{Tags: l.tags}, l.err
+		c.metrics.shared.Inc()
+		return Listing{Tags: l.tags, At: l.began}, l.err
 	}
 	began := c.opts.Now()
 	tags, err := s.list(ctx, op, repo)
@@ -93,7 +95,7 @@ func (c *Client) Tags(ctx context.Context, r Repository, notBefore time.Time) (L
 	if isChanged {
 		c.cache.forgetExcept(repo.key, tags)
 	}
-	return Listing{Tags: tags, IsChanged: isChanged}, nil
+	return Listing{Tags: tags, IsChanged: isChanged, At: began}, nil
 }
 
 // list fetches all pages. Called with repo.turn held.

@@ -40,6 +40,11 @@ type metadata struct {
 	config   v1.Hash // of a single image; not kept
 }
 
+// lacks reports whether the image has to be asked for something that is wanted.
+func (m metadata) lacks(want Want) bool {
+	return want.Created && !m.HasCreated || want.Platforms && !m.HasPlatforms
+}
+
 // child is one image of an index.
 type child struct {
 	platform string

@@ -15,19 +15,29 @@ import (
 // Poll asks for the candidates of one subscription.
 //
 // The result is complete also on error: it then has the reason and the text for
-// the status, and no candidates. notBefore is as in Tags: subscriptions of one
-// reconcile pass its start, so that they share a listing. The error, an *Error,
-// is for deciding when to look again (RetryAt).
+// the status, and no candidates. notBefore is as in Tags: what was asked after it
+// with the same credential is shared, so that a poll may cost nothing; At then
+// says when it was asked. The error, an *Error, is for deciding when to look again
+// (RetryAt).
 func (c *Client) Poll(ctx context.Context, r Repository, p *warehouse.Policy, notBefore time.Time) (warehouse.Poll, error) {
-	poll := warehouse.Poll{At: metav1.NewTime(c.opts.Now())}
+	now := c.opts.Now()
+	if notBefore.IsZero() {
+		notBefore = now
+	}
+	poll := warehouse.Poll{At: metav1.NewTime(now), Stretch: 1}
 	ctx, requests := withCounter(ctx)
 	ctx, cancel := context.WithTimeout(ctx, c.opts.PollTimeout)
 	defer cancel()
 	found, err := c.discover(ctx, r, p, notBefore)
 	poll.Requests = requests.total()
+	c.account(r, &poll, err)
 	if err != nil {
 		poll.IsFailed, poll.Reason, poll.Error = true, Reason(err), err.Error()
+		poll.RetryAt, _ = RetryAt(err)
 		return poll, err
+	}
+	if !found.at.IsZero() {
+		poll.At = metav1.NewTime(found.at)
 	}
 	poll.Tags, poll.Candidates = found.tags, p.Select(found.resolved)
 	switch {
@@ -39,8 +49,27 @@ func (c *Client) Poll(ctx context.Context, r Repository, p *warehouse.Policy, no
 	return poll, nil
 }
 
+// account takes in how the poll went for the registry, and spreads the next.
+func (c *Client) account(r Repository, poll *warehouse.Poll, err error) {
+	s, _, openErr := c.open("poll", r)
+	if openErr != nil {
+		return
+	}
+	result := "ok"
+	if err != nil {
+		result = Reason(err)
+	}
+	c.metrics.polls.WithLabelValues(c.metrics.host(s.host), result).Inc()
+	if poll.Requests > 0 {
+		isLimited := errors.Is(err, ErrRateLimited) || errors.Is(err, ErrServer) || s.isRunningLow()
+		poll.Stretch = s.gate.spread(isLimited)
+	}
+	c.metrics.limit.WithLabelValues(c.metrics.host(s.host)).Set(float64(s.gate.atMost()))
+}
+
 // discovery is what one poll found.
 type discovery struct {
+	at       time.Time // when the registry was asked; zero: now
 	tags     int
 	resolved []warehouse.Resolved // in the order of the policy
 	// passedOver says about the newest tag that cannot be read why; see
@@ -52,27 +81,35 @@ type discovery struct {
 func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy, notBefore time.Time) (discovery, error) {
 	want := Want{Created: p.NeedsCreated(), Platforms: p.NeedsPlatforms()}
 	if tag, ok := p.FollowedTag(); ok {
-		want.IsFresh = true
+		want.Since = notBefore
 		a, err := c.Resolve(ctx, r, tag, want)
 		if err != nil {
 			return discovery{}, err
 		}
-		return discovery{tags: 1, resolved: []warehouse.Resolved{resolved(a)}}, nil
+		return discovery{at: a.At, tags: 1, resolved: []warehouse.Resolved{resolved(a)}}, nil
 	}
 	l, err := c.Tags(ctx, r, notBefore)
 	if err != nil {
 		return discovery{}, err
 	}
-	d := discovery{tags: len(l.Tags)}
+	d := discovery{at: l.At, tags: len(l.Tags)}
 	ordered := p.Order(l.Tags)
-	fits := 0
+	fits, mutable := 0, 0
+	var settled []string // looked up once and not mutable
 	for len(ordered) > 0 && (p.NeedsCreated() || fits < p.Limit()) {
 		batch := ordered
 		if !p.NeedsCreated() {
 			batch = ordered[:min(len(ordered), p.Limit()-fits)]
 		}
 		ordered = ordered[len(batch):]
-		results, err := c.resolveAll(ctx, r, batch, want)
+		wants := make([]Want, len(batch))
+		for i, tag := range batch {
+			if wants[i] = want; mutable < maxMutable && p.IsMutable(tag) {
+				mutable++
+				wants[i].Since = notBefore
+			}
+		}
+		results, err := c.resolveAll(ctx, r, batch, wants)
 		if err != nil {
 			return discovery{}, err
 		}
@@ -86,13 +123,56 @@ func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy
 			}
 			one := resolved(res.artifact)
 			d.resolved = append(d.resolved, one)
+			if wants[i].Since.IsZero() {
+				settled = append(settled, one.Tag)
+			}
 			if p.Fits(one) {
 				fits++
 			}
 		}
 	}
+	c.recheck(ctx, r, &d, settled, want)
 	return d, nil
 }
+
+// recheck asks again for some of the tags that were looked up once: a tag that
+// was moved is found although the list of tags does not show it. It has its own
+// interval, so that most polls of an unchanged repository cost one request. What
+// fails is left to the next time.
+func (c *Client) recheck(ctx context.Context, r Repository, d *discovery, settled []string, want Want) {
+	_, repo, err := c.open("poll", r)
+	if err != nil {
+		return
+	}
+	want.Since = c.opts.Now()
+	due := repo.takeRecheck(settled, tagsToRecheck, want.Since, c.opts.RecheckInterval)
+	wants := make([]Want, len(due))
+	for i := range due {
+		wants[i] = want
+	}
+	results, err := c.resolveAll(ctx, r, due, wants)
+	if err != nil {
+		return
+	}
+	now := map[string]warehouse.Resolved{}
+	for i, res := range results {
+		if res.err == nil {
+			now[due[i]] = resolved(res.artifact)
+		}
+	}
+	for i, was := range d.resolved {
+		if is, ok := now[was.Tag]; ok {
+			d.resolved[i] = is
+		}
+	}
+}
+
+const (
+	// maxMutable is how many mutable tags one poll asks for.
+	maxMutable = 100
+	// tagsToRecheck is how many old tags are asked for again at a time.
+	tagsToRecheck = 25
+)
 
 type result struct {
 	artifact Artifact
@@ -101,13 +181,13 @@ type result struct {
 
 // resolveAll resolves tags side by side. What fails for one tag alone is in its
 // result; what would fail for all ends it.
-func (c *Client) resolveAll(ctx context.Context, r Repository, tags []string, want Want) ([]result, error) {
+func (c *Client) resolveAll(ctx context.Context, r Repository, tags []string, wants []Want) ([]result, error) {
 	results := make([]result, len(tags))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Concurrency)
 	for i, tag := range tags {
 		g.Go(func() error {
-			a, err := c.Resolve(ctx, r, tag, want)
+			a, err := c.Resolve(ctx, r, tag, wants[i])
 			if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrMalformed) {
 				results[i].err = err
 				return nil

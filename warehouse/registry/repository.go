@@ -25,6 +25,20 @@ type repository struct {
 	// passedOver are tags that could not be read; they are not asked for again
 	// at every poll.
 	passedOver map[string]passedOver
+	// asked are the tags that were asked for, or are being: one goroutine at a
+	// time asks for a tag, the others find its answer.
+	asked map[string]*asked
+	// recheckAt is when some of the tags that were looked up once are due to be
+	// asked for again.
+	recheckAt time.Time
+	rechecked map[string]time.Time // when a tag was last
+}
+
+// asked is the last question about one tag.
+type asked struct {
+	turn chan struct{} // held while asking; guards at and err
+	at   time.Time     // when it began; zero: not since the start
+	err  error
 }
 
 // bearer is a token and when it ends.
@@ -38,8 +52,12 @@ type passedOver struct {
 	until time.Time
 }
 
-// maxPassedOver bounds the memory for unreadable tags of one repository.
-const maxPassedOver = 1000
+const (
+	// maxPassedOver bounds the memory for unreadable tags of one repository, and
+	// maxAsked that for tags that were asked for.
+	maxPassedOver = 1000
+	maxAsked      = 10_000
+)
 
 // repository returns what is remembered of path. Called with client.mu held.
 func (s *session) repository(path string, now time.Time) *repository {
@@ -48,7 +66,7 @@ func (s *session) repository(path string, now time.Time) *repository {
 		evictOldest(s.repositories, maxRepositories, func(r *repository) time.Time { return r.lastUsed })
 		r = &repository{
 			path: path, key: s.host + "/" + path, turn: make(chan struct{}, 1),
-			passedOver: map[string]passedOver{},
+			passedOver: map[string]passedOver{}, asked: map[string]*asked{}, rechecked: map[string]time.Time{}, recheckAt: now.Add(s.client.opts.RecheckInterval),
 		}
 		s.repositories[path] = r
 	}
@@ -125,4 +143,46 @@ func (r *repository) whyPassedOver(tag string, now time.Time) error {
 		return p.err
 	}
 	return nil
+}
+
+// question returns the place where what is known about tag since the start is.
+func (r *repository) question(tag string) *asked {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q, ok := r.asked[tag]
+	if !ok {
+		if len(r.asked) >= maxAsked { // who holds one keeps it; the rest is asked again
+			clear(r.asked)
+		}
+		q = &asked{turn: make(chan struct{}, 1)}
+		r.asked[tag] = q
+	}
+	return q
+}
+
+// takeRecheck returns up to n of tags to ask for again, those first that were
+// not asked for longest; none while the next time is not due.
+func (r *repository) takeRecheck(tags []string, n int, now time.Time, interval time.Duration) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(tags) == 0 || now.Before(r.recheckAt) {
+		return nil
+	}
+	r.recheckAt = now.Add(interval)
+	last := func(tag string) time.Time {
+		if at, ok := r.rechecked[tag]; ok {
+			return at
+		}
+		return time.Time{}
+	}
+	due := slices.Clone(tags)
+	slices.SortStableFunc(due, func(a, b string) int { return last(a).Compare(last(b)) })
+	due = due[:min(n, len(due))]
+	if len(r.rechecked) > maxAsked {
+		clear(r.rechecked)
+	}
+	for _, tag := range due {
+		r.rechecked[tag] = now
+	}
+	return due
 }

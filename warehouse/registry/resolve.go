@@ -30,14 +30,17 @@ const unreadableFor = time.Hour
 type Want struct {
 	Created   bool
 	Platforms bool
-	// IsFresh asks the registry what the tag points at now, for a tag that moves.
-	IsFresh bool
+	// Since is for a tag that moves: the registry must have been asked after this
+	// instant what it points at. Zero: what is known is good enough.
+	Since time.Time
 }
 
 // Artifact is what a tag points at.
 type Artifact struct {
 	Tag    string
 	Digest string // of the index, when there are several platforms
+	// At is when the registry was asked, for a tag that moves; zero otherwise.
+	At time.Time
 	// What follows is complete only if wanted.
 	MediaType   string
 	Created     time.Time // zero: the image does not say
@@ -60,36 +63,77 @@ func (c *Client) Resolve(ctx context.Context, r Repository, tag string, want Wan
 	if !tagSyntax.MatchString(tag) {
 		return Artifact{}, s.fail(op, ErrInvalid, 0, "it is not a tag")
 	}
-	if err := repo.whyPassedOver(tag, c.opts.Now()); err != nil && !want.IsFresh {
+	if err := repo.whyPassedOver(tag, c.opts.Now()); err != nil && want.Since.IsZero() {
 		return Artifact{}, err
 	}
+	if a, ok := s.known(repo, tag, want); ok && want.Since.IsZero() {
+		return a, nil
+	}
+	q := repo.question(tag)
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		return Artifact{}, s.failNetwork(ctx, op, ctx.Err())
+	}
+	if !want.Since.IsZero() && q.at.After(want.Since) {
+		// Somebody with the same credential asked while we waited, or before.
+		c.metrics.shared.Inc()
+		if q.err != nil {
+			return Artifact{}, q.err
+		}
+		want.Since = time.Time{}
+	}
+	began := c.opts.Now()
 	a, err := s.resolve(ctx, op, repo, tag, want)
+	if ctx.Err() == nil && (!want.Since.IsZero() || q.at.IsZero()) {
+		q.at, q.err = began, err
+	}
 	switch {
 	case errors.Is(err, ErrUnsupported), errors.Is(err, ErrMalformed):
 		repo.passOver(tag, err, c.opts.Now().Add(unreadableFor))
 	case err == nil:
 		repo.prove(true)
 	}
+	a.At = q.at
 	return a, err
 }
 
+// known returns what tag pointed at when it was asked for, if that says all that
+// is wanted and this account may know it.
+func (s *session) known(repo *repository, tag string, want Want) (Artifact, bool) {
+	digest, isKnown := s.client.cache.digest(repo.key, tag)
+	if !isKnown || !repo.proven() {
+		return Artifact{}, false
+	}
+	md, _ := s.client.cache.metadata(digest)
+	return artifact(tag, digest, md), !md.lacks(want)
+}
+
+// resolve asks for what is not known of tag. The caller has its turn.
 func (s *session) resolve(ctx context.Context, op operation, repo *repository, tag string, want Want) (Artifact, error) {
 	digest, isKnown := s.client.cache.digest(repo.key, tag)
-	if isKnown && !want.IsFresh && repo.proven() {
+	if isKnown && want.Since.IsZero() && repo.proven() {
 		md, _ := s.client.cache.metadata(digest)
 		return s.complete(ctx, op, repo, tag, digest, md, want)
 	}
-	if !want.Created && !want.Platforms {
-		digest, err := s.head(ctx, op, repo, tag)
+	var old metadata
+	if isKnown {
+		old, _ = s.client.cache.metadata(digest)
+	}
+	if !(metadata{}).lacks(want) || isKnown && !old.lacks(want) {
+		now, err := s.head(ctx, op, repo, tag)
 		if err != nil {
 			return Artifact{}, err
 		}
-		if digest != "" {
-			s.client.cache.setDigest(repo.key, tag, digest)
-			md, _ := s.client.cache.metadata(digest)
-			return artifact(tag, digest, md), nil
+		if now != "" {
+			md, _ := s.client.cache.metadata(now)
+			if !md.lacks(want) {
+				s.client.cache.setDigest(repo.key, tag, now)
+				return artifact(tag, now, md), nil
+			}
 		}
-		// The registry does not say it in headers: read the manifest.
+		// It moved, or the registry does not say it in headers: read the manifest.
 	}
 	digest, md, err := s.manifest(ctx, op, repo, tag)
 	if err != nil {
@@ -106,8 +150,7 @@ func (s *session) resolve(ctx context.Context, op operation, repo *repository, t
 
 // complete finds out what md lacks of want.
 func (s *session) complete(ctx context.Context, op operation, repo *repository, tag, digest string, md metadata, want Want) (Artifact, error) {
-	lacks := func() bool { return want.Created && !md.HasCreated || want.Platforms && !md.HasPlatforms }
-	if !lacks() {
+	if !md.lacks(want) {
 		return artifact(tag, digest, md), nil
 	}
 	if len(md.children) == 0 && md.config == (v1.Hash{}) { // from the cache: read the manifest again
@@ -117,7 +160,7 @@ func (s *session) complete(ctx context.Context, op operation, repo *repository, 
 		}
 		md = again
 	}
-	if lacks() {
+	if md.lacks(want) {
 		if err := s.readConfig(ctx, op, repo, &md); err != nil {
 			return Artifact{}, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -40,9 +41,9 @@ type session struct {
 	host, scheme string
 	credential   credentials.Credential
 	transport    http.RoundTripper
-	home         *http.Client  // follows redirects on the registry's host
-	anywhere     *http.Client  // for blobs: elsewhere too, without credentials
-	slots        chan struct{} // of the registry, shared by its sessions
+	home         *http.Client // follows redirects on the registry's host
+	anywhere     *http.Client // for blobs: elsewhere too, without credentials
+	gate         *gate        // of the registry, shared by its sessions
 	// authTurn lets one goroutine at a time fetch a token; the others find it.
 	authTurn chan struct{}
 
@@ -52,6 +53,8 @@ type session struct {
 	mu        sync.Mutex // guards what follows
 	challenge *challenge // how the registry wants to be asked; nil: not yet known
 	blocked   time.Time
+	// isLow: the registry said that few requests are left to us.
+	isLow bool
 }
 
 // answer is a whole response.
@@ -80,12 +83,12 @@ func (s *session) fetch(ctx context.Context, op operation, repo *repository, r r
 		e.RetryAt = until
 		return answer{}, e
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return answer{}, s.failNetwork(ctx, op, ctx.Err())
+	round, err := s.gate.enter(ctx)
+	if err != nil {
+		return answer{}, s.failNetwork(ctx, op, err)
 	}
+	load := outcomeUnknown
+	defer func() { s.gate.leave(round, load) }()
 	var a answer
 	for attempt := range 2 {
 		authorization, err := s.authorization(ctx, op, repo)
@@ -103,9 +106,13 @@ func (s *session) fetch(ctx context.Context, op operation, repo *repository, r r
 		}
 	}
 	switch {
-	case a.status == http.StatusForbidden, a.status == http.StatusTooManyRequests, a.status >= 500, a.status == http.StatusUnauthorized:
+	case a.status == http.StatusTooManyRequests, a.status >= 500:
+		load = outcomeTooMuch
+		return answer{}, s.failStatus(op, a)
+	case a.status == http.StatusForbidden, a.status == http.StatusUnauthorized:
 		return answer{}, s.failStatus(op, a)
 	}
+	load = outcomeGood
 	return a, nil
 }
 
@@ -252,25 +259,60 @@ func (s *session) failExchange(ctx context.Context, op operation, err error) err
 	return s.fail(op, ErrMalformed, 0, "the token service gave no token")
 }
 
-// heed remembers when a registry asks for a pause (RFC 9110, section 10.2.3).
+// heed remembers when a registry asks for a pause (RFC 9110, section 10.2.3), or
+// says how many requests are left: RateLimit-Remaining: 12;w=21600 (Docker Hub),
+// with RateLimit-Limit and, in the IETF draft, RateLimit-Reset in seconds.
 func (s *session) heed(resp *http.Response) {
+	now := s.client.opts.Now()
+	left, isTold := leadingNumber(resp.Header.Get("RateLimit-Remaining"))
+	limit, _ := leadingNumber(resp.Header.Get("RateLimit-Limit"))
 	raw := resp.Header.Get("Retry-After")
-	if resp.StatusCode != http.StatusTooManyRequests && (resp.StatusCode != http.StatusServiceUnavailable || raw == "") {
+	var pause time.Duration
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable && raw != "":
+		pause = pauseOf(raw, now)
+	case isTold && left == 0:
+		pause = pauseOf(resp.Header.Get("RateLimit-Reset"), now)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isTold {
+		s.isLow = left == 0 || left*10 < limit
+	}
+	if pause == 0 {
 		return
 	}
-	now := s.client.opts.Now()
+	// Up to a tenth more: who was sent away together must not come back together.
+	pause += rand.N(pause/10 + 1) //nolint:gosec // only spreads load
+	if until := now.Add(pause); until.After(s.blocked) {
+		s.blocked = until
+	}
+}
+
+// pauseOf reads a number of seconds or a date, within bounds; what is neither
+// means defaultBackoff.
+func pauseOf(raw string, now time.Time) time.Duration {
 	pause := defaultBackoff
 	if n, err := strconv.Atoi(strings.TrimSpace(raw)); err == nil && n >= 0 {
 		pause = time.Duration(min(n, int(maxBackoff/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(raw); err == nil {
 		pause = at.Sub(now)
 	}
-	pause = max(time.Second, min(pause, maxBackoff))
+	return max(time.Second, min(pause, maxBackoff))
+}
+
+// leadingNumber reads the number that a rate limit header begins with.
+func leadingNumber(header string) (int, bool) {
+	digits, _, _ := strings.Cut(header, ";")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	return n, err == nil && n >= 0
+}
+
+// isRunningLow reports whether the registry said that few requests are left.
+func (s *session) isRunningLow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if until := now.Add(pause); until.After(s.blocked) {
-		s.blocked = until
-	}
+	return s.isLow
 }
 
 // blockedUntil returns when the registry may be asked again, or the zero time.

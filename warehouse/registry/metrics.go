@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxMetricHosts bounds how many registries get a label of their own; Projects
+// name them, so their number is not ours. The others are counted together.
+const maxMetricHosts = 200
+
+// metrics are what a Client counts.
+type metrics struct {
+	requests *prometheus.CounterVec // registry, kind, code
+	polls    *prometheus.CounterVec // registry, result
+	shared   prometheus.Counter
+	limit    *prometheus.GaugeVec // registry
+
+	mu    sync.Mutex
+	hosts map[string]struct{}
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waybill_registry_requests_total",
+			Help: "Requests sent to image and chart registries, by registry, kind (tags, manifest, manifest_head, blob, index, token) and status code; code 0 is no answer.",
+		}, []string{"registry", "kind", "code"}),
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waybill_registry_polls_total",
+			Help: "Polls of subscriptions, by registry and result: ok, or the reason of the failure.",
+		}, []string{"registry", "result"}),
+		shared: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "waybill_registry_shared_answers_total",
+			Help: "Questions that were answered by what another subscription of the same credential had asked within the interval.",
+		}),
+		limit: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "waybill_registry_concurrency_limit",
+			Help: "How many requests to a registry may run at a time; falls when it answers 429 or fails.",
+		}, []string{"registry"}),
+		hosts: map[string]struct{}{},
+	}
+}
+
+// Collectors returns the metrics of the Client.
+func (c *Client) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.metrics.requests, c.metrics.polls, c.metrics.shared, c.metrics.limit}
+}
+
+// host returns the label for a registry.
+func (m *metrics) host(host string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.hosts[host]; !ok {
+		if len(m.hosts) >= maxMetricHosts {
+			return "other"
+		}
+		m.hosts[host] = struct{}{}
+	}
+	return host
+}
+
+func (m *metrics) request(host string, req *http.Request, code int) {
+	m.requests.WithLabelValues(m.host(host), kindOf(req), strconv.Itoa(code)).Inc()
+}
+
+// kindOf says what a request is for.
+func kindOf(req *http.Request) string {
+	path := req.URL.Path
+	switch {
+	case !strings.HasPrefix(path, "/v2/"):
+		return "token"
+	case strings.HasSuffix(path, "/tags/list"):
+		return "tags"
+	case strings.Contains(path, "/blobs/"):
+		return "blob"
+	case req.Method == http.MethodHead:
+		return "manifest_head"
+	}
+	return "manifest"
+}
