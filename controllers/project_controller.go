@@ -135,7 +135,7 @@ func (r *ProjectReconciler) ensure(ctx context.Context, p *v1alpha1.Project) (re
 
 // bindRoles turns spec.access into one RoleBinding per role.
 func (r *ProjectReconciler) bindRoles(ctx context.Context, p *v1alpha1.Project) error {
-	for _, role := range []string{"Viewer", "Promoter", "Admin"} {
+	for _, role := range []string{"Viewer", "Promoter", "Approver", "Admin"} {
 		name := "waybill-" + strings.ToLower(role)
 		subjects := subjectsOf(p, role)
 		if len(subjects) == 0 {
@@ -173,11 +173,7 @@ func subjectsOf(p *v1alpha1.Project, role string) []rbacv1.Subject {
 	seen := map[rbacv1.Subject]bool{}
 	add := func(kind string, names []string) {
 		for _, n := range names {
-			name, ok := strings.CutPrefix(n, "k8s:")
-			if !ok {
-				name = "waybill:" + strings.TrimPrefix(n, "waybill:")
-			}
-			seen[rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: kind, Name: name}] = true
+			seen[rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: kind, Name: v1alpha1.Principal(n)}] = true
 		}
 	}
 	for _, a := range p.Spec.Access {

@@ -90,6 +90,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
+		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.ofApproval)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
@@ -250,7 +251,8 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	// The cache may keep the Promotion waiting, since what changes it wakes us.
 	// To start or to end it, the API server is asked: a Freeze that was answered
 	// for holds from that moment on.
-	if err == nil && len(closedEntry(o, freight, p)) == 0 {
+	isPlanDue := err == nil && r.isPlanDue(o, p, freight)
+	if err == nil && len(closedEntry(o, freight, p)) == 0 && promotion.RejectedBy(o, p) == nil && !isPlanDue {
 		if start := closedStart(o, freight, p); len(start) > 0 {
 			return r.gateClosed(ctx, p, after, start)
 		}
@@ -274,6 +276,12 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		after.Status.Gates = entry
 		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
 	}
+	if by := promotion.RejectedBy(o, p); by != nil {
+		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonRejected, fmt.Sprintf("rejected by %s: %s", by.Spec.Actor, by.Spec.Reason))
+	}
+	if isPlanDue {
+		return r.present(ctx, o, p, after, freight)
+	}
 	if start := closedStart(o, freight, p); len(start) > 0 {
 		return r.gateClosed(ctx, p, after, start)
 	}
@@ -291,14 +299,17 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	if !ready {
 		return r.wait(ctx, p, after, time.Time{}, "Aborting", "the Promotions in the way of this rollback are being aborted")
 	}
-	plan, err := r.Planner.Plan(ctx, o, p, freight)
+	plan, err := r.plan(ctx, o, p, freight)
 	if err != nil {
 		return r.planFailed(ctx, o, p, after, err)
 	}
 	after.Status.Plan, after.Status.PlanAttempts, after.Status.PlanRetryAt = plan, 0, nil
+	if hasChanged(p.Status.Plan, plan) {
+		return r.planChanged(ctx, o, p, after, freight)
+	}
 	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
 		after.Status.Gates = blocked
-		at := promotion.EarliestOpening(blocked)
+		at := promotion.EarliestChange(blocked)
 		if at.IsZero() && len(plan.Overwrites) > 0 {
 			at = o.Now.Add(branchRecheck) // nobody tells us when the commits are gone
 		}
@@ -306,6 +317,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	}
 	now := metav1.MicroTime{Time: r.Clock.Now()}
 	after.Status.Gates, after.Status.StartedAt = nil, &now
+	after.Status.Approvals = promotion.CountedApprovals(o, after)
 	setPlan(after, plan)
 	r.phase(after, v1alpha1.PhaseRunning, "Running", "running its steps")
 	// Nothing has happened before the first intent is written, so the start is
@@ -332,7 +344,10 @@ func closedStart(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha
 // gateClosed leaves the Promotion Pending until a gate opens.
 func (r *PromotionReconciler) gateClosed(ctx context.Context, p, after *v1alpha1.Promotion, start []v1alpha1.GateVerdict) (ctrl.Result, error) {
 	after.Status.Gates = start
-	return r.wait(ctx, p, after, promotion.EarliestOpening(start), promotion.ReasonGateClosed, gateText(start))
+	if p.Status.Reason == reasonPlanChanged && slices.ContainsFunc(start, func(v v1alpha1.GateVerdict) bool { return v.Gate == v1alpha1.GateApproval }) {
+		return r.wait(ctx, p, after, promotion.EarliestChange(start), reasonPlanChanged, planChangedText+"; "+gateText(start))
+	}
+	return r.wait(ctx, p, after, promotion.EarliestChange(start), promotion.ReasonGateClosed, gateText(start))
 }
 
 // outdated says why the Promotion is not what is wanted any more: one with a
@@ -402,9 +417,13 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		plan, err := r.Planner.Plan(ctx, o, p, freight)
+		plan, err := r.plan(ctx, o, p, freight)
 		if err != nil {
 			return r.replanFailed(ctx, before, work, err)
+		}
+		if hasChanged(p.Status.Plan, plan) {
+			work.Status.Plan, work.Status.Steps, work.Status.StartedAt, work.Status.Approvals = plan, nil, nil, nil
+			return r.planChanged(ctx, o, before, work, freight)
 		}
 		attempts := maxAttempts(work.Status.Steps)
 		setPlan(work, plan)
@@ -500,8 +519,8 @@ func (r *PromotionReconciler) planAgain(ctx context.Context, o *promotion.Observ
 				shortCommit(c.Commit), c.Author, c.Subject))
 		}
 	}
-	work.Status.Plan, work.Status.Steps, work.Status.StartedAt = nil, nil, nil
-	r.phase(work, v1alpha1.PhasePending, "PlanChanged", stale.Error())
+	work.Status.Plan, work.Status.Steps, work.Status.StartedAt, work.Status.Approvals = nil, nil, nil, nil
+	r.phase(work, v1alpha1.PhasePending, reasonPlanChanged, stale.Error())
 	return ctrl.Result{}, patchStatus(ctx, r.Client, before, work)
 }
 
@@ -683,6 +702,12 @@ func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []c
 		stage = ""
 	}
 	return r.unsettled(ctx, o.GetNamespace(), stage, "")
+}
+
+// ofApproval wakes the Promotion that was decided about, and the others of its
+// Stage: newer ones may have to wait behind it.
+func (r *PromotionReconciler) ofApproval(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.unsettled(ctx, o.GetNamespace(), o.(*v1alpha1.Approval).Spec.Stage, "")
 }
 
 // everyUnsettled wakes all Promotions that have not come to rest.

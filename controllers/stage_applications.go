@@ -107,27 +107,8 @@ func (r *StageReconciler) ownerOf(ctx context.Context, stage *v1alpha1.Stage, na
 	}
 }
 
-// stageApplication returns the Application of one deploy entry: named after
-// the Stage, or <stage>-<entry> when there are several (10-contracts).
+// stageApplication returns the Application of one deploy entry.
 func stageApplication(stage *v1alpha1.Stage, d *v1alpha1.Deployment) *v1alpha1.Application {
-	name := stage.Name
-	if d.Name != "" && len(stage.Spec.Deploy) > 1 {
-		name += "-" + d.Name
-	}
-	source := v1alpha1.ApplicationSource{
-		RepoURL: d.Source.RepoURL, TargetRevision: d.Source.TargetRevision,
-		Path: d.Source.Path, Directory: d.Source.Directory,
-	}
-	if m := stage.Spec.PromotionMechanisms; m != nil {
-		if source.RepoURL == "" {
-			source.RepoURL = m.GitRepoUpdates[0].RepoURL
-		}
-		for _, u := range m.GitRepoUpdates {
-			if source.TargetRevision == "" && u.RepoURL == source.RepoURL {
-				source.TargetRevision = u.WriteBranch
-			}
-		}
-	}
 	destination := d.Destination
 	if destination.Cluster == "" {
 		destination.Cluster = v1alpha1.InCluster
@@ -140,14 +121,14 @@ func stageApplication(stage *v1alpha1.Stage, d *v1alpha1.Deployment) *v1alpha1.A
 	return &v1alpha1.Application{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: "Application"},
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: stage.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelStage: stage.Name},
+			Namespace: stage.Namespace, Name: promotion.ApplicationName(stage, d), Labels: map[string]string{v1alpha1.LabelStage: stage.Name},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion().String(), Kind: "Stage", Name: stage.Name, UID: stage.UID,
 				Controller: &isController, BlockOwnerDeletion: &blocks,
 			}},
 		},
 		Spec: v1alpha1.ApplicationSpec{
-			Source: source, Destination: destination, SyncPolicy: d.SyncPolicy,
+			Source: promotion.ApplicationSource(stage, d), Destination: destination, SyncPolicy: d.SyncPolicy,
 			DriftPolicy: d.DriftPolicy, Additions: "heal", DeletionPolicy: deletion,
 		},
 	}

@@ -189,8 +189,8 @@ func wasNotLetIn(p *v1alpha1.Promotion) bool {
 	}
 }
 
-// superseded lists automatic Promotions that have not touched Git and that a
-// newer automatic Promotion of the same origin replaces.
+// superseded lists automatic Promotions that have not touched Git, that nobody
+// has approved, and that a newer automatic Promotion of the same origin replaces.
 func superseded(o *Observation) []Superseded {
 	var unfinished []*v1alpha1.Promotion
 	for i := range o.Promotions {
@@ -213,8 +213,8 @@ func superseded(o *Observation) []Superseded {
 	var out []Superseded
 	for _, p := range unfinished {
 		f := automaticUnfinished(o, p)
-		if HasTouchedGit(p) {
-			continue
+		if HasTouchedGit(p) || HasApproval(o, p) {
+			continue // what somebody has approved goes first (02)
 		}
 		if by := newest[f.Origin.Name]; by != nil && f.Order < order[f.Origin.Name] {
 			out = append(out, Superseded{Name: p.Name, By: by.Name})

@@ -33,11 +33,14 @@ type Ask struct {
 	Promotion string
 	// Overwrites are commits by others that the promotion would replace.
 	Overwrites []v1alpha1.ForeignCommit
+	// asks is the Promotion itself, with the plan that is to be approved; nil
+	// when there is none yet.
+	asks *v1alpha1.Promotion
 }
 
 // AskOf returns the question a Promotion asks.
 func AskOf(p *v1alpha1.Promotion) Ask {
-	ask := Ask{Automatic: p.Spec.Automatic, Kind: p.Spec.Kind, Bypass: p.Spec.Bypass, Promotion: p.Name}
+	ask := Ask{Automatic: p.Spec.Automatic, Kind: p.Spec.Kind, Bypass: p.Spec.Bypass, Promotion: p.Name, asks: p}
 	if p.Status.Plan != nil {
 		ask.Overwrites = p.Status.Plan.Overwrites
 	}
@@ -50,14 +53,14 @@ func AskOf(p *v1alpha1.Promotion) Ask {
 func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVerdict {
 	verdicts := []v1alpha1.GateVerdict{originGate(o, freight)}
 	if ask.Kind == v1alpha1.KindRollback {
-		// A rollback passes upstream, soak, rejected, hold and busy (02).
-		return append(verdicts, freezeGate(o, freight, ask))
+		// A rollback passes upstream, soak, rejected, hold, busy and health (02).
+		return append(verdicts, freezeGate(o, freight, ask), approvalGate(o, ask))
 	}
 	verdicts = append(verdicts, upstreamGate(o, freight), soakGate(o, freight), rejectedGate(o, freight, ask))
 	if ask.Automatic {
 		verdicts = append(verdicts, holdGate(o))
 	}
-	verdicts = append(verdicts, freezeGate(o, freight, ask), busyGate(o, ask), healthGate(ask))
+	verdicts = append(verdicts, freezeGate(o, freight, ask), approvalGate(o, ask), busyGate(o, ask), healthGate(ask))
 	for i := range verdicts {
 		v := &verdicts[i]
 		if !v.Open && slices.Contains(ask.Bypass, v.Gate) && mayBypass(v.Gate) {
@@ -70,7 +73,7 @@ func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVe
 // mayBypass reports whether a person with the verb bypass may pass the gate.
 func mayBypass(g v1alpha1.Gate) bool {
 	switch g {
-	case v1alpha1.GateUpstream, v1alpha1.GateSoak, v1alpha1.GateRejected, v1alpha1.GateFreeze:
+	case v1alpha1.GateUpstream, v1alpha1.GateSoak, v1alpha1.GateRejected, v1alpha1.GateFreeze, v1alpha1.GateApproval:
 		return true
 	default:
 		return false
@@ -94,8 +97,21 @@ func Blocking(verdicts []v1alpha1.GateVerdict, group string) []v1alpha1.GateVerd
 func EarliestOpening(verdicts []v1alpha1.GateVerdict) time.Time {
 	var at time.Time
 	for _, v := range verdicts {
-		if !v.Open && v.OpensAt != nil && (at.IsZero() || v.OpensAt.Time.Before(at)) {
-			at = v.OpensAt.Time
+		if !v.Open && v.OpensAt != nil {
+			at = earlier(at, v.OpensAt.Time)
+		}
+	}
+	return at
+}
+
+// EarliestChange returns the earliest instant at which time alone changes one of
+// the verdicts, or the zero time. Whoever keeps them looks again then: what is
+// shown of a gate is true to the second, whether it opens or closes.
+func EarliestChange(verdicts []v1alpha1.GateVerdict) time.Time {
+	at := EarliestOpening(verdicts)
+	for _, v := range verdicts {
+		if v.ClosesAt != nil {
+			at = earlier(at, v.ClosesAt.Time)
 		}
 	}
 	return at
@@ -257,8 +273,12 @@ func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 			continue
 		}
 		if IsUnderWay(p) || ask.Promotion != "" && isQueuedBefore(o, p, ask) {
+			what := "is " + strings.ToLower(string(phaseOf(p)))
+			if IsPending(p) && HasApproval(o, p) {
+				what = "has been approved, and goes first"
+			}
 			return closed(v1alpha1.GateBusy, GroupStart,
-				fmt.Sprintf("Promotion %q is %s", p.Name, strings.ToLower(string(phaseOf(p)))),
+				fmt.Sprintf("Promotion %q %s", p.Name, what),
 				fmt.Sprintf("the end of Promotion %q, or: waybill abort %s/%s", p.Name, p.Namespace, p.Name))
 		}
 	}
@@ -276,7 +296,10 @@ func isQueuedBefore(o *Observation, p *v1alpha1.Promotion, ask Ask) bool {
 		return false
 	}
 	its := AskOf(p)
-	for _, v := range []v1alpha1.GateVerdict{freezeGate(o, nil, its), healthGate(its)} {
+	if ask.Automatic && HasApproval(o, p) {
+		return true // somebody has agreed to p: newer Freight that comes by itself waits behind it
+	}
+	for _, v := range []v1alpha1.GateVerdict{freezeGate(o, nil, its), approvalGate(o, its), healthGate(its)} {
 		if !v.Open && !slices.Contains(its.Bypass, v.Gate) {
 			return false
 		}

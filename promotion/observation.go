@@ -22,6 +22,8 @@ type Observation struct {
 	Freezes []v1alpha1.Freeze
 	// Promotions of the Stage, finished ones included.
 	Promotions []v1alpha1.Promotion
+	// Approvals given for Promotions into the Stage; others are ignored.
+	Approvals []v1alpha1.Approval
 	// PoliciesMissing names the admission policies that are absent or changed;
 	// while any is, nothing starts (01-architecture: admission without webhooks).
 	PoliciesMissing []string

@@ -42,6 +42,14 @@ func quoteJoin(names []string, joint string) string {
 	return strings.Join(q, joint)
 }
 
+// plural writes 1 approval and 2 approvals.
+func plural(n int32, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
 func sorted(names []string) []string {
 	out := append([]string(nil), names...)
 	sort.Strings(out)

@@ -32,6 +32,8 @@ func objectsOf(kind model.Kind) (client.Object, client.ObjectList, error) {
 		return &v1alpha1.Application{}, &v1alpha1.ApplicationList{}, nil
 	case model.Freezes:
 		return &v1alpha1.Freeze{}, &v1alpha1.FreezeList{}, nil
+	case model.Approvals:
+		return &v1alpha1.Approval{}, &v1alpha1.ApprovalList{}, nil
 	default:
 		return nil, nil, refuse(model.NotFound, "no kind %q", kind)
 	}

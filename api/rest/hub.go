@@ -216,7 +216,7 @@ func (h *hub) listen(ctx context.Context, c ctrlcache.Cache) (remove func(), err
 	}
 	for _, obj := range []client.Object{
 		&v1alpha1.Project{}, &v1alpha1.Warehouse{}, &v1alpha1.Freight{}, &v1alpha1.Stage{},
-		&v1alpha1.Promotion{}, &v1alpha1.Application{}, &v1alpha1.Freeze{},
+		&v1alpha1.Promotion{}, &v1alpha1.Application{}, &v1alpha1.Freeze{}, &v1alpha1.Approval{},
 	} {
 		informer, err := c.GetInformer(ctx, obj)
 		if err != nil {

@@ -18,9 +18,10 @@ import (
 func gateModel(v v1alpha1.GateVerdict) model.GateVerdict {
 	out := model.GateVerdict{
 		Gate: model.GateName(v.Gate), Group: model.GateVerdictGroup(v.Group), Open: v.Open, Bypassed: v.Bypassed,
-		Reason: v.Reason, OpensBy: v.OpensBy,
+		Reason: v.Reason, OpensBy: v.OpensBy, Have: int(v.Have), Need: int(v.Need), From: v.From,
 	}
 	setTime(&out.OpensAt, v.OpensAt)
+	setTime(&out.ClosesAt, v.ClosesAt)
 	return out
 }
 

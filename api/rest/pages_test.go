@@ -278,7 +278,7 @@ func TestCanary(t *testing.T) {
 		look(op.id, admin.do(t, "GET", path, nil))
 		walked++
 	}
-	for _, kind := range []string{"warehouses", "freights", "stages", "promotions", "applications", "freezes"} {
+	for _, kind := range []string{"warehouses", "freights", "stages", "promotions", "applications", "freezes", "approvals"} {
 		look(kind, admin.do(t, "GET", f.path("/definitions/"+kind), nil))
 	}
 	if log := shared.log.String(); strings.Contains(log, canary) || strings.Contains(log, "$argon2id$") || strings.Contains(log, "wbt_") || strings.Contains(log, "wbs_") {

@@ -29,6 +29,7 @@ type projectView struct {
 	// freight, newest first.
 	freight    []v1alpha1.Freight
 	freezes    []v1alpha1.Freeze // those in force
+	approvals  []v1alpha1.Approval
 	promotions []v1alpha1.Promotion
 	apps       []v1alpha1.Application
 
@@ -59,16 +60,18 @@ func (s *Server) loadProject(ctx context.Context, name string) (*projectView, er
 	var stages v1alpha1.StageList
 	var freight v1alpha1.FreightList
 	var freezes v1alpha1.FreezeList
+	var approvals v1alpha1.ApprovalList
 	var promotions v1alpha1.PromotionList
 	var apps v1alpha1.ApplicationList
 	list := func(l client.ObjectList) error {
 		// Nothing here changes the objects, so they need not be copied.
 		return s.opts.Cache.List(ctx, l, client.InNamespace(name), client.UnsafeDisableDeepCopy)
 	}
-	if err := errors.Join(list(&warehouses), list(&stages), list(&freight), list(&freezes), list(&promotions), list(&apps)); err != nil {
+	if err := errors.Join(list(&warehouses), list(&stages), list(&freight), list(&freezes), list(&approvals), list(&promotions), list(&apps)); err != nil {
 		return nil, fmt.Errorf("read Project %q: %w", name, err)
 	}
 	v.warehouses, v.stages, v.freight, v.promotions, v.apps = warehouses.Items, stages.Items, freight.Items, promotions.Items, apps.Items
+	v.approvals = approvals.Items
 	for _, z := range freezes.Items {
 		if z.Spec.Until == nil || v.now.Before(z.Spec.Until.Time) {
 			v.freezes = append(v.freezes, z)
@@ -190,6 +193,11 @@ func (v *projectView) observe(st *v1alpha1.Stage) *promotion.Observation {
 	for _, p := range v.promotionsOf[st.Name] {
 		o.Promotions = append(o.Promotions, *p)
 	}
+	for _, a := range v.approvals {
+		if a.Spec.Stage == st.Name {
+			o.Approvals = append(o.Approvals, a)
+		}
+	}
 	v.observations[st.Name] = o
 	return o
 }
@@ -242,10 +250,20 @@ type verdicts struct {
 	mayPromote, mayFlow bool
 }
 
-// judge asks every gate, for a person and for the automatic flow.
+// judge asks every gate, for a person and for the automatic flow. While the
+// Freight waits to enter, the gates are those of that Promotion, with the
+// approvals it has.
 func judge(o *promotion.Observation, f *v1alpha1.Freight) verdicts {
-	manual := promotion.Gates(o, f, promotion.Ask{Kind: v1alpha1.KindPromote})
-	automatic := promotion.Gates(o, f, promotion.Ask{Kind: v1alpha1.KindPromote, Automatic: true})
+	ask := promotion.Ask{Kind: v1alpha1.KindPromote}
+	for i := range o.Promotions {
+		if p := &o.Promotions[i]; p.Spec.Freight == f.Name && kindOf(p) == v1alpha1.KindPromote && promotion.IsPending(p) {
+			ask = promotion.AskOf(p)
+		}
+	}
+	ask.Automatic = false
+	manual := promotion.Gates(o, f, ask)
+	ask.Automatic = true
+	automatic := promotion.Gates(o, f, ask)
 	return verdicts{
 		all:        automatic,
 		mayPromote: len(promotion.Blocking(manual, promotion.GroupEntry)) == 0,

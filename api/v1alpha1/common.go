@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Labels and annotations. Their keys never change meaning.
 const (
@@ -33,6 +37,16 @@ const (
 
 // PolicyUser is the author of what Waybill does by itself.
 const PolicyUser = "waybill:policy"
+
+// Principal returns the name under which Kubernetes knows a user or group that a
+// definition names: NAME is one of Waybill's own, k8s:NAME one of the cluster's
+// (01-architecture, access).
+func Principal(name string) string {
+	if own, ok := strings.CutPrefix(name, "k8s:"); ok {
+		return own
+	}
+	return "waybill:" + strings.TrimPrefix(name, "waybill:")
+}
 
 // Condition types. Ready is on every kind; Stalled is true while only a person
 // can help (no retry before the spec changes).

@@ -26,6 +26,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Promotion{}, &PromotionList{},
 		&Application{}, &ApplicationList{},
 		&Freeze{}, &FreezeList{},
+		&Approval{}, &ApprovalList{},
 	)
 	metav1.AddToGroupVersion(scheme, gv)
 	return nil

@@ -49,9 +49,10 @@ type ProjectSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.users) || has(self.groups)",message="set users or groups (or both)"
 type ProjectAccess struct {
 	// role: Viewer reads; Promoter also promotes, rolls back, holds and
-	// rejects; Admin also freezes, bypasses gates and changes definitions.
+	// rejects; Approver reads and approves; Admin does all of that, freezes,
+	// bypasses gates and changes definitions.
 	// +required
-	// +kubebuilder:validation:Enum=Viewer;Promoter;Admin
+	// +kubebuilder:validation:Enum=Viewer;Promoter;Approver;Admin
 	Role string `json:"role"`
 	// users by name. A name without prefix is a Waybill user; k8s:NAME is a
 	// user of the cluster's own.

@@ -43,8 +43,8 @@ const (
 type Gate string
 
 // The gates, in the order they are shown. Origin, upstream, soak, rejected and
-// hold are entry gates (may a Promotion exist), freeze, busy and health are
-// start gates (may it leave Pending).
+// hold are entry gates (may a Promotion exist), freeze, approval, busy and
+// health are start gates (may it leave Pending).
 const (
 	GateOrigin   Gate = "origin"
 	GateUpstream Gate = "upstream"
@@ -52,6 +52,7 @@ const (
 	GateRejected Gate = "rejected"
 	GateHold     Gate = "hold"
 	GateFreeze   Gate = "freeze"
+	GateApproval Gate = "approval"
 	GateBusy     Gate = "busy"
 	GateHealth   Gate = "health"
 )
@@ -93,7 +94,7 @@ type PromotionSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:Enum=upstream;soak;rejected;freeze
+	// +kubebuilder:validation:items:Enum=upstream;soak;rejected;freeze;approval
 	Bypass []Gate `json:"bypass,omitempty"`
 	// requestedBy is the user who created the Promotion; admission refuses
 	// anybody else's name.
@@ -186,6 +187,11 @@ type PromotionStatus struct {
 	// commit that the promotion made (or found made) on the Stage's branch.
 	// +optional
 	Commit *PromotionCommit `json:"commit,omitempty"`
+	// approvals that it started with.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Approvals []CountedApproval `json:"approvals,omitempty"`
 	// startedAt is when it left Pending.
 	// +optional
 	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
@@ -225,10 +231,39 @@ type GateVerdict struct {
 	// opensBy says what opens it: an instant, a person or a CLI line.
 	// +optional
 	OpensBy string `json:"opensBy,omitempty"`
+	// closesAt is the instant an open gate closes by itself.
+	// +optional
+	ClosesAt *metav1.Time `json:"closesAt,omitempty"`
+	// have and need count the approvals; need is absent when none are asked for.
+	// +optional
+	Have int32 `json:"have,omitempty"`
+	// +optional
+	Need int32 `json:"need,omitempty"`
+	// from names who approved what counts.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	From []string `json:"from,omitempty"`
+}
+
+// CountedApproval is an Approval that a Promotion started with.
+type CountedApproval struct {
+	// actor who approved.
+	Actor string `json:"actor"`
+	// at is when.
+	At metav1.Time `json:"at"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
 }
 
 // PromotionPlan is what the Promotion is going to do, frozen.
 type PromotionPlan struct {
+	// hash of what the plan does: steps, Freight, and what the Stage's
+	// destinations are told before and after. An approval is for one hash.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	Hash string `json:"hash,omitempty"`
 	// stageGeneration the plan was made from.
 	StageGeneration int64 `json:"stageGeneration"`
 	// collection: the promoted Freight and what is current for other origins.

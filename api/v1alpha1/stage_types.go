@@ -47,6 +47,9 @@ type StageSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Deploy []Deployment `json:"deploy,omitempty"`
+	// approval says who has to agree before a promotion starts.
+	// +optional
+	Approval *ApprovalPolicy `json:"approval,omitempty"`
 	// rollback says what happens when a promotion turns out bad.
 	// +optional
 	Rollback RollbackPolicy `json:"rollback,omitempty"`
@@ -100,6 +103,43 @@ type AutoPromotion struct {
 	// enabled starts promotions without a person.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+}
+
+// ApprovalPolicy says how many people have to agree, and who may. They need the
+// verb approve on the Stage besides.
+type ApprovalPolicy struct {
+	// required is how many different people have to approve.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	Required int32 `json:"required,omitempty"`
+	// groups whose members count. Without groups and users everybody counts who
+	// may approve. A name without prefix is a Waybill group; k8s:NAME is one of
+	// the cluster's own.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Groups []string `json:"groups,omitempty"`
+	// users who count, beside the members of groups; prefixed as groups are.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Users []string `json:"users,omitempty"`
+	// allowSelfApproval lets the person who requested a Promotion approve it.
+	// +optional
+	AllowSelfApproval bool `json:"allowSelfApproval,omitempty"`
+	// expireAfter is how long an approval counts.
+	// +optional
+	// +kubebuilder:default="720h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="expireAfter has to be longer than nothing"
+	ExpireAfter *metav1.Duration `json:"expireAfter,omitempty"`
 }
 
 // PromotionMechanisms is the short form: updates of Git repositories. It
@@ -278,6 +318,10 @@ type RollbackPolicy struct {
 	// A rollback by a person always holds.
 	// +optional
 	Hold bool `json:"hold,omitempty"`
+	// approval says who has to agree before a rollback starts; without it,
+	// nobody.
+	// +optional
+	Approval *ApprovalPolicy `json:"approval,omitempty"`
 }
 
 // StageStatus is written by the Stage controller.

@@ -256,7 +256,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 	}
-	p.planner = &planner.Planner{Repositories: p.repositories, Engine: p.engine}
+	p.planner = planner.New(p.repositories, p.engine)
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already

@@ -79,6 +79,12 @@ func kinds() []kind {
 				return []cell{text(o.text("spec", "stage")), text(o.text("spec", "scope")), text(o.text("spec", "by")), text(o.text("spec", "until")),
 					text(o.text("spec", "reason")), text(a.age(o.created()))}
 			}},
+		{plural: model.Approvals, one: "approval", aliases: []string{"wbappr"},
+			heads: []string{"PROMOTION", "DECISION", "ACTOR", "UNTIL", "REASON", "AGE"},
+			cells: func(a *App, o object) []cell {
+				return []cell{text(o.text("spec", "promotion")), text(o.text("spec", "decision")), text(o.text("spec", "actor")), text(o.text("spec", "until")),
+					text(o.text("spec", "reason")), text(a.age(o.created()))}
+			}},
 	}
 }
 

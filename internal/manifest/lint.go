@@ -130,7 +130,7 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 // Order sorts documents for apply: Project, Namespace, Secret, Warehouse,
 // Stage, then the rest; those of one kind stay in their order.
 func Order(docs []Document) []Document {
-	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Warehouse": 3, "Stage": 4, "Application": 5, "Freeze": 6, "Promotion": 7}
+	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Warehouse": 3, "Stage": 4, "Application": 5, "Freeze": 6, "Promotion": 7, "Approval": 8}
 	out := append([]Document(nil), docs...)
 	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Kind] < rank[out[j].Kind] })
 	return out

@@ -55,6 +55,7 @@ func kinds() map[string]shape {
 		"Application": own[v1alpha1.Application](true),
 		"Freeze":      own[v1alpha1.Freeze](true),
 		"Promotion":   own[v1alpha1.Promotion](true),
+		"Approval":    own[v1alpha1.Approval](true),
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 const (
 	PromotionByStage = "spec.stage"
 	FreightByOrigin  = "origin.name"
+	ApprovalByStage  = "spec.stage"
 )
 
 // RegisterIndexes adds the field indexes of this package to a cache.
@@ -34,6 +35,12 @@ func RegisterIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("index Freight by origin: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.Approval{}, ApprovalByStage, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Approval).Spec.Stage}
+	})
+	if err != nil {
+		return fmt.Errorf("index Approvals by Stage: %w", err)
 	}
 	return nil
 }
@@ -68,6 +75,11 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 		return nil, fmt.Errorf("list Promotions of %q: %w", key.Name, err)
 	}
 	o.Promotions = promotions.Items
+	var approvals v1alpha1.ApprovalList
+	if err := r.List(ctx, &approvals, in, client.MatchingFields{ApprovalByStage: key.Name}); err != nil {
+		return nil, fmt.Errorf("list Approvals of %q: %w", key.Name, err)
+	}
+	o.Approvals = approvals.Items
 	return o, nil
 }
 
@@ -88,8 +100,8 @@ func LivePromotions(ctx context.Context, live client.Reader, o *promotion.Observ
 	return nil
 }
 
-// Live replaces what o says about the Stage, its Promotions and the Project's
-// Freezes by what the API server has now. It returns the API server's not-found
+// Live replaces what o says about the Stage, its Promotions and their Approvals,
+// and the Project's Freezes, by what the API server has now. It returns the API server's not-found
 // error when the Stage is gone.
 func Live(ctx context.Context, live client.Reader, o *promotion.Observation) error {
 	var stage v1alpha1.Stage
@@ -102,5 +114,15 @@ func Live(ctx context.Context, live client.Reader, o *promotion.Observation) err
 		return fmt.Errorf("list Freezes of %q: %w", stage.Namespace, err)
 	}
 	o.Freezes = freezes.Items
+	var approvals v1alpha1.ApprovalList
+	if err := live.List(ctx, &approvals, client.InNamespace(stage.Namespace)); err != nil {
+		return fmt.Errorf("list Approvals of %q: %w", stage.Namespace, err)
+	}
+	o.Approvals = o.Approvals[:0:0]
+	for _, a := range approvals.Items {
+		if a.Spec.Stage == stage.Name {
+			o.Approvals = append(o.Approvals, a)
+		}
+	}
 	return LivePromotions(ctx, live, o)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -34,6 +35,17 @@ type Planner struct {
 	Repositories step.Repositories
 	// Engine runs the steps of a preview.
 	Engine *engine.Engine
+	// Renders keeps what was rendered; Limits bounds one rendering.
+	Renders *render.Cache
+	Limits  render.Limits
+}
+
+// maxRenders bounds the memory of what a Planner has rendered, in bytes.
+const maxRenders = 16 << 20
+
+// New returns a Planner that reads repositories and previews with e.
+func New(repositories step.Repositories, e *engine.Engine) *Planner {
+	return &Planner{Repositories: repositories, Engine: e, Renders: render.NewCache(maxRenders)}
 }
 
 // Plan returns the plan of p, a Promotion of freight into the observed Stage.
@@ -52,7 +64,7 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 	plan.Collection = promotion.Collection(o.Stage, freight)
 	var src promotion.Sources
 	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		r, err := l.resolve(ctx, o, u)
+		r, err := l.resolve(ctx, o, u, approvedPlan(o, p))
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +104,7 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 		if u.WriteBranch != target.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, target.Undo.RepoURL) {
 			continue
 		}
-		r, err := l.resolve(ctx, o, u)
+		r, err := l.resolve(ctx, o, u, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -115,7 +127,35 @@ type resolved struct {
 	foreign []v1alpha1.ForeignCommit
 }
 
-func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate) (resolved, error) {
+// approvedPlan returns the plan that people approve, or may have approved, as
+// long as the Stage's definition is the one it was made from: what it was made
+// from is read once (02, What a Promotion writes).
+func approvedPlan(o *promotion.Observation, p *v1alpha1.Promotion) *v1alpha1.PromotionPlan {
+	if plan := p.Status.Plan; plan != nil && plan.Hash != "" && plan.StageGeneration == o.Stage.Generation {
+		return plan
+	}
+	return nil
+}
+
+// keptBase returns the commit of the plan that is approved, when the repository
+// still has it.
+func keptBase(plan *v1alpha1.PromotionPlan, m *git.Mirror, repoURL, branch string) (git.Hash, bool) {
+	if plan == nil {
+		return git.Hash{}, false
+	}
+	for _, b := range plan.Bases {
+		if b.RepoURL == repoURL && b.Branch == branch {
+			if h, err := git.ParseHash(b.Commit); err == nil && m.Has(h) {
+				return h, true
+			}
+		}
+	}
+	return git.Hash{}, false
+}
+
+// resolve finds the branches of one mechanism. kept is the plan whose base is
+// kept, or nil.
+func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate, kept *v1alpha1.PromotionPlan) (resolved, error) {
 	mirror, err := l.Repositories.Open(ctx, o.Stage.Namespace, u.RepoURL)
 	if err != nil {
 		return resolved{}, err //nolint:wrapcheck // names the repository already
@@ -131,6 +171,9 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 	base, err := refs.Head(readBranch)
 	if err != nil {
 		return resolved{}, fmt.Errorf("readBranch of Stage %q: %w", o.Stage.Name, err)
+	}
+	if h, ok := keptBase(kept, mirror, u.RepoURL, readBranch); ok {
+		base = h
 	}
 	r := resolved{
 		base:     v1alpha1.PlanBase{RepoURL: u.RepoURL, Branch: readBranch, Commit: base.String()},

@@ -49,7 +49,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	files["stages/test/kustomization.yaml"] = "images:\n- name: " + image + "\n  newTag: 1.25.0\n"
 	b.url = b.server.CreateRepo("guestbook", files)
 	e := &engine.Engine{Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}), Repositories: b, Clock: clock.RealClock{}}
-	b.planner = &planner.Planner{Repositories: b, Engine: e}
+	b.planner = planner.New(b, e)
 	return b
 }
 

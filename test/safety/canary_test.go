@@ -101,7 +101,7 @@ func TestCanary(t *testing.T) {
 	// What is stored.
 	for _, list := range []client.ObjectList{
 		&v1alpha1.ProjectList{}, &v1alpha1.WarehouseList{}, &v1alpha1.FreightList{}, &v1alpha1.StageList{}, &v1alpha1.PromotionList{},
-		&v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{}, &corev1.EventList{}, &appsv1.DeploymentList{}, &corev1.ConfigMapList{}, &corev1.NamespaceList{},
+		&v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{}, &v1alpha1.ApprovalList{}, &corev1.EventList{}, &appsv1.DeploymentList{}, &corev1.ConfigMapList{}, &corev1.NamespaceList{},
 	} {
 		if err := w.admin.List(t.Context(), list); err != nil {
 			t.Fatal(err)
@@ -496,7 +496,7 @@ func (w *world) answers(found *search, token string) {
 		"{project}": {canaryProject}, "{stage}": {"test", "wrong", "hooked", "echo", "closed"}, "{promotion}": {"test.1.f", "hooked.1.f", "echo.1.f"},
 		"{freight}": {freight}, "{warehouse}": {"app", "wrong", "echo", "closed", "broken"}, "{freeze}": {"none"},
 		"{application}": {"test", "bad-number", "bad-yaml", "bad-tls", "bad-gen"},
-		"{kind}":        {"projects", "warehouses", "freights", "stages", "promotions", "applications", "freezes", "secrets"}, "{name}": {"test", "app", "bad-tls", "git"},
+		"{kind}":        {"projects", "warehouses", "freights", "stages", "promotions", "applications", "freezes", "approvals", "secrets"}, "{name}": {"test", "app", "bad-tls", "git"},
 	}
 	asked := 0
 	for path, operations := range document.Paths {

@@ -74,7 +74,7 @@ func served(e *env.Env, s *runtime.Scheme) error {
 		}
 		for _, list := range []client.ObjectList{
 			&v1alpha1.ProjectList{}, &v1alpha1.WarehouseList{}, &v1alpha1.FreightList{}, &v1alpha1.StageList{},
-			&v1alpha1.PromotionList{}, &v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{},
+			&v1alpha1.PromotionList{}, &v1alpha1.ApplicationList{}, &v1alpha1.FreezeList{}, &v1alpha1.ApprovalList{},
 		} {
 			if err := c.List(ctx, list); err != nil {
 				return false, nil //nolint:nilerr // not yet

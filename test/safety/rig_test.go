@@ -91,7 +91,7 @@ func newRig(t *testing.T, project string) *rig {
 		stop()
 		<-done
 	})
-	for _, kind := range []client.Object{&v1alpha1.Stage{}, &v1alpha1.Promotion{}, &v1alpha1.Freight{}, &v1alpha1.Freeze{}, &v1alpha1.Application{}, &v1alpha1.Warehouse{}} {
+	for _, kind := range []client.Object{&v1alpha1.Stage{}, &v1alpha1.Promotion{}, &v1alpha1.Freight{}, &v1alpha1.Freeze{}, &v1alpha1.Approval{}, &v1alpha1.Application{}, &v1alpha1.Warehouse{}} {
 		if _, err := c.GetInformer(ctx, kind); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func newRig(t *testing.T, project string) *rig {
 	}
 	r.promotions = controllers.NewPromotionReconciler(controllers.PromotionOptions{
 		Client: r.cached, Live: r.admin, Clock: clock.RealClock{}, Policies: inForce{}, Repositories: r,
-		Planner: &planner.Planner{Repositories: r, Engine: e}, Engine: e,
+		Planner: planner.New(r, e), Engine: e,
 	})
 	r.stages = controllers.NewStageReconciler(controllers.StageOptions{Client: r.cached, Clock: clock.RealClock{}, Policies: inForce{}})
 	r.create(&v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "guestbook"}, Spec: v1alpha1.WarehouseSpec{
@@ -195,10 +195,18 @@ func (r *rig) promotion(name, freight string, edit ...func(*v1alpha1.PromotionSp
 // step reconciles a Promotion once and returns it as it is then.
 func (r *rig) step(p *v1alpha1.Promotion) *v1alpha1.Promotion {
 	r.t.Helper()
-	if _, err := r.promotions.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)}); err != nil {
+	p, _ = r.stepAt(p)
+	return p
+}
+
+// stepAt is step, with when the Promotion is looked at again by itself.
+func (r *rig) stepAt(p *v1alpha1.Promotion) (*v1alpha1.Promotion, time.Duration) {
+	r.t.Helper()
+	result, err := r.promotions.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+	if err != nil {
 		r.t.Fatalf("reconcile %s: %v", p.Name, err)
 	}
-	return r.live(p)
+	return r.live(p), result.RequeueAfter
 }
 
 func (r *rig) live(p *v1alpha1.Promotion) *v1alpha1.Promotion {

@@ -132,6 +132,7 @@ func (e FreezeShownAs) Valid() bool {
 
 // Defines values for GateName.
 const (
+	GateNameApproval GateName = "approval"
 	GateNameBusy     GateName = "busy"
 	GateNameFreeze   GateName = "freeze"
 	GateNameHealth   GateName = "health"
@@ -145,6 +146,8 @@ const (
 // Valid indicates whether the value is a known member of the GateName enum.
 func (e GateName) Valid() bool {
 	switch e {
+	case GateNameApproval:
+		return true
 	case GateNameBusy:
 		return true
 	case GateNameFreeze:
@@ -241,6 +244,7 @@ func (e ImageChangeChange) Valid() bool {
 // Defines values for Kind.
 const (
 	Applications Kind = "applications"
+	Approvals    Kind = "approvals"
 	Freezes      Kind = "freezes"
 	Freights     Kind = "freights"
 	Promotions   Kind = "promotions"
@@ -252,6 +256,8 @@ const (
 func (e Kind) Valid() bool {
 	switch e {
 	case Applications:
+		return true
+	case Approvals:
 		return true
 	case Freezes:
 		return true
@@ -378,6 +384,7 @@ func (e ProblemCode) Valid() bool {
 
 // Defines values for PromoteRequestBypass.
 const (
+	PromoteRequestBypassApproval PromoteRequestBypass = "approval"
 	PromoteRequestBypassFreeze   PromoteRequestBypass = "freeze"
 	PromoteRequestBypassRejected PromoteRequestBypass = "rejected"
 	PromoteRequestBypassSoak     PromoteRequestBypass = "soak"
@@ -387,6 +394,8 @@ const (
 // Valid indicates whether the value is a known member of the PromoteRequestBypass enum.
 func (e PromoteRequestBypass) Valid() bool {
 	switch e {
+	case PromoteRequestBypassApproval:
+		return true
 	case PromoteRequestBypassFreeze:
 		return true
 	case PromoteRequestBypassRejected:
@@ -818,13 +827,25 @@ type GateName string
 
 // GateVerdict defines model for GateVerdict.
 type GateVerdict struct {
-	Bypassed bool             `json:"bypassed,omitempty,omitzero"`
-	Gate     GateName         `json:"gate"`
-	Group    GateVerdictGroup `json:"group"`
-	Open     bool             `json:"open"`
-	OpensAt  Time             `json:"opensAt,omitempty,omitzero"`
-	OpensBy  string           `json:"opensBy,omitempty,omitzero"`
-	Reason   string           `json:"reason,omitempty,omitzero"`
+	Bypassed bool `json:"bypassed,omitempty,omitzero"`
+
+	// ClosesAt when an open gate closes by itself
+	ClosesAt Time `json:"closesAt,omitempty,omitzero"`
+
+	// From who approved what counts
+	From  []string         `json:"from,omitempty,omitzero"`
+	Gate  GateName         `json:"gate"`
+	Group GateVerdictGroup `json:"group"`
+
+	// Have approvals that count
+	Have int `json:"have,omitempty,omitzero"`
+
+	// Need approvals asked for; absent when none are
+	Need    int    `json:"need,omitempty,omitzero"`
+	Open    bool   `json:"open"`
+	OpensAt Time   `json:"opensAt,omitempty,omitzero"`
+	OpensBy string `json:"opensBy,omitempty,omitzero"`
+	Reason  string `json:"reason,omitempty,omitzero"`
 }
 
 // GateVerdictGroup defines model for GateVerdict.Group.

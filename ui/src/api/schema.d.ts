@@ -992,12 +992,20 @@ export interface components {
             version?: string;
         };
         /** @enum {string} */
-        GateName: "origin" | "upstream" | "soak" | "rejected" | "hold" | "freeze" | "busy" | "health";
+        GateName: "origin" | "upstream" | "soak" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";
         GateVerdict: {
             bypassed?: boolean;
+            /** @description when an open gate closes by itself */
+            closesAt?: components["schemas"]["Time"];
+            /** @description who approved what counts */
+            from?: string[];
             gate: components["schemas"]["GateName"];
             /** @enum {string} */
             group: "Entry" | "Start";
+            /** @description approvals that count */
+            have?: number;
+            /** @description approvals asked for; absent when none are */
+            need?: number;
             open: boolean;
             opensAt?: components["schemas"]["Time"];
             opensBy?: string;
@@ -1022,7 +1030,7 @@ export interface components {
             repoURL: string;
         };
         /** @enum {string} */
-        Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes";
+        Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals";
         Login: {
             /**
              * @default session
@@ -1170,7 +1178,7 @@ export interface components {
         };
         PromoteRequest: {
             /** @description gates to pass; needs the verb bypass and a reason */
-            bypass?: ("upstream" | "soak" | "rejected" | "freeze")[];
+            bypass?: ("upstream" | "soak" | "rejected" | "freeze" | "approval")[];
             /** @description name, alias, version, start of the name, latest, prev, or @STAGE */
             freight: string;
             reason?: string;

@@ -1,0 +1,90 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
+)
+
+// reasonPlanChanged is why a Promotion is Pending again whose plan is another
+// than the one that people saw.
+const reasonPlanChanged = "PlanChanged"
+
+const planChangedText = "the plan is another than before, so it has to be approved again"
+
+// isApproved reports whether somebody has to approve the plan of p before it
+// starts.
+func isApproved(o *promotion.Observation, p *v1alpha1.Promotion) bool {
+	return promotion.ApprovalPolicy(o.Stage, p.Spec.Kind) != nil && !slices.Contains(p.Spec.Bypass, v1alpha1.GateApproval)
+}
+
+// isPlanDue reports whether people wait for a plan to approve: there is none yet,
+// or it was made from another definition of the Stage, or for other Freight
+// beside the one that is promoted.
+func (r *PromotionReconciler) isPlanDue(o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) bool {
+	if !isApproved(o, p) {
+		return false
+	}
+	plan := p.Status.Plan
+	if plan == nil || plan.Hash == "" || plan.StageGeneration != o.Stage.Generation {
+		return true
+	}
+	return p.Spec.Kind != v1alpha1.KindRollback && !slices.EqualFunc(plan.Collection, promotion.Collection(o.Stage, freight), sameFreight)
+}
+
+func sameFreight(a, b v1alpha1.StageFreight) bool {
+	return a.Origin == b.Origin && a.Freight == b.Freight
+}
+
+// plan makes the plan of p. One that somebody has to approve is rehearsed, so
+// that it has the hash that an approval is bound to.
+func (r *PromotionReconciler) plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
+	if !isApproved(o, p) {
+		return r.Planner.Plan(ctx, o, p, freight) //nolint:wrapcheck // terminal errors are told by their type
+	}
+	rehearsal, err := r.Planner.Rehearse(ctx, o, p, freight)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // terminal errors are told by their type
+	}
+	return rehearsal.Plan, nil
+}
+
+// present makes the plan that people are asked to approve and leaves the
+// Promotion Pending with it.
+func (r *PromotionReconciler) present(ctx context.Context, o *promotion.Observation, p, after *v1alpha1.Promotion, freight *v1alpha1.Freight) (ctrl.Result, error) {
+	plan, err := r.plan(ctx, o, p, freight)
+	if err != nil {
+		return r.planFailed(ctx, o, p, after, err)
+	}
+	after.Status.Plan, after.Status.PlanAttempts, after.Status.PlanRetryAt = plan, 0, nil
+	if hasChanged(p.Status.Plan, plan) {
+		return r.planChanged(ctx, o, p, after, freight)
+	}
+	start := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart)
+	if len(start) == 0 {
+		r.phase(after, v1alpha1.PhasePending, promotion.ReasonGateClosed, "planned")
+		return ctrl.Result{}, patchStatus(ctx, r.Client, p, after) // which wakes us
+	}
+	return r.gateClosed(ctx, p, after, start)
+}
+
+// hasChanged reports whether a plan that people could approve is now another.
+func hasChanged(before, now *v1alpha1.PromotionPlan) bool {
+	return before != nil && before.Hash != "" && before.Hash != now.Hash
+}
+
+// planChanged sends the Promotion back to Pending with the plan that it has now
+// (02, Preview): what was approved is not what would be done.
+func (r *PromotionReconciler) planChanged(ctx context.Context, o *promotion.Observation, before, after *v1alpha1.Promotion, freight *v1alpha1.Freight) (ctrl.Result, error) {
+	start := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart)
+	after.Status.Gates = start
+	message := planChangedText
+	if len(start) > 0 {
+		message += "; " + gateText(start)
+	}
+	return r.wait(ctx, before, after, promotion.EarliestChange(start), reasonPlanChanged, message)
+}

@@ -1,0 +1,34 @@
+package promotion
+
+import "github.com/waybill-dev/waybill/api/v1alpha1"
+
+// ApplicationName returns the name of the Application of one deploy entry: the
+// Stage's, or <stage>-<entry> when there are several (10-contracts).
+func ApplicationName(stage *v1alpha1.Stage, d *v1alpha1.Deployment) string {
+	if d.Name != "" && len(stage.Spec.Deploy) > 1 {
+		return stage.Name + "-" + d.Name
+	}
+	return stage.Name
+}
+
+// ApplicationSource returns what the Application of one deploy entry reads;
+// repository and branch default to those of the first mechanism.
+func ApplicationSource(stage *v1alpha1.Stage, d *v1alpha1.Deployment) v1alpha1.ApplicationSource {
+	source := v1alpha1.ApplicationSource{
+		RepoURL: d.Source.RepoURL, TargetRevision: d.Source.TargetRevision,
+		Path: d.Source.Path, Directory: d.Source.Directory,
+	}
+	m := stage.Spec.PromotionMechanisms
+	if m == nil {
+		return source
+	}
+	if source.RepoURL == "" {
+		source.RepoURL = m.GitRepoUpdates[0].RepoURL
+	}
+	for _, u := range m.GitRepoUpdates {
+		if source.TargetRevision == "" && u.RepoURL == source.RepoURL {
+			source.TargetRevision = u.WriteBranch
+		}
+	}
+	return source
+}

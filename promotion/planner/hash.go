@@ -1,0 +1,169 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/workspace"
+)
+
+// Application is what one Application of a Stage is told by Git, before a
+// promotion and after.
+type Application struct {
+	// Name of the Application.
+	Name string
+	// Source it reads.
+	Source v1alpha1.ApplicationSource
+	// Before and After are the rendered objects, shared: they are never changed.
+	// None when nothing is there yet.
+	Before, After []*unstructured.Unstructured
+	// Broken says why the manifests afterwards cannot be rendered; "" when they
+	// can. WasBroken says it of those before.
+	Broken, WasBroken string
+
+	beforeTree, afterTree string
+}
+
+// Rehearsal is a plan with what it comes to, worked out on throw-away trees by
+// the steps themselves.
+type Rehearsal struct {
+	Plan *v1alpha1.PromotionPlan
+	// Trees that would be pushed.
+	Trees []*workspace.Tree
+	// Applications whose branch is written, in the order of spec.deploy.
+	Applications []Application
+}
+
+// Rehearse makes the plan of p, runs its steps without any effect, and renders
+// what the Stage's Applications are told before and after. The plan has its
+// hash.
+func (l *Planner) Rehearse(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*Rehearsal, error) {
+	plan, err := l.Plan(ctx, o, p, freight)
+	if err != nil {
+		return nil, err
+	}
+	work := p.DeepCopy()
+	work.Status.Plan = plan
+	r := &Rehearsal{Plan: plan}
+	if r.Trees, err = l.Engine.Rehearse(ctx, work, o.Now); err != nil {
+		return nil, err //nolint:wrapcheck // names the step already
+	}
+	if err := l.renderAll(ctx, o.Stage, r); err != nil {
+		return nil, err
+	}
+	rendered := make([]promotion.Rendered, 0, len(r.Applications))
+	for i := range r.Applications {
+		d, err := r.Applications[i].digests()
+		if err != nil {
+			return nil, err
+		}
+		rendered = append(rendered, d)
+	}
+	plan.Hash, err = promotion.PlanHash(o.Stage, plan, rendered)
+	return r, err //nolint:wrapcheck // names the step already
+}
+
+// digests returns what of the Application goes into the hash. Manifests that
+// cannot be rendered count by the tree they are in.
+func (a *Application) digests() (promotion.Rendered, error) {
+	out := promotion.Rendered{Application: a.Name}
+	for _, side := range []struct {
+		into    *string
+		objects []*unstructured.Unstructured
+		broken  string
+		tree    string
+	}{{&out.Before, a.Before, a.WasBroken, a.beforeTree}, {&out.After, a.After, a.Broken, a.afterTree}} {
+		if side.broken != "" {
+			*side.into = "tree " + side.tree
+			continue
+		}
+		d, err := promotion.ObjectsDigest(side.objects)
+		if err != nil {
+			return out, fmt.Errorf("application %q: %w", a.Name, err)
+		}
+		*side.into = d
+	}
+	return out, nil
+}
+
+// renderAll renders every Application whose branch one of the trees is.
+func (l *Planner) renderAll(ctx context.Context, stage *v1alpha1.Stage, r *Rehearsal) error {
+	for i := range stage.Spec.Deploy {
+		d := &stage.Spec.Deploy[i]
+		app := Application{Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d)}
+		tree := treeOf(r.Trees, app.Source)
+		if tree == nil {
+			continue
+		}
+		var err error
+		if app.Before, app.WasBroken, app.beforeTree, err = l.renderTree(ctx, tree.Mirror, tree.Head, app.Source); err != nil {
+			return err
+		}
+		if app.After, app.Broken, app.afterTree, err = l.renderTree(ctx, tree.Mirror, tree.Root, app.Source); err != nil {
+			return err
+		}
+		r.Applications = append(r.Applications, app)
+	}
+	return nil
+}
+
+func treeOf(trees []*workspace.Tree, source v1alpha1.ApplicationSource) *workspace.Tree {
+	for _, t := range trees {
+		if t != nil && t.Branch == source.TargetRevision && promotion.IsSameRepository(t.RepoURL, source.RepoURL) {
+			return t
+		}
+	}
+	return nil
+}
+
+// renderTree renders a commit or tree. broken says why it cannot be; err is of
+// the context or the mirror.
+func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, source v1alpha1.ApplicationSource) (objects []*unstructured.Unstructured, broken, tree string, err error) {
+	if at.IsZero() {
+		return nil, "", "", nil
+	}
+	root, err := m.TreeHash(at, "")
+	if err != nil {
+		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+	}
+	within := path.Clean(source.Path)
+	if within == "." {
+		within = ""
+	}
+	if folder, err := m.TreeHash(at, within); err == nil {
+		tree = folder.String()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+	}
+	files, err := m.FS(at)
+	if err != nil {
+		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+	}
+	in := render.Source{FS: files, Path: source.Path}
+	if d := source.Directory; d != nil {
+		in.Directory = render.Directory{Recurse: d.Recurse, Include: d.Include, Exclude: d.Exclude}
+	}
+	result, err := l.Renders.Render(ctx, render.Key{Tree: root.String(), Params: in.Params()}, in, l.Limits)
+	switch {
+	case err == nil:
+		return result.Objects, "", tree, nil
+	case ctx.Err() != nil:
+		return nil, "", "", ctx.Err()
+	case errors.Is(err, render.ErrTimeout):
+		return nil, "", "", err //nolint:wrapcheck // names the path already; the next try may be faster
+	default:
+		return nil, promotion.Shorten(err.Error(), maxBroken), tree, nil
+	}
+}
+
+// maxBroken bounds why manifests cannot be rendered, in bytes.
+const maxBroken = 1024
