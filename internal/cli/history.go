@@ -18,11 +18,16 @@ func (a *App) historyCommand() *cobra.Command {
 	var out *output
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history [[PROJECT/]STAGE]",
+		Use:   "history [PROJECT | [PROJECT/]STAGE]",
 		Short: "Show what happened to a Stage, or to a whole Project, newest first",
+		Long: `Show what happened to a Stage, or to a whole Project, newest first.
+
+One name without a slash is a Stage of the Project that -p, the environment or the context
+names; when none does, it is a Project.`,
 		Example: `  waybill history guestbook/prod
+  waybill history guestbook
   waybill history -p guestbook --limit 200 -o json`,
-		Args:              rangeArgs(0, "[PROJECT/]STAGE"),
+		Args:              rangeArgs(0, "PROJECT or [PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
@@ -33,10 +38,10 @@ func (a *App) historyCommand() *cobra.Command {
 				return err
 			}
 			var of target
-			if len(args) > 0 {
+			if len(args) > 0 && (x.Project != "" || strings.Contains(args[0], "/")) {
 				of, err = a.target(cmd, x, args[0], "stage")
 			} else {
-				of.project, err = a.needProject(cmd, x, nil)
+				of.project, err = a.needProject(cmd, x, args)
 			}
 			if err != nil {
 				return err

@@ -231,6 +231,7 @@ func TestTranscripts(t *testing.T) {
 
 		{name: "history", args: "history guestbook/prod", answers: map[string]answer{"GET " + api + "/history?limit=20&stage=prod": ok(model.PromotionList{Items: []model.Promotion{rolledBack, promotion(model.PhaseSucceeded)}})}},
 		{name: "history-empty", args: "history -p guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{}})}},
+		{name: "history-of-a-project", args: "history guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{promotion(model.PhaseSucceeded)}})}},
 		{name: "abort-finished", args: "abort guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded))}},
 
 		{name: "get-stages", args: "get stages -p guestbook", answers: map[string]answer{"GET " + api + "/definitions/stages?limit=500": ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", ""), stageObject("prod", "False", "UpstreamMissing")}})}},

@@ -258,7 +258,7 @@ func (d *demo) broken(t *testing.T) {
 	d.eventually("1.28.0 is taken back", func() error {
 		available, _, _ := d.try("kubectl", "-n", "guestbook-test", "get", "deployment", "guestbook", "-o", "jsonpath={.spec.template.spec.containers[0].image} {.status.availableReplicas}")
 		sawOldReplicas = sawOldReplicas || strings.Contains(available, ":1.28.0@") && strings.HasSuffix(available, " 3")
-		out, _, err := d.try("waybill", "history", "-p", "guestbook", "-o", "json")
+		out, _, err := d.try("waybill", "history", "guestbook", "-o", "json")
 		if err != nil {
 			return err
 		}

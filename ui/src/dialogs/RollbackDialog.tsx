@@ -163,11 +163,9 @@ function Target({ target }: { target: RollbackTarget }) {
       <span className={classes.choiceLine}>
         <strong>{versionOf(target.freight)}</strong> <span className={classes.muted}>{target.freight.alias}</span>
         <span className={classes.push}>
-          {target.good ? (
-            <span className={classes.good}>ran healthy</span>
-          ) : (
-            <span className={classes.bad}>not healthy</span>
-          )}
+          {target.good && <span className={classes.good}>ran healthy</span>}
+          {/* What was rejected says so below; it may well have been healthy. */}
+          {!target.good && !target.rejected && <span className={classes.bad}>not healthy</span>}
         </span>
       </span>
       {from && (
