@@ -87,7 +87,7 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 		objects: map[objectID][]*appState{},
 		targets: map[string]*target{},
 	}
-	r.heads = newBranchHeads(o.Mirrors, o.Clock, o.PollInterval, r.headsChanged)
+	r.heads = newBranchHeads(o, r.headsChanged)
 	return r, nil
 }
 

@@ -23,7 +23,9 @@ const lsRemoteTimeout = 30 * time.Second
 // credential serves all Applications: one ls-remote per interval, and one at
 // once when somebody asks.
 type branchHeads struct {
-	mirrors  *git.Mirrors
+	mirrors *git.Mirrors
+	// remote looks up a Project's credentials for a repository.
+	remote   func(ctx context.Context, project, repoURL string) (git.Remote, error)
 	clock    clock.WithTicker
 	interval time.Duration
 	// changed is called with the Applications whose branch moved or became
@@ -62,9 +64,9 @@ type repoHeads struct {
 	cancel        context.CancelFunc
 }
 
-func newBranchHeads(mirrors *git.Mirrors, clk clock.WithTicker, interval time.Duration, changed func([]types.NamespacedName)) *branchHeads {
+func newBranchHeads(o ApplicationOptions, changed func([]types.NamespacedName)) *branchHeads {
 	return &branchHeads{
-		mirrors: mirrors, clock: clk, interval: interval, changed: changed,
+		mirrors: o.Mirrors, remote: o.Remote, clock: o.Clock, interval: o.PollInterval, changed: changed,
 		repos: map[repoKey]*repoHeads{}, users: map[types.NamespacedName]repoUse{},
 	}
 }
@@ -266,8 +268,15 @@ func (h *branchHeads) poll(ctx context.Context, key repoKey, r *repoHeads) {
 		h.mu.Lock()
 		remote, moves := r.remote, r.moves
 		r.started++
+		users := h.interested(key, func(string) bool { return true })
 		h.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, lsRemoteTimeout)
+		if len(users) > 0 && h.remote != nil {
+			// A password may have ended since an Application last brought one.
+			if fresh, err := h.remote(bounded, users[0].Namespace, remote.URL); err == nil && fresh.CredentialName == remote.CredentialName {
+				remote = fresh
+			}
+		}
 		refs, err := h.mirrors.LsRemote(bounded, remote)
 		cancel()
 		if ctx.Err() != nil {

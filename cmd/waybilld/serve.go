@@ -41,6 +41,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
+	"github.com/waybill-dev/waybill/internal/credentials/tokens"
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion/engine"
@@ -250,7 +251,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		return nil, fmt.Errorf("connect to the destination cluster: %w", err)
 	}
 	p.clusters = cluster.NewRegistry(inCluster)
-	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace}
+	exchange, err := tokens.New(tokens.Options{Transport: transport, TransportWithCA: withCA(transport), Now: time.Now, AllowPlainHTTP: o.allowHTTP})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names itself already
+	}
+	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),

@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -28,6 +29,31 @@ const (
 	Chart Type = "chart"
 )
 
+// Provider is a cloud whose registries take short-lived passwords.
+type Provider string
+
+// The providers.
+const (
+	ECR Provider = "ecr" // Amazon Elastic Container Registry
+	GAR Provider = "gar" // Google Artifact Registry
+	ACR Provider = "acr" // Azure Container Registry
+)
+
+// GitHubApp is how an app proves itself to GitHub.
+type GitHubApp struct {
+	// ID is the app's number, or its client ID.
+	ID string
+	// InstallationID is the number of the installation on one organisation.
+	InstallationID string
+	PrivateKey     secret.Text // PEM
+}
+
+// AWSKeys are the keys of one AWS user.
+type AWSKeys struct {
+	AccessKeyID     string
+	SecretAccessKey secret.Text
+}
+
 // maxRegexLength bounds the source of a repoURL pattern, in bytes.
 const maxRegexLength = 1024
 
@@ -42,11 +68,19 @@ type Credential struct {
 	// SharedWith are the Projects a Secret in Waybill's namespace serves.
 	SharedWith []string
 
-	Username      string
-	Password      secret.Text
+	Username string
+	Password secret.Text
+	// IdentityToken is a registry's refresh token, from a Docker config.
+	IdentityToken secret.Text
 	SSHPrivateKey secret.Text
-	KnownHosts    []byte // OpenSSH known_hosts format
-	CACert        []byte // PEM, trusted in addition to the system's
+	// App is a GitHub App whose installation token becomes the password.
+	App *GitHubApp
+	// Provider names the cloud whose identity becomes the password; with AWS set
+	// it is the one of these keys, otherwise the one this server runs with.
+	Provider   Provider
+	AWS        *AWSKeys
+	KnownHosts []byte // OpenSSH known_hosts format
+	CACert     []byte // PEM, trusted in addition to the system's
 
 	normalized string         // of URL, unless IsRegex
 	pattern    *regexp.Regexp // anchored, if IsRegex
@@ -70,17 +104,37 @@ func (c Credential) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
 	for _, part := range []string{
 		c.Namespace, c.Name, string(c.Type), c.Username, c.Password.Reveal(),
-		c.SSHPrivateKey.Reveal(), string(c.KnownHosts), string(c.CACert),
+		c.SSHPrivateKey.Reveal(), string(c.KnownHosts), string(c.CACert), c.IdentityToken.Reveal(),
+		string(c.Provider), c.app().ID, c.app().InstallationID, c.app().PrivateKey.Reveal(),
+		c.aws().AccessKeyID, c.aws().SecretAccessKey.Reveal(),
 	} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
+func (c Credential) app() GitHubApp {
+	if c.App == nil {
+		return GitHubApp{}
+	}
+	return *c.App
+}
+
+func (c Credential) aws() AWSKeys {
+	if c.AWS == nil {
+		return AWSKeys{}
+	}
+	return *c.AWS
+}
+
+// NeedsExchange reports whether what the Secret holds must first be exchanged
+// for a password: a GitHub App, or a cloud's identity.
+func (c Credential) NeedsExchange() bool { return c.App != nil || c.Provider != "" }
+
 // Secrets returns the values a Redactor must know before any text that might
 // repeat them is stored or shown.
 func (c Credential) Secrets() []secret.Text {
-	out := []secret.Text{c.Password, c.SSHPrivateKey}
+	out := []secret.Text{c.Password, c.SSHPrivateKey, c.IdentityToken, c.app().PrivateKey, c.aws().SecretAccessKey}
 	if !c.Password.IsEmpty() {
 		out = append(out, secret.New(c.Username+":"+c.Password.Reveal())) // as in a Basic header
 	}
@@ -104,10 +158,45 @@ func (s Source) Concerns(r Request) bool {
 	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)
 }
 
-// Parse returns the credential in s, or an error that names the Secret and the
-// key that is wrong, never a value. Keys: repoURL, repoURLIsRegex, username,
-// password, sshPrivateKey, known_hosts, caCert.
-func Parse(s Source) (Credential, error) {
+// The keys of a credential Secret. A Secret of type
+// kubernetes.io/dockerconfigjson has one other, DockerConfigKey, instead.
+const (
+	keyURL           = "repoURL"
+	keyIsRegex       = "repoURLIsRegex"
+	keyUsername      = "username"
+	keyPassword      = "password"
+	keySSHPrivateKey = "sshPrivateKey"
+	keyKnownHosts    = "known_hosts"
+	keyCACert        = "caCert"
+	keyAppID         = "githubAppID"
+	keyAppInstall    = "githubAppInstallationID"
+	keyAppPrivateKey = "githubAppPrivateKey"
+	keyProvider      = "provider"
+	keyAWSKeyID      = "awsAccessKeyID"
+	keyAWSSecretKey  = "awsSecretAccessKey"
+	DockerConfigKey  = ".dockerconfigjson"
+)
+
+// Parse returns the credentials in s, or an error that names the Secret and the
+// key that is wrong, never a value. There is one, except in a Docker config,
+// which holds one for each registry.
+func Parse(s Source) ([]Credential, error) {
+	if config, isDocker := s.Data[DockerConfigKey]; isDocker {
+		all, err := parseDocker(s, config)
+		if err != nil {
+			return nil, fmt.Errorf("credential Secret %q in %q: %w", s.Name, s.Namespace, err)
+		}
+		return all, nil
+	}
+	c, err := parseOne(s)
+	if err != nil {
+		return nil, err
+	}
+	return []Credential{c}, nil
+}
+
+// parseOne reads a Secret of our own keys.
+func parseOne(s Source) (Credential, error) {
 	bad := func(format string, args ...any) (Credential, error) {
 		return Credential{}, fmt.Errorf("credential Secret %q in %q: %s", s.Name, s.Namespace, fmt.Sprintf(format, args...))
 	}
@@ -115,13 +204,20 @@ func Parse(s Source) (Credential, error) {
 	text := func(key string) string { return strings.TrimRight(string(s.Data[key]), "\r\n") }
 	c := Credential{
 		Name: s.Name, Namespace: s.Namespace, Type: Type(s.Labels[TypeLabel]),
-		URL:           strings.TrimSpace(text("repoURL")),
-		Username:      text("username"),
-		Password:      secret.New(text("password")),
-		SSHPrivateKey: secret.New(string(s.Data["sshPrivateKey"])),
-		KnownHosts:    s.Data["known_hosts"],
-		CACert:        s.Data["caCert"],
+		URL:           strings.TrimSpace(text(keyURL)),
+		Username:      text(keyUsername),
+		Password:      secret.New(text(keyPassword)),
+		SSHPrivateKey: secret.New(string(s.Data[keySSHPrivateKey])),
+		KnownHosts:    s.Data[keyKnownHosts],
+		CACert:        s.Data[keyCACert],
 		SharedWith:    sharedWith(s),
+		Provider:      Provider(text(keyProvider)),
+	}
+	if app := (GitHubApp{ID: text(keyAppID), InstallationID: text(keyAppInstall), PrivateKey: secret.New(text(keyAppPrivateKey))}); app != (GitHubApp{}) {
+		c.App = &app
+	}
+	if keys := (AWSKeys{AccessKeyID: text(keyAWSKeyID), SecretAccessKey: secret.New(text(keyAWSSecretKey))}); keys != (AWSKeys{}) {
+		c.AWS = &keys
 	}
 	switch c.Type {
 	case Git, Image, Chart:
@@ -133,7 +229,7 @@ func Parse(s Source) (Credential, error) {
 	if c.Name == "" || c.Namespace == "" {
 		return bad("it has no name or namespace")
 	}
-	switch v := text("repoURLIsRegex"); v {
+	switch v := text(keyIsRegex); v {
 	case "", "false":
 	case "true":
 		c.IsRegex = true
@@ -164,14 +260,54 @@ func Parse(s Source) (Credential, error) {
 		return bad("set both username and password (for a token, any user name does)")
 	case c.Type != Git && !c.SSHPrivateKey.IsEmpty():
 		return bad("sshPrivateKey is only for type git")
-	case c.Password.IsEmpty() && c.SSHPrivateKey.IsEmpty() && len(c.CACert) == 0:
-		return bad("it holds neither username and password nor sshPrivateKey nor caCert")
+	case c.Password.IsEmpty() && c.SSHPrivateKey.IsEmpty() && len(c.CACert) == 0 && !c.NeedsExchange():
+		return bad("it holds neither username and password nor sshPrivateKey nor caCert nor a GitHub App nor a provider")
 	case strings.Contains(c.Username, ":"):
 		return bad("username must not contain a colon (RFC 7617)")
 	case hasControl(c.Username) || hasControl(c.Password.Reveal()):
 		return bad("username and password must not contain control characters")
 	}
+	if err := c.checkExchange(); err != nil {
+		return bad("%v", err)
+	}
 	return c, nil
+}
+
+// checkExchange says what is wrong with what must be exchanged for a password.
+func (c Credential) checkExchange() error {
+	if !c.NeedsExchange() {
+		if c.AWS != nil {
+			return errors.New("awsAccessKeyID is only for provider ecr")
+		}
+		return nil
+	}
+	switch {
+	case !c.Password.IsEmpty():
+		return errors.New("set username and password, or a GitHub App, or a provider")
+	case c.App != nil && c.Provider != "":
+		return errors.New("set a GitHub App or a provider, not both")
+	case c.App != nil && c.Type != Git:
+		return errors.New("a GitHub App is only for type git")
+	case c.App != nil && (!isDigits(c.App.InstallationID) || c.App.ID == "" || c.App.PrivateKey.IsEmpty()):
+		return errors.New("a GitHub App needs githubAppID, githubAppInstallationID (a number) and githubAppPrivateKey")
+	case c.App != nil:
+		return nil
+	case c.Type == Git:
+		return errors.New("provider is only for types image and chart")
+	case c.Provider != ECR && c.Provider != GAR && c.Provider != ACR:
+		return errors.New("provider must be ecr, gar or acr")
+	case c.AWS != nil && (c.Provider != ECR || c.AWS.AccessKeyID == "" || c.AWS.SecretAccessKey.IsEmpty()):
+		return errors.New("awsAccessKeyID and awsSecretAccessKey go together, with provider ecr")
+	}
+	return nil
+}
+
+// IsAmbient reports whether c stands for the identity this server runs with,
+// which nobody but the owner of Waybill's namespace may lend.
+func (c Credential) IsAmbient() bool { return c.Provider != "" && c.AWS == nil }
+
+func isDigits(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
 func sharedWith(s Source) []string {

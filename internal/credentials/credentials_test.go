@@ -39,6 +39,14 @@ func cred(namespace, name string, typ credentials.Type, url string, data ...stri
 	return s
 }
 
+// docker builds a Secret of type kubernetes.io/dockerconfigjson.
+func docker(namespace, name string, typ credentials.Type, config string) credentials.Source {
+	return credentials.Source{
+		Name: name, Namespace: namespace, Labels: map[string]string{credentials.TypeLabel: string(typ)},
+		Data: map[string][]byte{credentials.DockerConfigKey: []byte(config)},
+	}
+}
+
 func parse(t *testing.T, sources ...credentials.Source) []credentials.Credential {
 	t.Helper()
 	var out []credentials.Credential
@@ -47,7 +55,7 @@ func parse(t *testing.T, sources ...credentials.Source) []credentials.Credential
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, c)
+		out = append(out, c...)
 	}
 	return out
 }
@@ -109,6 +117,16 @@ func TestMatch(t *testing.T) {
 			[]credentials.Source{cred("p", "a", image, "docker.io/nginx")}, "a"},
 		{"a Docker Hub team as prefix", credentials.Request{Type: image, RepoURL: "team/app"},
 			[]credentials.Source{cred("p", "a", image, "docker.io/team")}, "a"},
+		{"an SSH address, spelled either way", credentials.Request{Type: git, RepoURL: "git@git.example:Team/App.git"},
+			[]credentials.Source{cred("p", "a", git, "ssh://git@git.example/Team")}, "a"},
+		{"an SSH host is not a prefix of another path", credentials.Request{Type: git, RepoURL: "git@git.example:team-evil/x"},
+			[]credentials.Source{cred("p", "a", git, "git@git.example:team/x"), cred("p", "b", git, "ssh://git@git.example/team")}, ""},
+		{"a key for SSH is not for https", credentials.Request{Type: git, RepoURL: "https://git.example/team/app"},
+			[]credentials.Source{cred("p", "a", git, "git@git.example:team/app")}, ""},
+		{"a pattern in the form of scp", credentials.Request{Type: git, RepoURL: "ssh://git@git.example/team/app"},
+			[]credentials.Source{cred("p", "a", git, `git@git\.example:team/.*`, isRegex)}, "a"},
+		{"a pattern of SSH is anchored too", credentials.Request{Type: git, RepoURL: "ssh://git@git.example.evil/git@git.example:team/app"},
+			[]credentials.Source{cred("p", "a", git, `git@git\.example:team/.*`, isRegex)}, ""},
 		{"an address that is none", credentials.Request{Type: git, RepoURL: "https://me:pw@git.example/a"},
 			[]credentials.Source{cred("p", "a", git, ".*", isRegex)}, ""},
 	} {
@@ -121,6 +139,72 @@ func TestMatch(t *testing.T) {
 				t.Errorf("%s: got %v", c.why, got)
 			}
 		}
+	}
+}
+
+// TestDockerConfig reads what "docker login" and "kubectl create secret
+// docker-registry" write.
+func TestDockerConfig(t *testing.T) {
+	all := parse(t, docker("p", "pull", credentials.Image, `{"auths":{
+		"https://index.docker.io/v1/": {"auth": "aHViOnB3LWh1Yg=="},
+		"registry.example:5000": {"username": "u", "password": "pw-port", "email": "x@example"},
+		"https://registry.example/team/": {"username": "u", "password": "pw-team"},
+		"*.dkr.example": {"username": "u", "password": "pw-glob"},
+		"tokens.example": {"auth": "PHRva2VuPjo=", "identitytoken": "idt"}
+	}}`))
+	for _, c := range []struct{ why, repoURL, password string }{
+		{"Docker Hub, by its old address", "nginx", "pw-hub"},
+		{"a registry with its port", "registry.example:5000/app", "pw-port"},
+		{"not another port", "registry.example:5001/app", ""},
+		{"a part of a registry", "registry.example/team/app", "pw-team"},
+		{"not its neighbour", "registry.example/teams/app", ""},
+		{"one part of the host name", "eu.dkr.example/a/b", "pw-glob"},
+		{"not two", "a.eu.dkr.example/a/b", ""},
+		{"not a host that ends alike", "evil.example/x.dkr.example/a", ""},
+	} {
+		got, _ := credentials.Match(credentials.Request{Type: credentials.Image, RepoURL: c.repoURL, Project: "p"}, all)
+		if got.Password.Reveal() != c.password {
+			t.Errorf("%s: %s gets %q", c.why, c.repoURL, got.Password.Reveal())
+		}
+		if _, ok := credentials.Match(credentials.Request{Type: credentials.Image, RepoURL: c.repoURL, Project: "q", SystemNamespace: "w"}, all); ok {
+			t.Errorf("%s: another Project is served", c.why)
+		}
+	}
+	got, _ := credentials.Match(credentials.Request{Type: credentials.Image, RepoURL: "tokens.example/a", Project: "p"}, all)
+	if got.IdentityToken.Reveal() != "idt" || !got.Password.IsEmpty() {
+		t.Errorf("identity token: %q", got.IdentityToken.Reveal())
+	}
+	chart := parse(t, docker("p", "pull", credentials.Chart, `{"auths":{"ghcr.io":{"username":"u","password":"pw"}}}`))
+	if _, ok := credentials.Match(credentials.Request{Type: credentials.Chart, RepoURL: "oci://ghcr.io/team/chart", Project: "p"}, chart); !ok {
+		t.Error("an OCI chart is not served")
+	}
+}
+
+// TestAmbientIsLentByWaybillOnly: a Project cannot write itself the identity
+// that the server runs with.
+func TestAmbientIsLentByWaybillOnly(t *testing.T) {
+	request := credentials.Request{Type: credentials.Image, RepoURL: "eu-docker.pkg.dev/a/b", Project: "p", SystemNamespace: "waybill"}
+	ambient := func(namespace, shared string) credentials.Source {
+		return cred(namespace, "cloud", credentials.Image, "eu-docker.pkg.dev", "username=", "password=", "provider=gar", "share="+shared)
+	}
+	for _, c := range []struct {
+		why  string
+		in   credentials.Source
+		want bool
+	}{
+		{"its own", ambient("p", "p"), false},
+		{"Waybill's, shared", ambient("waybill", "p"), true},
+		{"Waybill's, for others", ambient("waybill", "q"), false},
+		{"another Project's", ambient("q", "*"), false},
+	} {
+		if _, ok := credentials.Match(request, parse(t, c.in)); ok != c.want {
+			t.Errorf("%s: served is %v", c.why, ok)
+		}
+	}
+	own := cred("p", "keys", credentials.Image, "123456789012.dkr.ecr.eu-central-1.amazonaws.com", "username=", "password=", "provider=ecr", "awsAccessKeyID=AKIA", "awsSecretAccessKey=s")
+	request.RepoURL = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/app"
+	if _, ok := credentials.Match(request, parse(t, own)); !ok {
+		t.Error("its own AWS keys do not serve it")
 	}
 }
 
@@ -152,6 +236,19 @@ func TestParseRefusals(t *testing.T) {
 		{"nothing", cred("p", "x", credentials.Git, "https://a/b", "username=", "password="), "holds neither"},
 		{"key for a registry", cred("p", "x", credentials.Image, "r.example", "sshPrivateKey=canary"), "only for type git"},
 		{"colon in user name", cred("p", "x", credentials.Image, "r.example", "username=a:b"), "colon"},
+		{"a GitHub App without installation", cred("p", "x", credentials.Git, "https://a/b", "username=", "password=", "githubAppID=1"), "githubAppInstallationID"},
+		{"a path as installation", cred("p", "x", credentials.Git, "https://a/b", "username=", "password=", "githubAppID=1", "githubAppInstallationID=../1", "githubAppPrivateKey=canary"), "a number"},
+		{"a GitHub App beside a password", cred("p", "x", credentials.Git, "https://a/b", "githubAppID=1", "githubAppInstallationID=1", "githubAppPrivateKey=canary"), "set username and password, or"},
+		{"a GitHub App for images", cred("p", "x", credentials.Image, "a.example", "username=", "password=", "githubAppID=1", "githubAppInstallationID=1", "githubAppPrivateKey=canary"), "only for type git"},
+		{"an unknown provider", cred("p", "x", credentials.Image, "a.example", "username=", "password=", "provider=oracle"), "ecr, gar or acr"},
+		{"a provider for Git", cred("p", "x", credentials.Git, "https://a/b", "username=", "password=", "provider=gar"), "only for types image and chart"},
+		{"AWS keys alone", cred("p", "x", credentials.Image, "a.example", "awsAccessKeyID=AKIA", "awsSecretAccessKey=canary"), "only for provider ecr"},
+		{"half of the AWS keys", cred("p", "x", credentials.Image, "a.example", "username=", "password=", "provider=ecr", "awsSecretAccessKey=canary"), "go together"},
+		{"a Docker config for Git", docker("p", "x", credentials.Git, `{"auths":{"a.example":{"username":"u","password":"canary"}}}`), "image or chart"},
+		{"a Docker config that is none", docker("p", "x", credentials.Image, `canary`), "not the JSON of a Docker config"},
+		{"an empty Docker config", docker("p", "x", credentials.Image, `{"credsStore":"desktop"}`), "credential helpers cannot be used"},
+		{"an entry without password", docker("p", "x", credentials.Image, `{"auths":{"a.example":{"username":"canary"}}}`), `auths["a.example"]`},
+		{"an entry that is no base64", docker("p", "x", credentials.Image, `{"auths":{"a.example":{"auth":"canary!"}}}`), "base64"},
 		{"header injection", cred("p", "x", credentials.Image, "r.example", "password=canary\r\nX: y"), "control characters"},
 	} {
 		_, err := credentials.Parse(c.in)
@@ -221,7 +318,7 @@ func FuzzMatch(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, ok := credentials.Match(credentials.Request{Type: typ, RepoURL: target, Project: "p"}, []credentials.Credential{c})
+			_, ok := credentials.Match(credentials.Request{Type: typ, RepoURL: target, Project: "p"}, c)
 			rest := strings.ToLower(strings.TrimSpace(target))
 			for _, scheme := range []string{"https://", "http://", "oci://"} {
 				rest = strings.TrimPrefix(rest, scheme)
@@ -231,6 +328,7 @@ func FuzzMatch(f *testing.F) {
 			}
 			_, _ = credentials.Parse(cred("p", "x", typ, target))
 			_, _ = credentials.Parse(cred("p", "x", typ, target, "repoURLIsRegex=true"))
+			_, _ = credentials.Parse(docker("p", "x", typ, target))
 		}
 	})
 }

@@ -48,7 +48,8 @@ func Match(r Request, all []Credential) (Credential, bool) {
 // serves reports whether the Project of r may use c at all.
 func (c Credential) serves(r Request) bool {
 	if c.Namespace == r.Project {
-		return true
+		// A Project lends itself no identity that is not its own.
+		return !c.IsAmbient() || c.Namespace == r.SystemNamespace
 	}
 	return r.SystemNamespace != "" && c.Namespace == r.SystemNamespace &&
 		(slices.Contains(c.SharedWith, r.Project) || slices.Contains(c.SharedWith, "*"))
@@ -75,7 +76,7 @@ func (a rank) compare(b rank) int {
 func (c Credential) rank(target string) (rank, bool) {
 	switch {
 	case c.IsRegex:
-		return rank{kind: 2, name: c.Name}, c.pattern != nil && c.pattern.MatchString(target)
+		return rank{kind: 2, name: c.Name}, c.pattern != nil && (c.pattern.MatchString(target) || c.pattern.MatchString(scpForm(target)))
 	case c.normalized == "":
 		return rank{}, false // not made by Parse
 	case c.normalized == target, c.Type == Image && official(c.normalized) == target:
@@ -83,6 +84,17 @@ func (c Credential) rank(target string) (rank, bool) {
 	default:
 		return rank{kind: 1, length: len(c.normalized), name: c.Name}, strings.HasPrefix(target, c.normalized+"/")
 	}
+}
+
+// scpForm returns user@host:path for an SSH address on the default port, which
+// is how people write it in patterns, and what it is given otherwise.
+func scpForm(target string) string {
+	rest, isSSH := strings.CutPrefix(target, "ssh://")
+	host, path, found := strings.Cut(rest, "/")
+	if !isSSH || !found || strings.Contains(host, ":") {
+		return target
+	}
+	return host + ":" + path
 }
 
 // hasDotSegments reports whether a server might read target as another path

@@ -53,6 +53,20 @@ func TestCredentialsOfOthers(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "broken-git") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), systemNamespace) {
 		t.Errorf("its own broken Secret: %v", err)
 	}
+	// A Project cannot write itself the identity that Waybill runs with.
+	put("cred-a", "cloud", "image", "", map[string]string{"repoURL": "eu-docker.pkg.dev", "provider": "gar"})
+	c, err = store.Lookup(t.Context(), credentials.Image, "cred-a", "eu-docker.pkg.dev/a/b")
+	if err == nil || !c.IsAnonymous() || !strings.Contains(err.Error(), "only a Secret in") {
+		t.Errorf("its own ambient identity: %v, %v", c, err)
+	}
+	// The registries of a Docker config are its Project's alone, too.
+	put("cred-b", "pull", "image", "", map[string]string{".dockerconfigjson": `{"auths":{"registry.example":{"username":"u","password":"p"}}}`})
+	if c, err := store.Lookup(t.Context(), credentials.Image, "cred-b", "registry.example/app"); err != nil || c.Name != "pull" {
+		t.Errorf("Project cred-b gets %v, %v", c, err)
+	}
+	if c, err := store.Lookup(t.Context(), credentials.Image, "cred-c", "registry.example/app"); err != nil || !c.IsAnonymous() {
+		t.Errorf("Project cred-c gets %v, %v", c, err)
+	}
 	remote, err := store.Remote(t.Context(), "cred-b", "https://git.example/a")
 	if err != nil || remote.CredentialName != "cred-b/regex" {
 		t.Errorf("Project cred-b gets %q, %v", remote.CredentialName, err)

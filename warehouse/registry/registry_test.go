@@ -86,7 +86,7 @@ func account(t testing.TB, r *registrytest.Registry, password ...string) credent
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c[0]
 }
 
 func compile(t testing.TB, sub v1alpha1.ImageSubscription) *warehouse.Policy {

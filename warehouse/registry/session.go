@@ -205,11 +205,13 @@ func (s *session) authorization(ctx context.Context, op operation, repo *reposit
 // exchange asks the token service that c names for a token to read repo.
 func (s *session) exchange(ctx context.Context, op operation, repo *repository, c challenge) (string, error) {
 	auth := authn.Anonymous
-	if !s.credential.Password.IsEmpty() {
+	if !s.credential.Password.IsEmpty() || !s.credential.IdentityToken.IsEmpty() {
 		if err := checkRealm(s.host, s.scheme, c.params["realm"], s.client.opts.TrustedRealms); err != nil {
 			return "", s.fail(op, ErrRefused, 0, err.Error())
 		}
-		auth = &authn.Basic{Username: s.credential.Username, Password: s.credential.Password.Reveal()}
+		auth = authn.FromConfig(authn.AuthConfig{
+			Username: s.credential.Username, Password: s.credential.Password.Reveal(), IdentityToken: s.credential.IdentityToken.Reveal(),
+		})
 	}
 	registry, err := name.NewRegistry(s.host)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/internal/credentials/tokens"
 )
 
 // Store reads credential Secrets of Projects. It is safe for concurrent use.
@@ -20,13 +21,25 @@ type Store struct {
 	Reader client.Reader
 	// SystemNamespace is where shared credentials live.
 	SystemNamespace string
+	// Tokens exchanges GitHub Apps and cloud identities for passwords. Nil: they
+	// are returned as they are.
+	Tokens *tokens.Source
 }
 
-// Lookup returns the credential a Project has for a repository; the zero
-// Credential, which is anonymous access, when there is none. A Secret of
-// another Project is never considered. A Secret that cannot be read as a
-// credential is an error only when none fits without it.
+// Lookup returns the credential a Project has for a repository, with the
+// password that the server takes; the zero Credential, which is anonymous
+// access, when there is none. A Secret of another Project is never considered. A
+// Secret that cannot be read as a credential is an error only when none fits
+// without it.
 func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error) {
+	c, err := s.find(ctx, kind, project, repoURL)
+	if err != nil || s.Tokens == nil {
+		return c, err
+	}
+	return s.Tokens.Resolve(ctx, c, repoURL) //nolint:wrapcheck // names the Secret already
+}
+
+func (s *Store) find(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error) {
 	request := credentials.Request{Type: kind, RepoURL: repoURL, Project: project, SystemNamespace: s.SystemNamespace}
 	var all []credentials.Credential
 	var broken []error
@@ -45,12 +58,17 @@ func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repo
 			if !source.Concerns(request) {
 				continue
 			}
-			c, err := credentials.Parse(source)
+			parsed, err := credentials.Parse(source)
 			if err != nil {
 				broken = append(broken, err)
 				continue
 			}
-			all = append(all, c)
+			for _, c := range parsed {
+				if c.IsAmbient() && c.Namespace != s.SystemNamespace {
+					broken = append(broken, fmt.Errorf("credential %v: provider %q without keys is the identity of Waybill itself; only a Secret in %q, shared with the Project, lends it", c, c.Provider, s.SystemNamespace))
+				}
+			}
+			all = append(all, parsed...)
 		}
 	}
 	if c, ok := credentials.Match(request, all); ok {
