@@ -153,7 +153,7 @@ func TestApply(t *testing.T) {
 	})
 
 	t.Run("an unknown Warehouse is a warning", func(t *testing.T) {
-		stage := fmt.Sprintf("apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: lab}\nspec:\n  requestedFreight:\n  - {origin: {name: nowhere}, sources: {direct: true}}\n")
+		stage := "apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: lab}\nspec:\n  requestedFreight:\n  - {origin: {name: nowhere}, sources: {direct: true}}\n"
 		var out model.ApplyResult
 		admin.do(t, "POST", "/api/v1/apply?project="+name, files(stage)).into(t, &out)
 		if out.Failed != 0 || len(out.Warnings) != 1 || !strings.Contains(out.Warnings[0].Detail, `no Warehouse "nowhere"`) || out.Items[0].Namespace != name {

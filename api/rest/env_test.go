@@ -17,7 +17,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -186,12 +185,6 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 		}
 		time.Sleep(20 * time.Millisecond) // poll with a deadline
 	}
-}
-
-// config returns what another server on the same cluster needs.
-func (w *world) config(t *testing.T) *rest.Config {
-	t.Helper()
-	return w.env.ConfigFor(t, "system:serviceaccount:"+systemNamespace+":waybill", "system:serviceaccounts")
 }
 
 // answer is what a request got.

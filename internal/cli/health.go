@@ -210,7 +210,7 @@ func (a *App) printHealth(items []objectHealth, out *output) error {
 
 // healthCell shows a word of health in its colour.
 func healthCell(word string) cell {
-	style := plain
+	var style style
 	switch model.Health(word) {
 	case model.HealthHealthy:
 		style = green

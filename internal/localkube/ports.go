@@ -80,7 +80,7 @@ func rememberedPorts(dataDir string) (Ports, error) {
 	}
 	var p Ports
 	if json.Unmarshal(data, &p) != nil {
-		return Ports{}, nil
+		return Ports{}, nil //nolint:nilerr // ports are picked anew, as when there is no file
 	}
 	return p, nil
 }

@@ -2,7 +2,6 @@ package safety
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -161,5 +160,5 @@ func yes(ok bool, is any) error {
 	if ok {
 		return nil
 	}
-	return errors.New(fmt.Sprintf("it is %+v", is))
+	return fmt.Errorf("it is %+v", is)
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,7 +74,7 @@ func (e *Error) Error() string {
 	if e.Credential != "" {
 		fmt.Fprintf(&b, " with %s", e.Credential)
 	}
-	if e.isAnonymous && (e.Kind == ErrAuthentication || e.Kind == ErrForbidden || e.Kind == ErrNotFound) {
+	if e.isAnonymous && slices.Contains([]error{ErrAuthentication, ErrForbidden, ErrNotFound}, e.Kind) {
 		b.WriteString(", because no credential Secret of type image matches this repository")
 	}
 	if e.Detail != "" {

@@ -204,7 +204,7 @@ func (s *session) page(ctx context.Context, op operation, repo *repository, at s
 // isRefusedPage reports whether the registry may have minded the page size.
 func isRefusedPage(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Kind == ErrMalformed && e.Status >= 400 && e.Status < 500
+	return errors.As(err, &e) && errors.Is(e, ErrMalformed) && e.Status >= 400 && e.Status < 500
 }
 
 // isAccessLost reports whether err says that this account may not read the
