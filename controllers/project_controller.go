@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 const (
@@ -88,6 +89,9 @@ func (r *ProjectReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	reason, message, err := r.ensure(ctx, &p)
 	if err != nil {
 		return settle(ctrl.Result{}, err)
+	}
+	if problems := promotion.CheckWindows(p.Spec.Windows); reason == "" && len(problems) > 0 {
+		reason, message = problems[0].Reason, problems[0].Message
 	}
 	setReady(&after.Status.Conditions, p.Generation, reason == "", orReady(reason), message)
 	setStalled(&after.Status.Conditions, p.Generation, reason, message)

@@ -69,7 +69,7 @@ func (r *PromotionReconciler) present(ctx context.Context, o *promotion.Observat
 		r.phase(after, v1alpha1.PhasePending, promotion.ReasonGateClosed, "planned")
 		return ctrl.Result{}, patchStatus(ctx, r.Client, p, after) // which wakes us
 	}
-	return r.gateClosed(ctx, p, after, start)
+	return r.gateClosed(ctx, o, p, after, freight, start)
 }
 
 // hasChanged reports whether a plan that people could approve is now another.
@@ -86,5 +86,5 @@ func (r *PromotionReconciler) planChanged(ctx context.Context, o *promotion.Obse
 	if len(start) > 0 {
 		message += "; " + gateText(start)
 	}
-	return r.wait(ctx, before, after, promotion.EarliestChange(start), reasonPlanChanged, message)
+	return r.wait(ctx, before, after, nextLook(o, freight, after), reasonPlanChanged, message)
 }

@@ -91,6 +91,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.ofApproval)).
+		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.ofProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
@@ -254,7 +255,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	isPlanDue := err == nil && r.isPlanDue(o, p, freight)
 	if err == nil && len(closedEntry(o, freight, p)) == 0 && promotion.RejectedBy(o, p) == nil && !isPlanDue {
 		if start := closedStart(o, freight, p); len(start) > 0 {
-			return r.gateClosed(ctx, p, after, start)
+			return r.gateClosed(ctx, o, p, after, freight, start)
 		}
 	}
 	if err := observe.Live(ctx, r.Live, o); apierrors.IsNotFound(err) || err == nil && o.Stage.DeletionTimestamp != nil {
@@ -283,7 +284,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		return r.present(ctx, o, p, after, freight)
 	}
 	if start := closedStart(o, freight, p); len(start) > 0 {
-		return r.gateClosed(ctx, p, after, start)
+		return r.gateClosed(ctx, o, p, after, freight, start)
 	}
 	if check := outdated(o, p); check.Reason != "" {
 		phase := v1alpha1.PhaseFailed
@@ -309,7 +310,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	}
 	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
 		after.Status.Gates = blocked
-		at := promotion.EarliestChange(blocked)
+		at := nextLook(o, freight, after)
 		if at.IsZero() && len(plan.Overwrites) > 0 {
 			at = o.Now.Add(branchRecheck) // nobody tells us when the commits are gone
 		}
@@ -341,13 +342,19 @@ func closedStart(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha
 	return nil
 }
 
+// nextLook returns when time alone changes what the gates say of p.
+func nextLook(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha1.Promotion) time.Time {
+	return promotion.EarliestChange(promotion.Gates(o, freight, promotion.AskOf(p)))
+}
+
 // gateClosed leaves the Promotion Pending until a gate opens.
-func (r *PromotionReconciler) gateClosed(ctx context.Context, p, after *v1alpha1.Promotion, start []v1alpha1.GateVerdict) (ctrl.Result, error) {
+func (r *PromotionReconciler) gateClosed(ctx context.Context, o *promotion.Observation, p, after *v1alpha1.Promotion, freight *v1alpha1.Freight, start []v1alpha1.GateVerdict) (ctrl.Result, error) {
 	after.Status.Gates = start
+	reason, message := promotion.ReasonGateClosed, gateText(start)
 	if p.Status.Reason == reasonPlanChanged && slices.ContainsFunc(start, func(v v1alpha1.GateVerdict) bool { return v.Gate == v1alpha1.GateApproval }) {
-		return r.wait(ctx, p, after, promotion.EarliestChange(start), reasonPlanChanged, planChangedText+"; "+gateText(start))
+		reason, message = reasonPlanChanged, planChangedText+"; "+message
 	}
-	return r.wait(ctx, p, after, promotion.EarliestChange(start), promotion.ReasonGateClosed, gateText(start))
+	return r.wait(ctx, p, after, nextLook(o, freight, after), reason, message)
 }
 
 // outdated says why the Promotion is not what is wanted any more: one with a
@@ -708,6 +715,11 @@ func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []c
 // Stage: newer ones may have to wait behind it.
 func (r *PromotionReconciler) ofApproval(ctx context.Context, o client.Object) []ctrl.Request {
 	return r.unsettled(ctx, o.GetNamespace(), o.(*v1alpha1.Approval).Spec.Stage, "")
+}
+
+// ofProject wakes what may have waited for a window.
+func (r *PromotionReconciler) ofProject(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.unsettled(ctx, o.GetName(), "", "")
 }
 
 // everyUnsettled wakes all Promotions that have not come to rest.

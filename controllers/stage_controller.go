@@ -67,6 +67,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Freight{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreight)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
+		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
@@ -129,7 +130,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if len(taken) > 0 {
 		due = sooner(due, now.Add(takenRecheck))
 	}
-	return settle(lookAgain(now, sooner(decision.Recheck, due)), err)
+	return settle(lookAgain(now, sooner(sooner(decision.Recheck, promotion.SummaryChanges(o)), due)), err)
 }
 
 func (r *StageReconciler) warehouseNames(ctx context.Context, namespace string) ([]string, error) {
@@ -231,6 +232,12 @@ func (r *StageReconciler) neighbours(ctx context.Context, o client.Object) []ctr
 func (r *StageReconciler) stagesOfFreeze(ctx context.Context, o client.Object) []ctrl.Request {
 	stage := o.(*v1alpha1.Freeze).Spec.Stage
 	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool { return stage == "*" || s.Name == stage })
+}
+
+// stagesOfProject wakes the Stages that pass Freight on: a window may have been
+// in its way. What is promoted is the Promotions' concern.
+func (r *StageReconciler) stagesOfProject(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, o.GetName(), promotion.IsControlFlow)
 }
 
 func (r *StageReconciler) stagesOfWarehouse(ctx context.Context, o client.Object) []ctrl.Request {

@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -90,8 +91,8 @@ func nextPass(o *Observation) time.Time {
 	return at
 }
 
-// automaticCandidate returns the newest Freight of the requested origin that
-// may enter by itself and is newer than what is there or on its way, or nil; and
+// automaticCandidate returns the newest Freight of the requested origin (with
+// MatchUpstream: what the upstream Stage runs) that may enter by itself and is newer than what is there or on its way, or nil; and
 // when to look again: when something newer than that may open.
 func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRequest) (*v1alpha1.Freight, time.Time) {
 	floor := newestInOrOnTheWay(o, r.Origin.Name) // never backwards by itself
@@ -123,6 +124,22 @@ func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRe
 		}
 	}
 	return best, recheck
+}
+
+// upstreamCurrent returns the Freight that the upstream Stage runs, when that is
+// what the Stage takes (selectionPolicy MatchUpstream).
+func upstreamCurrent(o *Observation, r *v1alpha1.FreightRequest) (freight string, isMatched bool) {
+	if o.Stage.Spec.AutoPromotion.SelectionPolicy != v1alpha1.SelectUpstream || r.Sources.Direct {
+		return "", false
+	}
+	for i := range o.Stages {
+		if slices.Contains(r.Sources.Stages, o.Stages[i].Name) {
+			if cur := Current(&o.Stages[i], r.Origin.Name); cur != nil {
+				return cur.Freight, true
+			}
+		}
+	}
+	return "", true
 }
 
 // isNewerFreight orders Freight of one origin.

@@ -14,12 +14,29 @@ type entryRules struct {
 	now      time.Time
 	hold     *v1alpha1.Freeze
 	rejected map[string]*v1alpha1.Freeze // by Freight
+	only     map[string]only             // by origin
+}
+
+// only narrows what the automatic flow takes of an origin.
+type only struct {
+	// match is what the upstream Stage runs, if that is what is taken.
+	match     string
+	isMatched bool
+	// kept is what stays in the Stage until it has soaked, or nil.
+	kept *kept
 }
 
 // newEntryRules reads once what holds for all Freight of the observed Stage.
 func newEntryRules(o *Observation) *entryRules {
 	live := liveFreezes(o)
-	e := &entryRules{now: o.Now, hold: heldBy(live)}
+	e := &entryRules{now: o.Now, hold: heldBy(live), only: map[string]only{}}
+	for i := range o.Stage.Spec.RequestedFreight {
+		r := &o.Stage.Spec.RequestedFreight[i]
+		var takes only
+		takes.match, takes.isMatched = upstreamCurrent(o, r)
+		takes.kept = keepsForSoak(o, r.Origin.Name)
+		e.only[r.Origin.Name] = takes
+	}
 	for _, z := range live {
 		for _, name := range z.Spec.Freight {
 			if _, known := e.rejected[name]; known {
@@ -40,6 +57,10 @@ func newEntryRules(o *Observation) *entryRules {
 func (e *entryRules) closed(r *v1alpha1.FreightRequest, f *v1alpha1.Freight) (isClosed bool, opens time.Time) {
 	if e.hold != nil {
 		isClosed, opens = true, until(e.hold)
+	} else if takes := e.only[f.Origin.Name]; takes.isMatched && takes.match != f.Name {
+		isClosed = true
+	} else if takes.kept != nil && takes.kept.freight != f.Name {
+		isClosed, opens = true, takes.kept.until
 	}
 	if z := e.rejected[f.Name]; z != nil {
 		isClosed, opens = true, earlier(opens, until(z))

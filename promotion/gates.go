@@ -54,13 +54,13 @@ func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVe
 	verdicts := []v1alpha1.GateVerdict{originGate(o, freight)}
 	if ask.Kind == v1alpha1.KindRollback {
 		// A rollback passes upstream, soak, rejected, hold, busy and health (02).
-		return append(verdicts, freezeGate(o, freight, ask), approvalGate(o, ask))
+		return append(verdicts, freezeGate(o, ask), approvalGate(o, ask))
 	}
 	verdicts = append(verdicts, upstreamGate(o, freight), soakGate(o, freight), rejectedGate(o, freight, ask))
 	if ask.Automatic {
-		verdicts = append(verdicts, holdGate(o))
+		verdicts = append(verdicts, holdGate(o, freight, ask))
 	}
-	verdicts = append(verdicts, freezeGate(o, freight, ask), approvalGate(o, ask), busyGate(o, ask), healthGate(ask))
+	verdicts = append(verdicts, freezeGate(o, ask), approvalGate(o, ask), busyGate(o, ask), healthGate(ask))
 	for i := range verdicts {
 		v := &verdicts[i]
 		if !v.Open && slices.Contains(ask.Bypass, v.Gate) && mayBypass(v.Gate) {
@@ -242,7 +242,10 @@ func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVer
 	return open(v1alpha1.GateRejected, GroupEntry, "nobody rejected it")
 }
 
-func holdGate(o *Observation) v1alpha1.GateVerdict {
+// holdGate is closed while the automatic flow is held: by a person, after a
+// rollback, or for this Freight because another is what the Stage takes now. The
+// latter ends no Promotion that exists already.
+func holdGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVerdict {
 	if z := heldBy(liveFreezes(o)); z != nil {
 		v := closed(v1alpha1.GateHold, GroupEntry,
 			fmt.Sprintf("the automatic flow is held by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
@@ -250,21 +253,68 @@ func holdGate(o *Observation) v1alpha1.GateVerdict {
 		v.OpensAt = z.Spec.Until
 		return v
 	}
+	r := Request(o.Stage, f.Origin.Name)
+	if r == nil || ask.Promotion != "" {
+		return open(v1alpha1.GateHold, GroupEntry, "the automatic flow is not held")
+	}
+	if match, isMatched := upstreamCurrent(o, r); isMatched && match != f.Name {
+		return closed(v1alpha1.GateHold, GroupEntry, fmt.Sprintf("selectionPolicy MatchUpstream: only what %s runs is taken", quoteList(sorted(r.Sources.Stages))),
+			fmt.Sprintf("its arrival in %s, or: waybill promote %s %s/%s", quoteList(sorted(r.Sources.Stages)), f.Name, o.Stage.Namespace, o.Stage.Name))
+	}
+	if k := keepsForSoak(o, f.Origin.Name); k != nil && k.freight != f.Name {
+		v := closed(v1alpha1.GateHold, GroupEntry, "finishSoak: "+k.reason,
+			fmt.Sprintf("the end of the soak, or: waybill promote %s %s/%s", f.Name, o.Stage.Namespace, o.Stage.Name))
+		if !k.until.IsZero() {
+			v.OpensAt = &metav1.Time{Time: k.until}
+		}
+		return v
+	}
 	return open(v1alpha1.GateHold, GroupEntry, "the automatic flow is not held")
 }
 
-func freezeGate(o *Observation, _ *v1alpha1.Freight, _ Ask) v1alpha1.GateVerdict {
+// freezeGate is closed while a Freeze of scope All or a window of the Project
+// stops the Stage. Of several it names the one that lasts longest: that is when
+// the gate opens.
+func freezeGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
+	var worst *stop
+	add := func(s stop) {
+		if s.outlasts(worst) {
+			worst = &s
+		}
+	}
 	for _, z := range liveFreezes(o) {
 		if len(z.Spec.Freight) > 0 || z.Spec.Scope == v1alpha1.FreezeAutomatic {
 			continue
 		}
-		v := closed(v1alpha1.GateFreeze, GroupStart,
-			fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
-			fmt.Sprintf("waybill thaw %s/%s", o.Stage.Namespace, z.Spec.Stage))
-		v.OpensAt = z.Spec.Until
+		add(stop{
+			reason:  fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
+			opensBy: thawLine(o.Stage.Namespace, z.Spec.Stage), until: until(z),
+		})
+	}
+	windows, closes := windowStops(o, ask)
+	for _, w := range windows {
+		add(w)
+	}
+	if worst == nil {
+		v := open(v1alpha1.GateFreeze, GroupStart, "no freeze is in force, and no window stops it")
+		if !closes.IsZero() {
+			v.ClosesAt = &metav1.Time{Time: closes}
+		}
 		return v
 	}
-	return open(v1alpha1.GateFreeze, GroupStart, "no freeze is in force")
+	v := closed(v1alpha1.GateFreeze, GroupStart, worst.reason, worst.opensBy)
+	if !worst.until.IsZero() {
+		v.OpensAt = &metav1.Time{Time: worst.until}
+	}
+	return v
+}
+
+// thawLine is what to type to lift a Freeze of one Stage, or of all (*).
+func thawLine(project, stage string) string {
+	if stage == "*" {
+		return "waybill thaw " + project + " --all"
+	}
+	return "waybill thaw " + project + "/" + stage
 }
 
 func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
@@ -299,7 +349,7 @@ func isQueuedBefore(o *Observation, p *v1alpha1.Promotion, ask Ask) bool {
 	if ask.Automatic && HasApproval(o, p) {
 		return true // somebody has agreed to p: newer Freight that comes by itself waits behind it
 	}
-	for _, v := range []v1alpha1.GateVerdict{freezeGate(o, nil, its), approvalGate(o, its), healthGate(its)} {
+	for _, v := range []v1alpha1.GateVerdict{freezeGate(o, its), approvalGate(o, its), healthGate(its)} {
 		if !v.Open && !slices.Contains(its.Bypass, v.Gate) {
 			return false
 		}
@@ -346,13 +396,9 @@ func liveFreezes(o *Observation) []*v1alpha1.Freeze {
 	var out []*v1alpha1.Freeze
 	for i := range o.Freezes {
 		z := &o.Freezes[i]
-		if z.Spec.Stage != o.Stage.Name && z.Spec.Stage != "*" {
-			continue
+		if isInForce(z, o.Stage.Name, o.Now) {
+			out = append(out, z)
 		}
-		if z.Spec.Until != nil && !o.Now.Before(z.Spec.Until.Time) {
-			continue
-		}
-		out = append(out, z)
 	}
 	sort.Slice(out, func(i, j int) bool {
 		a, b := out[i], out[j]
@@ -362,6 +408,11 @@ func liveFreezes(o *Observation) []*v1alpha1.Freeze {
 		return a.Name < b.Name
 	})
 	return out
+}
+
+// isInForce reports whether the Freeze stops something in the Stage at now.
+func isInForce(z *v1alpha1.Freeze, stage string, now time.Time) bool {
+	return (z.Spec.Stage == stage || z.Spec.Stage == "*") && (z.Spec.Until == nil || now.Before(z.Spec.Until.Time))
 }
 
 // actor shows who did something: Waybill's own users and policy without prefix.

@@ -20,6 +20,8 @@ type Observation struct {
 	Freight []v1alpha1.Freight
 	// Freezes of the Project.
 	Freezes []v1alpha1.Freeze
+	// Windows of the Project as they stand at Now.
+	Windows []Window
 	// Promotions of the Stage, finished ones included.
 	Promotions []v1alpha1.Promotion
 	// Approvals given for Promotions into the Stage; others are ignored.

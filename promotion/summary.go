@@ -3,6 +3,7 @@ package promotion
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
@@ -64,7 +65,7 @@ func Summarize(o *Observation) Summary {
 	}
 	for _, z := range liveFreezes(o) {
 		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
-			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason), "waybill thaw " + s.Namespace + "/" + z.Spec.Stage}
+			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason), thawLine(s.Namespace, z.Spec.Stage)}
 		}
 	}
 	for _, p := range bySeq(o.Promotions) {
@@ -82,6 +83,17 @@ func Summarize(o *Observation) Summary {
 	default:
 		return Summary{StatusHealthy, "runs " + versions(s.Status.Current), ""}
 	}
+}
+
+// SummaryChanges returns when time alone may change the summary; zero: never.
+func SummaryChanges(o *Observation) time.Time {
+	var at time.Time
+	for _, z := range liveFreezes(o) {
+		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
+			at = earlier(at, until(z))
+		}
+	}
+	return at
 }
 
 // runsWell reports whether the Stage has come to run Healthy what the Promotion

@@ -69,7 +69,7 @@ func (v *projectView) pipeline() (model.Pipeline, time.Time) {
 				continue
 			}
 			j := judge(short, f)
-			change = earlierOf(change, promotion.EarliestOpening(j.all))
+			change = earlierOf(change, promotion.EarliestChange(j.all))
 			out.Verdicts = append(out.Verdicts, v.verdict(st, f, j))
 		}
 		out.Edges = append(out.Edges, v.edges(st)...)
@@ -191,6 +191,8 @@ func pillText(g model.GateVerdict) string {
 		return "soak" + until
 	case model.GateNameRejected:
 		return "rejected"
+	case model.GateNameApproval:
+		return fmt.Sprintf("%d of %d approvals", g.Have, g.Need)
 	case model.GateNameHold:
 		return "held" + until
 	case model.GateNameFreeze:

@@ -30,6 +30,7 @@ type projectView struct {
 	freight    []v1alpha1.Freight
 	freezes    []v1alpha1.Freeze // those in force
 	approvals  []v1alpha1.Approval
+	windows    []promotion.Window
 	promotions []v1alpha1.Promotion
 	apps       []v1alpha1.Application
 
@@ -71,7 +72,7 @@ func (s *Server) loadProject(ctx context.Context, name string) (*projectView, er
 		return nil, fmt.Errorf("read Project %q: %w", name, err)
 	}
 	v.warehouses, v.stages, v.freight, v.promotions, v.apps = warehouses.Items, stages.Items, freight.Items, promotions.Items, apps.Items
-	v.approvals = approvals.Items
+	v.approvals, v.windows = approvals.Items, promotion.Windows(v.project.Spec.Windows, v.now)
 	for _, z := range freezes.Items {
 		if z.Spec.Until == nil || v.now.Before(z.Spec.Until.Time) {
 			v.freezes = append(v.freezes, z)
@@ -188,7 +189,7 @@ func (v *projectView) observe(st *v1alpha1.Stage) *promotion.Observation {
 	if o := v.observations[st.Name]; o != nil {
 		return o
 	}
-	o := &promotion.Observation{Now: v.now, Stage: st, Stages: v.stages, Freezes: v.freezes}
+	o := &promotion.Observation{Now: v.now, Stage: st, Stages: v.stages, Freezes: v.freezes, Windows: v.windows}
 	o.Freight = v.freightFor(st)
 	for _, p := range v.promotionsOf[st.Name] {
 		o.Promotions = append(o.Promotions, *p)

@@ -43,6 +43,70 @@ type ProjectSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Kinds []ProjectKind `json:"kinds,omitempty"`
+	// windows say when promotions may start. Without any: always.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Windows []PromotionWindow `json:"windows,omitempty"`
+}
+
+// WindowKind says what a window does while it is open.
+// +kubebuilder:validation:Enum=Allow;Deny
+type WindowKind string
+
+// The kinds. Where a Stage has Allow windows, promotions start only while one of
+// them is open; while a Deny window is open, none does.
+const (
+	WindowAllow WindowKind = "Allow"
+	WindowDeny  WindowKind = "Deny"
+)
+
+// PromotionWindow is a time that comes again and again.
+type PromotionWindow struct {
+	// name for people.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// kind: Allow or Deny.
+	// +required
+	Kind WindowKind `json:"kind"`
+	// schedule says when the window opens: a cron expression of five fields,
+	// minute hour day-of-month month day-of-week.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^\s*\S+(\s+\S+){4}\s*$`
+	Schedule string `json:"schedule"`
+	// duration is how long it stays open, at most 31 days.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('744h')",message="duration has to be between 1m and 744h (31 days)"
+	Duration metav1.Duration `json:"duration"`
+	// timeZone of schedule, by its IANA name: Europe/Berlin.
+	// +optional
+	// +kubebuilder:default=UTC
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_+/-]*$`
+	TimeZone string `json:"timeZone,omitempty"`
+	// stages it is for: names, where * matches any run of characters. Empty:
+	// every Stage of the Project.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	Stages []string `json:"stages,omitempty"`
+	// scope: All promotions, or only Automatic ones.
+	// +optional
+	// +kubebuilder:default=All
+	Scope FreezeScope `json:"scope,omitempty"`
+	// reason for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
 }
 
 // ProjectAccess gives a role to people.

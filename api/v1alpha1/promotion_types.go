@@ -264,6 +264,9 @@ type PromotionPlan struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=71
 	Hash string `json:"hash,omitempty"`
+	// at is when the plan was made, or last found to be the same still.
+	// +optional
+	At *metav1.MicroTime `json:"at,omitempty"`
 	// stageGeneration the plan was made from.
 	StageGeneration int64 `json:"stageGeneration"`
 	// collection: the promoted Freight and what is current for other origins.

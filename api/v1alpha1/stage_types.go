@@ -26,6 +26,7 @@ type Stage struct {
 }
 
 // StageSpec is the definition of a Stage.
+// +kubebuilder:validation:XValidation:rule="!has(self.autoPromotion) || !has(self.autoPromotion.selectionPolicy) || self.autoPromotion.selectionPolicy != 'MatchUpstream' || self.requestedFreight.all(r, has(r.sources.stages) && size(r.sources.stages) == 1 && !(has(r.sources.direct) && r.sources.direct))",message="selectionPolicy MatchUpstream needs exactly one Stage in sources.stages of each requestedFreight, and no direct"
 // +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) < 2 || self.deploy.all(d, has(d.name) && size(d.name) > 0)",message="several deploy entries need a name each"
 // +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) == 0 || has(self.promotionMechanisms) || self.deploy.all(d, has(d.source.repoURL))",message="deploy without promotionMechanisms needs source.repoURL"
 type StageSpec struct {
@@ -103,7 +104,27 @@ type AutoPromotion struct {
 	// enabled starts promotions without a person.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+	// selectionPolicy says which Freight is taken: NewestFreight of what may
+	// enter, or MatchUpstream, which takes what the upstream Stage runs now.
+	// +optional
+	// +kubebuilder:default=NewestFreight
+	SelectionPolicy SelectionPolicy `json:"selectionPolicy,omitempty"`
+	// finishSoak keeps what the Stage runs until it has soaked here as long as a
+	// Stage downstream asks, and was taken there: frequent builds cannot starve
+	// the soak.
+	// +optional
+	FinishSoak bool `json:"finishSoak,omitempty"`
 }
+
+// SelectionPolicy says which Freight the automatic flow takes.
+// +kubebuilder:validation:Enum=NewestFreight;MatchUpstream
+type SelectionPolicy string
+
+// The policies.
+const (
+	SelectNewest   SelectionPolicy = "NewestFreight"
+	SelectUpstream SelectionPolicy = "MatchUpstream"
+)
 
 // ApprovalPolicy says how many people have to agree, and who may. They need the
 // verb approve on the Stage besides.

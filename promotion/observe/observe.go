@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -54,7 +55,8 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 	}
 	in := client.InNamespace(key.Namespace)
 	var stages v1alpha1.StageList
-	if err := r.List(ctx, &stages, in); err != nil {
+	var err error
+	if err = r.List(ctx, &stages, in); err != nil {
 		return nil, fmt.Errorf("list Stages of %q: %w", key.Namespace, err)
 	}
 	o.Stages = stages.Items
@@ -70,6 +72,9 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 		return nil, fmt.Errorf("list Freezes of %q: %w", key.Namespace, err)
 	}
 	o.Freezes = freezes.Items
+	if o.Windows, err = windows(ctx, r, key.Namespace, now); err != nil {
+		return nil, err
+	}
 	var promotions v1alpha1.PromotionList
 	if err := r.List(ctx, &promotions, in, client.MatchingFields{PromotionByStage: key.Name}); err != nil {
 		return nil, fmt.Errorf("list Promotions of %q: %w", key.Name, err)
@@ -81,6 +86,19 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 	}
 	o.Approvals = approvals.Items
 	return o, nil
+}
+
+// windows returns how the windows of a Project stand. A Namespace whose Project
+// is gone has none.
+func windows(ctx context.Context, r client.Reader, project string, now time.Time) ([]promotion.Window, error) {
+	var p v1alpha1.Project
+	if err := r.Get(ctx, client.ObjectKey{Name: project}, &p); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read Project %q: %w", project, err)
+	}
+	return promotion.Windows(p.Spec.Windows, now), nil
 }
 
 // LivePromotions replaces the Promotions of o by those the API server has now,
@@ -101,7 +119,7 @@ func LivePromotions(ctx context.Context, live client.Reader, o *promotion.Observ
 }
 
 // Live replaces what o says about the Stage, its Promotions and their Approvals,
-// and the Project's Freezes, by what the API server has now. It returns the API server's not-found
+// and the Project's Freezes and windows, by what the API server has now. It returns the API server's not-found
 // error when the Stage is gone.
 func Live(ctx context.Context, live client.Reader, o *promotion.Observation) error {
 	var stage v1alpha1.Stage
@@ -114,6 +132,10 @@ func Live(ctx context.Context, live client.Reader, o *promotion.Observation) err
 		return fmt.Errorf("list Freezes of %q: %w", stage.Namespace, err)
 	}
 	o.Freezes = freezes.Items
+	var err error
+	if o.Windows, err = windows(ctx, live, stage.Namespace, o.Now); err != nil {
+		return err
+	}
 	var approvals v1alpha1.ApprovalList
 	if err := live.List(ctx, &approvals, client.InNamespace(stage.Namespace)); err != nil {
 		return fmt.Errorf("list Approvals of %q: %w", stage.Namespace, err)
