@@ -16,7 +16,8 @@ const (
 	LabelWarehouse = "waybill.dev/warehouse"
 	// LabelAlias carries the alias of a Freight.
 	LabelAlias = "waybill.dev/alias"
-	// LabelCredentialType marks a Secret as a credential: git, image or chart.
+	// LabelCredentialType marks a Secret as a credential: git, image or chart; or as
+	// that of a webhook receiver: webhook.
 	LabelCredentialType = "waybill.dev/cred-type"
 	// LabelManagedBy marks every object the reconciler applied; its value is
 	// the first 8 hex digits of the SHA-256 of the Application's UID.
@@ -30,6 +31,10 @@ const (
 	// AnnotationRequestedAt asks for a poll or sync; any new value is a new
 	// request and is echoed in status.lastHandledRequest.
 	AnnotationRequestedAt = "waybill.dev/requested-at"
+	// AnnotationHookPrefix begins the annotations of a Warehouse that say when a
+	// webhook named the repository of a subscription; each is echoed in the
+	// subscription's status.lastHandledHook.
+	AnnotationHookPrefix = "hook.waybill.dev/"
 	// AnnotationKeepNamespace on a Project keeps its Namespace when the
 	// Project is deleted.
 	AnnotationKeepNamespace = "waybill.dev/keep-namespace"

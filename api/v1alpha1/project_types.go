@@ -49,6 +49,14 @@ type ProjectSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Windows []PromotionWindow `json:"windows,omitempty"`
+	// webhookReceivers let Git servers and registries say that something was
+	// pushed, so that it is looked at at once. status.webhookReceivers shows
+	// where each listens.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	WebhookReceivers []WebhookReceiver `json:"webhookReceivers,omitempty"`
 }
 
 // WindowKind says what a window does while it is open.
@@ -176,6 +184,11 @@ type ProjectStatus struct {
 	// stages counts the Stages of the Project.
 	// +optional
 	Stages int32 `json:"stages,omitempty"`
+	// webhookReceivers in the order of the spec.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	WebhookReceivers []WebhookReceiverStatus `json:"webhookReceivers,omitempty"`
 }
 
 // ProjectList is a list of Projects.

@@ -185,6 +185,11 @@ type SubscriptionStatus struct {
 	// +optional
 	// +listType=atomic
 	Candidates []Image `json:"candidates,omitempty"`
+	// lastHandledHook echoes the annotation of the last webhook that named this
+	// repository, once it was asked.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LastHandledHook string `json:"lastHandledHook,omitempty"`
 	// error of the last poll; empty when it succeeded.
 	// +optional
 	Error string `json:"error,omitempty"`

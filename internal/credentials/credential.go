@@ -29,6 +29,9 @@ const (
 	Chart Type = "chart"
 )
 
+// Webhook marks the Secret of a webhook receiver, which is no credential.
+const Webhook = "webhook"
+
 // Provider is a cloud whose registries take short-lived passwords.
 type Provider string
 
@@ -152,7 +155,7 @@ type Source struct {
 // r's type, and the Project's own or shared with it. What does not concern a
 // Project is not named to it, whatever is wrong with it.
 func (s Source) Concerns(r Request) bool {
-	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart) {
+	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart || t == Webhook) {
 		return false
 	}
 	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)

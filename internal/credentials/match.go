@@ -26,7 +26,7 @@ func Match(r Request, all []Credential) (Credential, bool) {
 		return Credential{}, false
 	}
 	if r.Type == Image {
-		target = official(target)
+		target = repourl.OfficialImage(target)
 	}
 	best, bestRank, found := Credential{}, rank{}, false
 	for _, c := range all {
@@ -79,7 +79,9 @@ func (c Credential) rank(target string) (rank, bool) {
 		return rank{kind: 2, name: c.Name}, c.pattern != nil && (c.pattern.MatchString(target) || c.pattern.MatchString(scpForm(target)))
 	case c.normalized == "":
 		return rank{}, false // not made by Parse
-	case c.normalized == target, c.Type == Image && official(c.normalized) == target:
+	// A Docker Hub name is compared in both forms, because docker.io/team may
+	// also be meant as the prefix of a team.
+	case c.normalized == target, c.Type == Image && repourl.OfficialImage(c.normalized) == target:
 		return rank{name: c.Name}, true
 	default:
 		return rank{kind: 1, length: len(c.normalized), name: c.Name}, strings.HasPrefix(target, c.normalized+"/")
@@ -110,47 +112,10 @@ func hasDotSegments(target string) bool {
 	return strings.Contains(lower, `\`)
 }
 
-// normalize returns the form in which addresses of type t are compared. Image
-// repositories have no scheme; short names mean Docker Hub, as everywhere.
+// normalize returns the form in which addresses of type t are compared.
 func normalize(t Type, raw string) (string, error) {
 	if t == Image {
-		raw = strings.TrimSpace(raw)
-		for _, scheme := range []string{"https://", "http://", "oci://"} {
-			raw = strings.TrimPrefix(raw, scheme)
-		}
+		return repourl.Image(raw) //nolint:wrapcheck // says what is wrong already
 	}
-	n, err := repourl.Normalize(raw)
-	if err != nil || t != Image {
-		return n, err
-	}
-	host, path, hasPath := strings.Cut(n, "/")
-	if !hasPath && isHost(host) {
-		return hubAlias(host), nil
-	}
-	if !isHost(host) {
-		return "docker.io/" + n, nil
-	}
-	return hubAlias(host) + "/" + path, nil
-}
-
-// official returns the full name of a Docker Hub repository without a namespace.
-// A credential is compared in both forms, because docker.io/team may also be
-// meant as the prefix of a team.
-func official(n string) string {
-	if path, isHub := strings.CutPrefix(n, "docker.io/"); isHub && !strings.Contains(path, "/") {
-		return "docker.io/library/" + path
-	}
-	return n
-}
-
-// isHost tells a registry host from the first part of a Docker Hub name, by the
-// rule that all image references follow.
-func isHost(s string) bool { return s == "localhost" || strings.ContainsAny(s, ".:") }
-
-func hubAlias(host string) string {
-	switch host = strings.TrimSuffix(host, ":443"); host {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return "docker.io"
-	}
-	return host
+	return repourl.Normalize(raw) //nolint:wrapcheck // says what is wrong already
 }

@@ -103,3 +103,56 @@ func trimDefaultPort(scheme, host string) string {
 	}
 	return strings.TrimSuffix(host, port)
 }
+
+// HostPath returns host (with its port) and path of an address with a scheme;
+// ok is false for any other text.
+func HostPath(address string) (host, path string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", "", false
+	}
+	return u.Host, u.Path, true
+}
+
+// Image returns the canonical full name of an image repository: no scheme,
+// short names belong to Docker Hub, whose several host names are one.
+func Image(raw string) (string, error) {
+	raw = strings.TrimSpace(raw)
+	for _, scheme := range []string{"https://", "http://", "oci://"} {
+		raw = strings.TrimPrefix(raw, scheme)
+	}
+	n, err := Normalize(raw)
+	if err != nil {
+		return "", err
+	}
+	host, path, hasPath := strings.Cut(n, "/")
+	switch {
+	case !hasPath && isHost(host):
+		return hubAlias(host), nil
+	case !isHost(host):
+		return "docker.io/" + n, nil
+	default:
+		return hubAlias(host) + "/" + path, nil
+	}
+}
+
+// OfficialImage returns the full name of a Docker Hub repository without a
+// namespace, and any other as it is. name is what Image returns.
+func OfficialImage(name string) string {
+	if path, isHub := strings.CutPrefix(name, "docker.io/"); isHub && !strings.Contains(path, "/") {
+		return "docker.io/library/" + path
+	}
+	return name
+}
+
+// isHost tells a registry host from the first part of a Docker Hub name, by the
+// rule that all image references follow.
+func isHost(s string) bool { return s == "localhost" || strings.ContainsAny(s, ".:") }
+
+func hubAlias(host string) string {
+	switch host = strings.TrimSuffix(host, ":443"); host {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return "docker.io"
+	}
+	return host
+}

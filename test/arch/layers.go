@@ -36,7 +36,7 @@ func layers() []layer {
 		},
 		{
 			"readers", "what YAML, Secrets and the status of objects mean; pure as well",
-			[]string{"internal/manifest", "internal/credentials", "gitops/health"},
+			[]string{"internal/manifest", "internal/credentials", "internal/hook", "gitops/health"},
 			[]string{"types", "roots", "leaves"},
 		},
 		{
