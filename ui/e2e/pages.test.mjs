@@ -39,6 +39,9 @@ const pages = {
   'roll back': () => '/projects/checkout?rollback=prod-eu',
   why: () => `/projects/checkout?why=prod-us&with=${freight()}`,
   stage: () => '/projects/checkout/stages/prod-us',
+  freeze: () => '/projects/checkout?freeze=*',
+  hold: () => '/projects/checkout/stages/prod-us?hold=prod-us',
+  thaw: () => '/projects/checkout?thaw=black-friday',
 };
 
 for (const [name, look] of Object.entries(looks)) {

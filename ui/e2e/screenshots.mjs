@@ -66,6 +66,14 @@ try {
     await page.goto(`/projects/${wanted}/stages/${stage}`);
     await settled(page);
     await shoot('stage');
+    await page.goto(`/projects/${wanted}?freeze=*`);
+    await settled(page);
+    await shoot('freeze');
+    if (model.freezes?.[0]) {
+      await page.goto(`/projects/${wanted}?thaw=${model.freezes[0].name}`);
+      await settled(page);
+      await shoot('thaw');
+    }
     await page.goto('/projects/does-not-exist');
     await page.getByRole('alert').waitFor();
     await shoot('error');

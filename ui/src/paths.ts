@@ -27,7 +27,10 @@ export const api = {
   promote: (project: string, stage: string) => `${api.stage(project, stage)}/promotions`,
   rollback: (project: string, stage: string, to?: string) =>
     `${api.stage(project, stage)}/rollback${to === undefined ? '' : `?to=${seg(to)}`}`,
+  hold: (project: string, stage: string) => `${api.stage(project, stage)}/hold`,
   resume: (project: string, stage: string) => `${api.stage(project, stage)}/resume`,
+  freezes: (project: string) => `${root}/projects/${seg(project)}/freezes`,
+  freeze: (project: string, name: string) => `${api.freezes(project)}/${seg(name)}`,
   refresh: (project: string, warehouse: string) =>
     `${root}/projects/${seg(project)}/warehouses/${seg(warehouse)}/refresh`,
   events: (topics: string[]) => `${root}/events?topics=${topics.map(seg).join(',')}`,

@@ -3,6 +3,9 @@ import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
+  Freeze,
+  FreezeRequest,
+  HoldRequest,
   Permissions,
   Pipeline,
   Plan,
@@ -123,6 +126,27 @@ export function useRollback(project: string, stage: string) {
 /** Lifts every hold on a Stage. */
 export function useResume(project: string, stage: string) {
   return useMutation({ mutationFn: () => call<unknown>(api.resume(project, stage), { method: 'POST' }) });
+}
+
+/** Holds the automatic flow into a Stage. */
+export function useHold(project: string, stage: string) {
+  return useMutation({
+    mutationFn: (body: HoldRequest) => call<Freeze>(api.hold(project, stage), { method: 'POST', body }),
+  });
+}
+
+/** Stops every promotion into a Stage, or into all of a project. */
+export function useFreeze(project: string) {
+  return useMutation({
+    mutationFn: (body: FreezeRequest) => call<Freeze>(api.freezes(project), { method: 'POST', body }),
+  });
+}
+
+/** Ends one freeze, hold or rejection, by its name. */
+export function useThaw(project: string) {
+  return useMutation({
+    mutationFn: (name: string) => call<void>(api.freeze(project, name), { method: 'DELETE' }),
+  });
 }
 
 /** Asks a Warehouse to look at its registries now. */

@@ -16,6 +16,9 @@ export interface PageHeaderProps {
   children?: ReactNode;
 }
 
+/** The class of a button in `actions` that is an icon only; give it an aria-label and a title. */
+export const headerIcon = classes.icon;
+
 /** Where one is, whether the page is live, and what can be done. Sets the tab's title. */
 export function PageHeader({ title, project, underProject = false, actions, children }: PageHeaderProps) {
   useEffect(() => {

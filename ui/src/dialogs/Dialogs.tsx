@@ -3,6 +3,8 @@ import type { Pipeline } from '../api/types';
 import type { DialogSearch } from '../lib/search';
 import { PromoteDialog } from './PromoteDialog';
 import { RollbackDialog } from './RollbackDialog';
+import { StopDialog } from './StopDialog';
+import { ThawDialog } from './ThawDialog';
 import { WhyDialog } from './WhyDialog';
 
 export interface DialogsProps {
@@ -10,11 +12,22 @@ export interface DialogsProps {
   search: DialogSearch;
 }
 
-/** The dialog the address asks for, if its Stage exists. */
+/** The dialog the address asks for, if its Stage (or Freeze) exists. */
 export function Dialogs({ pipeline, search }: DialogsProps) {
-  const stage = pipeline.stages.find((each) => each.name === (search.promote ?? search.rollback ?? search.why));
-  useReturnFocus(stage !== undefined);
+  const dialog = dialogOf(pipeline, search);
+  useReturnFocus(dialog !== null);
+  return dialog;
+}
+
+function dialogOf(pipeline: Pipeline, search: DialogSearch) {
+  const name = search.promote ?? search.rollback ?? search.why ?? search.freeze ?? search.hold;
+  const stage = pipeline.stages.find((each) => each.name === name);
+  const freeze = pipeline.freezes?.find((each) => each.name === search.thaw);
+  if (freeze) return <ThawDialog pipeline={pipeline} freeze={freeze} />;
+  if (search.freeze && (stage || search.freeze === '*'))
+    return <StopDialog key={search.freeze} pipeline={pipeline} stage={search.freeze} kind="freeze" />;
   if (!stage) return null;
+  if (search.hold) return <StopDialog key={stage.name} pipeline={pipeline} stage={stage.name} kind="hold" />;
   if (search.promote)
     return (
       <PromoteDialog

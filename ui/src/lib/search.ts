@@ -3,11 +3,16 @@ import { useCallback } from 'react';
 import type { StatusWord } from '../api/types';
 import { statusWords } from '../components/status';
 
-/** Which dialog is open, in the address: the value of promote, rollback or why is the Stage. */
+/** Which dialog is open, in the address: the value of promote, rollback, why, freeze or hold is the Stage. */
 export interface DialogSearch {
   promote?: string;
   rollback?: string;
   why?: string;
+  /** `*` freezes every Stage of the project. */
+  freeze?: string;
+  hold?: string;
+  /** Name of the Freeze to end. */
+  thaw?: string;
   /** Name of the Freight the dialog is about. */
   with?: string;
 }
@@ -32,7 +37,15 @@ function text(value: unknown): string | undefined {
 
 /** Reads the dialog's part of an address; unknown or broken values are dropped. */
 export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
-  return { promote: text(raw.promote), rollback: text(raw.rollback), why: text(raw.why), with: text(raw.with) };
+  return {
+    promote: text(raw.promote),
+    rollback: text(raw.rollback),
+    why: text(raw.why),
+    freeze: text(raw.freeze),
+    hold: text(raw.hold),
+    thaw: text(raw.thaw),
+    with: text(raw.with),
+  };
 }
 
 /** Reads the pipeline page's address. */
@@ -46,7 +59,14 @@ export function projectsSearch(raw: Record<string, unknown>): ProjectsSearch {
   return { q: text(raw.q), status: statusWords.find((word) => word === raw.status) };
 }
 
-const closed: DialogSearch = { promote: undefined, rollback: undefined, why: undefined, with: undefined };
+// as dialogSearch({}), every part of it named
+const closed: DialogSearch = dialogSearch({});
+
+/** Whether the address asks for a dialog: keys of the page below do nothing then. */
+export function isDialogOpen(search: DialogSearch): boolean {
+  const { with: _, ...dialogs } = dialogSearch({ ...search });
+  return Object.values(dialogs).some(Boolean);
+}
 
 /** Opens a dialog by changing the address, or closes it with no argument. What else is in the address stays. */
 export function useDialog(): (open?: DialogSearch) => void {

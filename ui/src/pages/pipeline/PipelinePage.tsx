@@ -1,17 +1,18 @@
 import { Button, UnstyledButton } from '@mantine/core';
-import { IconListTree, IconRoute2 } from '@tabler/icons-react';
+import { IconListTree, IconRoute2, IconSnowflake } from '@tabler/icons-react';
 import { useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useMemo } from 'react';
 import { usePermissions, usePipeline } from '../../api/queries';
 import type { Pipeline, Verdict } from '../../api/types';
 import { EmptyProject } from '../../components/EmptyState';
 import { ErrorState } from '../../components/ErrorState';
-import { PageHeader } from '../../components/PageHeader';
+import { headerIcon, PageHeader } from '../../components/PageHeader';
 import { Skeleton } from '../../components/Skeleton';
+import { StopBanner } from '../../components/StopBanner';
 import { Dialogs } from '../../dialogs/Dialogs';
 import { usePhone } from '../../lib/phone';
 import { forget, remember } from '../../lib/recent';
-import { type PipelineSearch, useDialog } from '../../lib/search';
+import { isDialogOpen, type PipelineSearch, useDialog } from '../../lib/search';
 import { routes } from '../../paths';
 import { ActivityDock } from './ActivityDock';
 import { FreightRail } from './FreightRail';
@@ -98,6 +99,7 @@ function Loaded({ pipeline, search }: LoadedProps) {
     return new Map<string, Verdict>(ofFreight.map((verdict) => [verdict.stage, verdict]));
   }, [pipeline.verdicts, selected]);
 
+  const stops = pipeline.freezes?.filter((each) => each.stage === '*' && each.shownAs !== 'rejected') ?? [];
   const isEmpty = pipeline.stages.length === 0 && pipeline.warehouses.length === 0;
   const first = pipeline.stages.find((stage) => stage.next?.mayPromote) ?? pipeline.stages[0];
   const actions = !isEmpty && (
@@ -110,6 +112,14 @@ function Loaded({ pipeline, search }: LoadedProps) {
           <IconListTree size={15} stroke={1.7} aria-hidden="true" /> List
         </UnstyledButton>
       </div>
+      <UnstyledButton
+        className={headerIcon}
+        aria-label={`Freeze ${pipeline.project}`}
+        title="Freeze every Stage…"
+        onClick={() => dialog({ freeze: '*' })}
+      >
+        <IconSnowflake size={16} stroke={1.8} aria-hidden="true" />
+      </UnstyledButton>
       {first && (
         <Button
           variant="filled"
@@ -131,6 +141,13 @@ function Loaded({ pipeline, search }: LoadedProps) {
           </div>
         ) : (
           <>
+            {stops.length > 0 && (
+              <div className={classes.stops}>
+                {stops.map((freeze) => (
+                  <StopBanner key={freeze.name} freeze={freeze} project={pipeline.project} />
+                ))}
+              </div>
+            )}
             <FreightRail freight={pipeline.freight} stages={pipeline.stages} selected={selected} onSelect={select} />
             {view === 'graph' ? (
               <Suspense fallback={<Skeleton height={420} />}>
@@ -154,9 +171,9 @@ function useKeys(
   newest: string | undefined,
   search: PipelineSearch,
 ): void {
-  const isDialogOpen = Boolean(search.promote || search.rollback || search.why);
+  const isBusy = isDialogOpen(search);
   useEffect(() => {
-    if (isDialogOpen) return;
+    if (isBusy) return;
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
       if (event.key === 'f' && newest !== undefined) select(newest);

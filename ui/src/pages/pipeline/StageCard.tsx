@@ -1,4 +1,4 @@
-import { IconBolt, IconHandStop, IconPlayerPause } from '@tabler/icons-react';
+import { IconBolt, IconHandStop, IconPlayerPause, IconSnowflake } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { Stage, Verdict } from '../../api/types';
 import { Status, statusClass } from '../../components/Status';
@@ -76,6 +76,13 @@ export function StageCard({ stage, verdict }: StageCardProps) {
 }
 
 function Mode({ stage }: { stage: Stage }) {
+  if (stage.frozen) {
+    return (
+      <span className={classes.mode} title={stage.freezes?.find((each) => each.shownAs === 'freeze')?.reason}>
+        <IconSnowflake size={13} stroke={1.8} color="var(--st-ice)" aria-hidden="true" /> frozen
+      </span>
+    );
+  }
   if (stage.held) {
     return (
       <span className={classes.mode} title={stage.freezes?.find((each) => each.shownAs === 'hold')?.reason}>

@@ -64,9 +64,12 @@ function NextAction({ stage }: { stage: Stage }) {
       return press('Promote…', () => dialog({ promote: stage.name, with: stage.next?.freight.name }), true);
     case 'rollback':
       return press('Roll back…', () => dialog({ rollback: stage.name }), true);
+    case 'thaw': {
+      const freeze = stage.freezes?.find((each) => each.shownAs === 'freeze');
+      return freeze ? press('Thaw…', () => dialog({ thaw: freeze.name })) : null;
+    }
     case 'open':
     case 'resume':
-    case 'thaw':
       return (
         <Button
           className="nodrag nopan"

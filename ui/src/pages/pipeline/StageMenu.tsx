@@ -1,8 +1,20 @@
 import { Menu, UnstyledButton } from '@mantine/core';
-import { IconArrowBackUp, IconDots, IconHelpCircle, IconLayoutSidebarRight, IconRocket } from '@tabler/icons-react';
+import {
+  IconArrowBackUp,
+  IconDots,
+  IconFlame,
+  IconHandStop,
+  IconHelpCircle,
+  IconLayoutSidebarRight,
+  IconPlayerPlay,
+  IconRocket,
+  IconSnowflake,
+} from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
-import type { Stage } from '../../api/types';
+import { useResume } from '../../api/queries';
+import type { Freeze, Stage } from '../../api/types';
+import { useToast } from '../../components/toast';
 import { useDialog } from '../../lib/search';
 import { routes } from '../../paths';
 import classes from './StageCard.module.css';
@@ -38,6 +50,17 @@ export function StageMenu({ stage }: StageMenuProps) {
 function Items({ stage }: StageMenuProps) {
   const dialog = useDialog();
   const next = stage.next?.freight.name;
+  const toast = useToast();
+  const resume = useResume(stage.project, stage.name);
+  // a stop of the whole project is ended where it was made: in the project's header
+  const own = (kind: Freeze['shownAs']) =>
+    stage.freezes?.find((each) => each.shownAs === kind && each.stage === stage.name);
+  const frozen = own('freeze');
+  const resumeFlow = () =>
+    resume.mutate(undefined, {
+      onSuccess: () => toast(`The automatic flow into ${stage.name} goes on.`),
+      onError: (problem) => toast(`The flow into ${stage.name} could not be resumed: ${problem.message}`),
+    });
   const icon = { size: 15, stroke: 1.7, 'aria-hidden': true } as const;
   return (
     <Menu.Dropdown>
@@ -52,6 +75,26 @@ function Items({ stage }: StageMenuProps) {
           Why not?
         </Menu.Item>
       )}
+      <Menu.Divider />
+      {own('hold') ? (
+        <Menu.Item leftSection={<IconPlayerPlay {...icon} />} onClick={resumeFlow}>
+          Resume
+        </Menu.Item>
+      ) : (
+        <Menu.Item leftSection={<IconHandStop {...icon} />} onClick={() => dialog({ hold: stage.name })}>
+          Hold…
+        </Menu.Item>
+      )}
+      {frozen ? (
+        <Menu.Item leftSection={<IconFlame {...icon} />} onClick={() => dialog({ thaw: frozen.name })}>
+          Thaw…
+        </Menu.Item>
+      ) : (
+        <Menu.Item leftSection={<IconSnowflake {...icon} />} onClick={() => dialog({ freeze: stage.name })}>
+          Freeze…
+        </Menu.Item>
+      )}
+      <Menu.Divider />
       <Menu.Item
         leftSection={<IconLayoutSidebarRight {...icon} />}
         renderRoot={(props) => (

@@ -1,22 +1,19 @@
-import { Button } from '@mantine/core';
-import { IconArrowBackUp, IconHandStop, IconRocket, IconSnowflake } from '@tabler/icons-react';
-import { usePipeline, useResume, useStageDetail, useStagePermissions } from '../../api/queries';
-import type { Freeze, Pipeline, Stage } from '../../api/types';
+import { Button, UnstyledButton } from '@mantine/core';
+import { IconArrowBackUp, IconRocket, IconSnowflake } from '@tabler/icons-react';
+import { usePermissions, usePipeline, useStageDetail } from '../../api/queries';
+import type { Pipeline, Stage } from '../../api/types';
 import { Card } from '../../components/Card';
 import { ErrorState } from '../../components/ErrorState';
 import { GateList } from '../../components/GateList';
-import { PageHeader } from '../../components/PageHeader';
+import { headerIcon, PageHeader } from '../../components/PageHeader';
 import { Skeleton } from '../../components/Skeleton';
-import { Status, statusClass } from '../../components/Status';
-import { useToast } from '../../components/toast';
+import { Status } from '../../components/Status';
+import { StopBanner } from '../../components/StopBanner';
 import { When } from '../../components/When';
 import { Dialogs } from '../../dialogs/Dialogs';
-import { Failure } from '../../dialogs/Note';
-import { personName, versionOf } from '../../lib/freight';
-import { useNow } from '../../lib/now';
+import { versionOf } from '../../lib/freight';
 import { usePhone } from '../../lib/phone';
 import { type DialogSearch, useDialog } from '../../lib/search';
-import { clock, instant } from '../../lib/time';
 import { AboutCard } from './AboutCard';
 import { DriftCard } from './DriftCard';
 import { HealthCard } from './HealthCard';
@@ -32,6 +29,7 @@ export interface StagePageProps {
 /** One Stage: what is next and what stops it, how it is and why, what drifted, what was promoted. */
 export function StagePage({ project, stage: name, search }: StagePageProps) {
   const query = usePipeline(project);
+  usePermissions(project);
   const stage = query.data?.stages.find((each) => each.name === name);
   if (query.isError || (query.data && !stage)) {
     return (
@@ -90,9 +88,33 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
       </Button>
     </>
   );
+  const freeze = (
+    <UnstyledButton
+      className={headerIcon}
+      aria-label={`Freeze ${stage.name}`}
+      title={`Freeze ${stage.name}…`}
+      onClick={() => dialog({ freeze: stage.name })}
+    >
+      <IconSnowflake size={16} stroke={1.8} aria-hidden="true" />
+    </UnstyledButton>
+  );
   return (
     <>
-      <PageHeader title={stage.name} project={pipeline.project} underProject actions={isPhone ? undefined : actions}>
+      <PageHeader
+        title={stage.name}
+        project={pipeline.project}
+        underProject
+        actions={
+          isPhone ? (
+            freeze
+          ) : (
+            <>
+              {freeze}
+              {actions}
+            </>
+          )
+        }
+      >
         <div className={classes.hero} data-stage={stage.name} data-status={stage.status.word}>
           {stage.freight && (
             <>
@@ -119,9 +141,13 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
         {isPhone && <div className={classes.phoneActions}>{actions}</div>}
       </PageHeader>
       <div className={classes.content}>
-        {stage.freezes?.map((freeze) => (
-          <Stop key={freeze.name} freeze={freeze} stage={stage} />
-        ))}
+        {stage.freezes && stage.freezes.length > 0 && (
+          <div className={classes.stops}>
+            {stage.freezes.map((freeze) => (
+              <StopBanner key={freeze.name} freeze={freeze} project={pipeline.project} />
+            ))}
+          </div>
+        )}
         <div className={classes.columns}>
           <div className={classes.column}>
             {next && (
@@ -165,35 +191,5 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
       </div>
       <Dialogs pipeline={pipeline} search={search} />
     </>
-  );
-}
-
-/** A freeze or hold in force, and for a hold the way to end it. */
-function Stop({ freeze, stage }: { freeze: Freeze; stage: Stage }) {
-  const now = useNow();
-  const toast = useToast();
-  const resume = useResume(stage.project, stage.name);
-  const mayResume = useStagePermissions(stage.project, stage.name)?.hold ?? false;
-  const isHold = freeze.shownAs === 'hold';
-  const until = instant(freeze.until);
-  return (
-    <div className={`${classes.banner} ${statusClass(isHold ? 'Unknown' : 'Frozen')}`}>
-      {isHold ? <IconHandStop size={18} aria-hidden="true" /> : <IconSnowflake size={18} aria-hidden="true" />}
-      <div className={classes.bannerText}>
-        <strong>{isHold ? 'The automatic flow is held' : 'Frozen'}</strong> by {personName(freeze.by)}
-        {until && ` until ${clock(until, now)}`}: {freeze.reason}
-        {resume.isError && <Failure error={resume.error} />}
-      </div>
-      {isHold && mayResume && (
-        <Button
-          loading={resume.isPending}
-          onClick={() =>
-            resume.mutate(undefined, { onSuccess: () => toast(`The automatic flow into ${stage.name} goes on.`) })
-          }
-        >
-          Resume
-        </Button>
-      )}
-    </div>
   );
 }
