@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -97,6 +99,7 @@ func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("application").
 		For(&v1alpha1.Application{}, builder.WithPredicates(applicationChanged())).
+		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(readyChanged())).
 		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.promotionChanged}).
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfProject), builder.WithPredicates(projectChanged())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfSecret), builder.WithPredicates(credentialSecret())).
@@ -330,7 +333,7 @@ func (r *ApplicationReconciler) target(name string) (*target, error) {
 		return t, nil
 	}
 	hub, err := watch.NewHub(watch.Options{
-		Cluster: c, Sink: r, Assess: assess, Tools: gitops.DefaultHumanTools(), Clock: r.opts.Clock,
+		Cluster: c, Sink: r, Assess: func(obj *unstructured.Unstructured, now time.Time) gitops.Verdict { return r.assess(name, obj, now) }, Tools: gitops.DefaultHumanTools(), Clock: r.opts.Clock,
 	})
 	if err != nil {
 		return nil, err
@@ -441,6 +444,29 @@ func applicationChanged() predicate.Predicate {
 		confirmed := func(o client.Object) string { return o.GetAnnotations()[v1alpha1.AnnotationConfirmPrune] }
 		return specOrRequestChanged().Update(e) || confirmed(e.ObjectOld) != confirmed(e.ObjectNew)
 	}}
+}
+
+// dependents lists the Applications whose spec.dependsOn names o.
+func (r *ApplicationReconciler) dependents(_ context.Context, o client.Object) []reconcile.Request {
+	var out []reconcile.Request
+	for _, s := range r.allStates() {
+		s.mu.Lock()
+		waits := s.app != nil && s.name.Namespace == o.GetNamespace() && slices.Contains(s.app.Spec.DependsOn, o.GetName())
+		s.mu.Unlock()
+		if waits {
+			out = append(out, reconcile.Request{NamespacedName: s.name})
+		}
+	}
+	return out
+}
+
+// readyChanged lets through Applications that became ready or stopped being it.
+func readyChanged() predicate.Predicate {
+	isReady := func(o client.Object) bool {
+		app, ok := o.(*v1alpha1.Application)
+		return ok && meta.IsStatusConditionTrue(app.Status.Conditions, v1alpha1.ConditionReady)
+	}
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return isReady(e.ObjectOld) != isReady(e.ObjectNew) }}
 }
 
 func projectChanged() predicate.Predicate {

@@ -72,14 +72,18 @@ func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *
 // deleteAll deletes what the inventory lists, wave by wave: the next begins
 // when the one before is gone. It reports whether nothing is left.
 func (r *ApplicationReconciler) deleteAll(ctx context.Context, s *appState, o *observation) bool {
+	how := metav1.DeletePropagationForeground
+	if p := s.policyNow().propagation; p != "" {
+		how = p
+	}
 	plan := gitops.MakePlan(gitops.PlanInput{
 		Owner: s.owner, Inventory: s.inventory(), Live: o.t.hub.Get,
-		Prune: true, AllowEmpty: true, PruneConfirmed: true,
+		Prune: true, AllowEmpty: true, Deleting: true, Options: s.policyNow().options,
 	})
 	for _, wave := range plan.Prune {
 		isLeft := false
 		for _, d := range wave {
-			if !s.mayTry(o.now, gitops.Desired{Key: d.Key}) || !r.deleteOne(ctx, s, o.t, d, metav1.DeletePropagationForeground) {
+			if !s.mayTry(o.now, gitops.Desired{Key: d.Key}) || !r.deleteOne(ctx, s, o.t, d, how) {
 				isLeft = true
 			}
 		}

@@ -30,6 +30,7 @@ type healItem struct {
 const (
 	driftHealed    = "Healed"
 	driftReported  = "Reported"
+	driftAnnounced = "Announced"
 	driftContested = "Contested"
 )
 
@@ -44,6 +45,11 @@ func (r *ApplicationReconciler) ObjectChanged(cluster string, key gitops.Key, li
 		return
 	}
 	isNews := live.Terminating
+	if key.Kind == "CustomResourceDefinition" && live.Verdict.Health.Status == v1alpha1.HealthHealthy {
+		if t := r.existingTarget(cluster); t != nil {
+			t.cluster.ForgetKinds()
+		}
+	}
 	if t := r.existingTarget(cluster); t != nil && hasValues {
 		isNews = t.pods.Observe(obj) || isNews
 	}
@@ -62,17 +68,25 @@ func (r *ApplicationReconciler) ObjectChanged(cluster string, key gitops.Key, li
 func (s *appState) changed(now time.Time, key gitops.Key, live gitops.Live, seen seenObject) (hasDrifted, isNews bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	live = s.desired[key].Ignored.Filter(live)
 	base, known := s.baseline(key)
 	if !known {
-		// Not ours yet: whose it is may have changed.
-		return false, s.trouble[key].err != nil
+		// Not ours yet: whose it is may have changed. Or the object of a hook.
+		isNews = s.trouble[key].err != nil
+		if _, isHook := s.hooks[key]; isHook {
+			isNews = isNews || s.health[key] != live.Verdict.Health
+			s.health[key] = live.Verdict.Health
+		}
+		return false, isNews
 	}
 	if gitops.Judge(base, live, true, s.owner, s.policy.additions) == gitops.NoDrift {
 		s.breaker.Healed(key)
 	} else {
 		hasDrifted = true
 		s.seen[key] = seen
-		s.drifted(now, key)
+		if s.desired[key].Ignored.IsEmpty() { // else it is not known yet whether it is one
+			s.drifted(now, key)
+		}
 	}
 	isNews = s.health[key] != live.Verdict.Health
 	s.health[key] = live.Verdict.Health
@@ -175,6 +189,13 @@ func (r *ApplicationReconciler) heal(ctx context.Context, item healItem) {
 		return
 	}
 	now := r.opts.Clock.Now()
+	if isIgnored, err := r.isIgnored(ctx, s, &h); err != nil {
+		r.healFailed(s, h, err)
+		return
+	} else if isIgnored {
+		r.enqueue(routine, s.name)
+		return
+	}
 	switch {
 	case h.drift == gitops.DriftTaken:
 		r.enqueue(urgent, s.name) // the plan says whose it is
@@ -186,7 +207,7 @@ func (r *ApplicationReconciler) heal(ctx context.Context, item healItem) {
 		r.report(s, h, now)
 		return
 	}
-	if !r.mayHeal(s, h, now) {
+	if !r.mayHeal(s, h, now) || !r.isGraceOver(s, h, now) {
 		return
 	}
 	if err := r.repair(ctx, s, h); err != nil {
@@ -231,6 +252,7 @@ func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, o
 	if h.desired, wanted = s.desired[key]; !wanted {
 		return h, false
 	}
+	h.live = h.desired.Ignored.Filter(h.live)
 	base, known := s.baseline(key)
 	if !known {
 		return h, false // never applied: the sync's business
@@ -262,7 +284,7 @@ func changesOf(h healing) []gitops.FieldChange {
 	}
 	var out []gitops.FieldChange
 	if h.seen.obj != nil && versionMatches(h.seen.obj, h.live) {
-		out = gitops.Changes(h.desired.Object, h.seen.obj, h.seen.hasValues)
+		out = gitops.Changes(h.desired, h.seen.obj, h.seen.hasValues)
 	}
 	for _, a := range h.live.Additions {
 		if h.policy.additions != "heal" && h.drift != gitops.DriftAdded {
@@ -274,6 +296,10 @@ func changesOf(h healing) []gitops.FieldChange {
 			}
 		}
 	}
+	if len(out) == 0 && h.seen.obj != nil && string(h.seen.obj.GetUID()) == h.live.UID {
+		// The object moved on since: what was seen a moment ago names the fields.
+		out = gitops.Changes(h.desired, h.seen.obj, h.seen.hasValues)
+	}
 	if len(out) == 0 {
 		out = []gitops.FieldChange{{Field: "metadata.managedFields", Want: "owned by " + gitops.FieldManager}}
 	}
@@ -284,8 +310,78 @@ func versionMatches(obj *unstructured.Unstructured, live gitops.Live) bool {
 	return string(obj.GetUID()) == live.UID && gitops.Fingerprint(obj.GetManagedFields()) == live.Fingerprint
 }
 
+// isIgnored says that only fields changed that belong to others, and takes the
+// object as it is for the new baseline.
+func (r *ApplicationReconciler) isIgnored(ctx context.Context, s *appState, h *healing) (bool, error) {
+	if h.drift != gitops.DriftChanged || h.desired.Ignored.IsEmpty() {
+		return false, nil
+	}
+	if h.seen.obj == nil || !h.seen.hasValues || !versionMatches(h.seen.obj, h.live) {
+		obj, err := h.t.applier.ReadWhole(ctx, h.key, h.desired.Version)
+		if err != nil || obj == nil {
+			return false, err
+		}
+		h.seen = seenObject{obj, true}
+		if !versionMatches(obj, h.live) {
+			h.live = h.desired.Ignored.Filter(h.t.hub.Observe(obj))
+		}
+		h.changes = changesOf(*h)
+	}
+	if len(gitops.Changes(h.desired, h.seen.obj, true)) > 0 || len(h.live.Additions) > 0 && h.policy.additions != "ignore" {
+		return false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, known := s.entries[h.key]
+	if !known || e.UID != h.live.UID {
+		return false, nil
+	}
+	e.Fingerprint = h.live.Fingerprint
+	s.entries[h.key] = e
+	s.values[h.key] = h.live.Values
+	delete(s.seen, h.key)
+	delete(s.reported, h.key)
+	s.breaker.Healed(h.key)
+	return true, nil
+}
+
+// isGraceOver holds back the healing of what a person changed until humanGrace
+// has passed. The change is recorded at once.
+func (r *ApplicationReconciler) isGraceOver(s *appState, h healing, now time.Time) bool {
+	tools := gitops.DefaultHumanTools()
+	if h.policy.humanGrace <= 0 || slices.ContainsFunc(h.changes, func(c gitops.FieldChange) bool { return !tools.IsHuman(c.Manager) }) {
+		return true
+	}
+	s.mu.Lock()
+	since, known := s.announced[h.key]
+	if !known {
+		since = now
+		// Announced before a restart: the record says when.
+		for _, d := range s.drifts {
+			if d.Action == driftAnnounced && d.Kind == h.key.Kind && d.Group == h.key.Group && d.Namespace == h.key.Namespace && d.Name == h.key.Name && d.Field == h.changes[0].Field {
+				since = d.At.Time
+				break
+			}
+		}
+		s.announced[h.key] = since
+	}
+	s.mu.Unlock()
+	end := since.Add(h.policy.humanGrace)
+	if !now.Before(end) {
+		return true
+	}
+	r.heals.AddAfter(healItem{s.name, h.key}, end.Sub(now))
+	r.announce(s, h, driftAnnounced, now)
+	return false
+}
+
 // report records a drift that is left alone, once.
 func (r *ApplicationReconciler) report(s *appState, h healing, now time.Time) {
+	r.announce(s, h, driftReported, now)
+}
+
+// announce records a drift that is not healed now, once.
+func (r *ApplicationReconciler) announce(s *appState, h healing, action string, now time.Time) {
 	mark := string(h.drift) + " " + fieldsOf(h.changes)
 	s.mu.Lock()
 	known := s.reported[h.key] == mark
@@ -294,7 +390,7 @@ func (r *ApplicationReconciler) report(s *appState, h healing, now time.Time) {
 	if known {
 		return
 	}
-	s.record(driftRecords(h, driftReported, now)...)
+	s.record(driftRecords(h, action, now)...)
 	r.enqueue(routine, s.name)
 }
 
@@ -345,10 +441,10 @@ func (r *ApplicationReconciler) repair(ctx context.Context, s *appState, h heali
 // It costs no request when the apply alone does.
 func (r *ApplicationReconciler) takeOver(ctx context.Context, h healing) error {
 	managed, err := r.managedFields(ctx, h)
-	if err != nil || !gitops.NeedsTakeOver(h.desired.Object, managed, gitops.DefaultHumanTools()) {
+	if err != nil || !gitops.NeedsTakeOver(h.desired, managed, gitops.DefaultHumanTools()) {
 		return err
 	}
-	patch, err := gitops.TakeAdditions(managed, gitops.DefaultHumanTools())
+	patch, err := gitops.TakeAdditions(managed, gitops.DefaultHumanTools(), h.desired.Ignored)
 	if err != nil || len(patch) == 0 {
 		return err
 	}

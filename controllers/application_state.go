@@ -2,10 +2,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/gitops/apply"
+	"github.com/waybill-dev/waybill/gitops/health/checks"
 )
 
 // appState is what the process remembers of one Application. Everything in it
@@ -39,6 +43,16 @@ type appState struct {
 	commit  string
 	// entries is the inventory as it is, newer than the one in the status.
 	entries map[gitops.Key]v1alpha1.InventoryEntry
+	// nonConvergent are fields that the API server changed as it took them.
+	nonConvergent map[gitops.Key][]gitops.FieldChange
+	// judged is the generation of the spec whose health checks the verdicts on the
+	// objects come from; 0 before the first.
+	judged   int64
+	judgedBy checks.Checks
+	// hooks are those of the revision, by key.
+	hooks map[gitops.Key]gitops.Desired
+	// announced is when changes by people were first seen, while humanGrace runs.
+	announced map[gitops.Key]time.Time
 	// values holds Baseline.Values of what was applied in this process.
 	values map[gitops.Key]string
 	kinds  []schema.GroupVersionKind
@@ -81,6 +95,18 @@ type driftPolicy struct {
 	drift           v1alpha1.DriftPolicy
 	additions       string
 	createNamespace bool
+	// propagation of deletions; "" is the default of each case.
+	propagation metav1.DeletionPropagation
+	// options that all objects have.
+	options    gitops.ObjectOptions
+	retry      *v1alpha1.RetryPolicy
+	humanGrace time.Duration
+	ignore     gitops.IgnoreRules
+	checks     checks.Checks
+	// generation of the spec this was read from.
+	generation int64
+	// invalid says which field of the spec cannot be read.
+	invalid error
 }
 
 type objectTrouble struct {
@@ -90,6 +116,8 @@ type objectTrouble struct {
 	attempts int
 	// next is when it is tried again; zero: only when something changes.
 	next time.Time
+	// gaveUp: it was tried as often as syncPolicy.retry allows.
+	gaveUp bool
 }
 
 type seenObject struct {
@@ -101,16 +129,19 @@ func newAppState(app *v1alpha1.Application) *appState {
 	owner := gitops.OwnerOf(app)
 	s := &appState{
 		owner: owner, cluster: owner.Cluster, claimed: map[gitops.Key]bool{},
-		name:       types.NamespacedName{Namespace: app.Namespace, Name: app.Name},
-		entries:    map[gitops.Key]v1alpha1.InventoryEntry{},
-		values:     map[gitops.Key]string{},
-		trouble:    map[gitops.Key]objectTrouble{},
-		seen:       map[gitops.Key]seenObject{},
-		heals:      map[gitops.Key]*gitops.HealLog{},
-		reported:   map[gitops.Key]string{},
-		namespaces: map[string]bool{},
-		health:     map[gitops.Key]v1alpha1.Health{},
-		drifts:     slices.Clone(app.Status.Drifts),
+		name:      types.NamespacedName{Namespace: app.Namespace, Name: app.Name},
+		entries:   map[gitops.Key]v1alpha1.InventoryEntry{},
+		values:    map[gitops.Key]string{},
+		announced: map[gitops.Key]time.Time{},
+
+		nonConvergent: map[gitops.Key][]gitops.FieldChange{},
+		trouble:       map[gitops.Key]objectTrouble{},
+		seen:          map[gitops.Key]seenObject{},
+		heals:         map[gitops.Key]*gitops.HealLog{},
+		reported:      map[gitops.Key]string{},
+		namespaces:    map[string]bool{},
+		health:        map[gitops.Key]v1alpha1.Health{},
+		drifts:        slices.Clone(app.Status.Drifts),
 	}
 	for _, e := range app.Status.Inventory {
 		s.entries[gitops.EntryKey(e)] = e
@@ -125,13 +156,25 @@ func (s *appState) adopt(app *v1alpha1.Application) *v1alpha1.Application {
 	if s.app == nil || versionNumber(app) > versionNumber(s.app) {
 		s.app = app
 	}
-	s.policy = policyOf(s.app)
+	if s.policy.generation != s.app.Generation || s.app.Generation == 0 {
+		s.policy = policyOf(s.app)
+	}
 	return s.app
 }
 
 // policyOf resolves spec.driftPolicy: heal with selfHeal, else report.
 func policyOf(app *v1alpha1.Application) driftPolicy {
-	p := driftPolicy{drift: app.Spec.DriftPolicy, additions: app.Spec.Additions}
+	p := driftPolicy{
+		drift: app.Spec.DriftPolicy, additions: app.Spec.Additions, generation: app.Generation,
+		options: gitops.OptionsOf(nil, app.Spec.SyncPolicy.SyncOptions), retry: app.Spec.SyncPolicy.Retry,
+	}
+	var errs [2]error
+	p.ignore, errs[0] = gitops.ParseIgnores(app.Spec.IgnoreDifferences)
+	p.checks, errs[1] = checks.Compile(app.Spec.HealthChecks)
+	p.invalid = errors.Join(errs[:]...)
+	if g := app.Spec.HumanGrace; g != nil {
+		p.humanGrace = g.Duration
+	}
 	if p.drift == "" {
 		p.drift = v1alpha1.DriftReport
 		if a := app.Spec.SyncPolicy.Automated; a != nil && a.SelfHeal {
@@ -144,7 +187,17 @@ func policyOf(app *v1alpha1.Application) driftPolicy {
 	if app.Spec.Suspend && p.drift == v1alpha1.DriftHeal {
 		p.drift = v1alpha1.DriftReport
 	}
-	p.createNamespace = slices.Contains(app.Spec.SyncPolicy.SyncOptions, "CreateNamespace=true")
+	for _, option := range app.Spec.SyncPolicy.SyncOptions {
+		name, value, _ := strings.Cut(option, "=")
+		switch name {
+		case "CreateNamespace":
+			p.createNamespace = value == "true"
+		case "PrunePropagationPolicy":
+			p.propagation = map[string]metav1.DeletionPropagation{
+				"foreground": metav1.DeletePropagationForeground, "background": metav1.DeletePropagationBackground, "orphan": metav1.DeletePropagationOrphan,
+			}[value]
+		}
+	}
 	return p
 }
 
@@ -176,6 +229,7 @@ func (s *appState) applied(d gitops.Desired, live gitops.Live) {
 	delete(s.trouble, d.Key)
 	delete(s.seen, d.Key)
 	delete(s.reported, d.Key)
+	delete(s.announced, d.Key)
 	s.breaker.Healed(d.Key)
 	s.health[d.Key] = live.Verdict.Health
 }
@@ -198,7 +252,10 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 	t.err = err
 	t.attempts++
 	t.next = time.Time{}
-	if retry {
+	if p := s.policy.retry; retry && p != nil {
+		t.next = retryAt(now, p, t.attempts)
+		t.gaveUp = t.next.IsZero()
+	} else if retry {
 		limit := maxApplyPause
 		if err.Reason == string(apply.NamespaceTerminating) || err.Reason == string(apply.NamespaceMissing) {
 			limit = maxNamespacePause
@@ -207,6 +264,40 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 	}
 	s.trouble[key] = t
 }
+
+// retryAt is when an object that failed n times is tried again; zero when the
+// limit is reached.
+func retryAt(now time.Time, p *v1alpha1.RetryPolicy, n int) time.Time {
+	limit := int32(defaultRetries)
+	if p.Limit != nil {
+		limit = *p.Limit
+	}
+	if limit >= 0 && n > int(limit) {
+		return time.Time{}
+	}
+	pause, longest, factor := 5*time.Second, maxApplyPause, time.Duration(2)
+	if b := p.Backoff; b != nil {
+		if b.Duration != nil {
+			pause = b.Duration.Duration
+		}
+		if b.MaxDuration != nil {
+			longest = b.MaxDuration.Duration
+		}
+		if b.Factor > 0 {
+			factor = time.Duration(b.Factor)
+		}
+	}
+	for range n - 1 {
+		if pause >= longest {
+			break
+		}
+		pause *= factor
+	}
+	return now.Add(min(pause, longest))
+}
+
+// defaultRetries is syncPolicy.retry.limit of Argo CD.
+const defaultRetries = 5
 
 // maxApplyPause is the longest pause between two tries of one object
 // (syncPolicy.retry.backoff.maxDuration of Argo CD).
@@ -233,7 +324,7 @@ func (s *appState) mayTry(now time.Time, d gitops.Desired) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, hasFailed := s.trouble[d.Key]
-	return !hasFailed || t.hash != d.Hash || !t.next.After(now)
+	return !hasFailed || t.hash != d.Hash || !t.next.After(now) && !(t.gaveUp && t.next.IsZero())
 }
 
 // maxDrifts is the number of drift records kept in the status.

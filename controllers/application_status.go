@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,10 +110,16 @@ func (r *ApplicationReconciler) objectHealth(s *appState, o *observation, _ time
 	if o.t == nil {
 		return nil
 	}
+	ignored := map[gitops.Key]bool{}
 	s.mu.Lock()
-	wanted := make(map[gitops.Key]bool, len(s.entries))
-	for key := range s.entries {
-		wanted[key] = true
+	for key, d := range s.desired {
+		if d.Options.IgnoreHealth {
+			ignored[key] = true
+		}
+	}
+	wanted := make(map[gitops.Key]bool, len(s.entries)) // and whether it was applied
+	for key, e := range s.entries {
+		wanted[key] = e.UID != ""
 	}
 	if o.plan != nil { // what is on its way out does not count
 		for _, wave := range o.plan.Prune {
@@ -126,8 +133,13 @@ func (r *ApplicationReconciler) objectHealth(s *appState, o *observation, _ time
 	}
 	s.mu.Unlock()
 	out := make([]gitops.ObjectHealth, 0, len(wanted))
-	for key := range wanted {
+	for key, isApplied := range wanted {
 		v, seen := o.t.hub.Verdict(key)
+		if !seen && !isApplied && o.held != "" {
+			out = append(out, gitops.ObjectHealth{Key: key, Health: v1alpha1.Health{
+				Status: v1alpha1.HealthProgressing, Reason: "NotApplied", Message: "is not applied yet: the sync waits for something else"}})
+			continue
+		}
 		if !seen {
 			out = append(out, gitops.ObjectHealth{Key: key, Health: v1alpha1.Health{
 				Status: v1alpha1.HealthMissing, Reason: "Missing", Message: "it does not exist in the cluster"}})
@@ -137,6 +149,9 @@ func (r *ApplicationReconciler) objectHealth(s *appState, o *observation, _ time
 			v = withPods
 		}
 		o.look(v.Recheck)
+		if ignored[key] {
+			continue
+		}
 		out = append(out, gitops.ObjectHealth{Key: key, Health: v.Health})
 	}
 	gitops.WorstFirst(out)
@@ -154,8 +169,12 @@ func (r *ApplicationReconciler) fillStatus(s *appState, o *observation, after *v
 	if len(st.Inventory) == 0 {
 		st.Inventory = nil
 	}
+	if o.operation != nil {
+		st.Operation = o.operation
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.NonConvergent = nonConvergentOf(s.nonConvergent)
 	st.Drifts = slices.Clone(s.drifts)
 	st.Drifting = len(s.reported) > 0
 	fillSync(s, o, st, now)
@@ -198,6 +217,10 @@ func fillSync(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now t
 		if o.plan == nil || !o.applied {
 			st.Sync.Status = v1alpha1.SyncOutOfSync
 		}
+	case o.held != "" && o.heldReason != reasonHookFailed && o.heldReason != reasonWaveFailed:
+		st.Sync.Status, st.Sync.Message = v1alpha1.SyncSyncing, o.held
+	case o.held != "":
+		st.Sync.Status, st.Sync.Message = v1alpha1.SyncOutOfSync, o.held
 	case o.applied && st.Sync.Revision == st.Sync.Target && !st.Drifting:
 		st.Sync.Status = v1alpha1.SyncSynced
 	default:
@@ -213,9 +236,27 @@ func fillSync(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now t
 		st.Sync.Message = o.plan.Guard.Message
 	}
 	if o.plan != nil && len(o.plan.Kept) > 0 && st.Sync.Message == "" {
-		st.Sync.Message = fmt.Sprintf("%s left the source and is kept, because prune is off", several(o.plan.Kept))
+		st.Sync.Message = fmt.Sprintf("%s left the source and is kept, because prune is off or its options say so", several(o.plan.Kept))
 	}
 	st.Sync.Message = shortText(st.Sync.Message, maxConditionMessage)
+}
+
+// maxNonConvergent is how many fields status.nonConvergent names.
+const maxNonConvergent = 20
+
+func nonConvergentOf(changed map[gitops.Key][]gitops.FieldChange) []v1alpha1.FieldDifference {
+	var out []v1alpha1.FieldDifference
+	for _, key := range slices.SortedFunc(maps.Keys(changed), gitops.Key.Compare) {
+		for _, c := range changed[key] {
+			if len(out) == maxNonConvergent {
+				return out
+			}
+			out = append(out, v1alpha1.FieldDifference{
+				Group: key.Group, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Field: c.Field, Want: c.Want, Got: c.Got,
+			})
+		}
+	}
+	return out
 }
 
 func several(keys []gitops.Key) string {
@@ -333,6 +374,9 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 	}
 	if e := firstTrouble(s); e != nil {
 		return &problem{reason: e.Reason, message: e.Error()}
+	}
+	if o.held != "" {
+		return &problem{reason: o.heldReason, message: o.held}
 	}
 	if o.plan != nil && o.plan.Guard != nil {
 		message := o.plan.Guard.Message

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -51,6 +52,13 @@ type observation struct {
 	refused        []*gitops.ObjectError
 	kinds          []schema.GroupVersionKind
 	plan           *gitops.Plan
+	// hooks of the revision, by wave; defines are the kinds its definitions make.
+	hooks   []gitops.Desired
+	defines map[schema.GroupKind]bool
+	// operation is the sync with hooks that this pass works on; nil: none.
+	operation *v1alpha1.Operation
+	// held is what the sync waits for, in one sentence; heldReason its word.
+	held, heldReason string
 
 	lane apply.Lane
 	// applied: every object of revision is applied.
@@ -91,6 +99,12 @@ const (
 	reasonContested          = "Contested"
 	reasonHealingPaused      = "HealingPaused"
 	reasonDeleting           = "Deleting"
+	reasonInvalidSpec        = "InvalidSpec"
+	reasonDependency         = "DependencyNotReady"
+	reasonWaiting            = "WaitingForWave"
+	reasonWaveFailed         = "WaveFailed"
+	reasonHooksRunning       = "HooksRunning"
+	reasonHookFailed         = "HookFailed"
 )
 
 // look names an instant at which something changes by itself.
@@ -109,6 +123,11 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error() + "; correct spec.destination.cluster", unknown: true}
 		return o
 	}
+	if err := s.policyNow().invalid; err != nil {
+		o.problem = &problem{reason: reasonInvalidSpec, message: err.Error() + "; correct the spec"}
+		r.observeInventory(ctx, s, &o)
+		return o
+	}
 	limits, isProject, err := r.limits(ctx, app)
 	if err != nil {
 		o.superseded = err
@@ -123,6 +142,7 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 	if o.waiting || o.superseded != nil {
 		return o
 	}
+	r.observeDependencies(ctx, &o)
 	// A forbidden destination says so before the branch says anything.
 	if err := limits.Namespace(s.cluster, app.Spec.Destination.Namespace); err != nil {
 		o.problem = &problem{reason: reasonForbidden, message: err.Error()}
@@ -432,18 +452,32 @@ func outage(cluster string, out *watch.Outage) *problem {
 func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState, limits gitops.Limits, objects []*unstructured.Unstructured, o *observation) {
 	app := o.app
 	var unreachable error
-	desired, refused := gitops.Prepare(objects, s.owner, app.Spec.Destination.Namespace, func(gvk schema.GroupVersionKind) (bool, bool) {
-		kind, served, err := o.t.clusterKind(ctx, gvk)
-		if err != nil {
-			unreachable = err
-		}
-		return kind, served
+	policy := s.policyNow()
+	all, refused := gitops.Prepare(objects, gitops.Preparation{
+		Owner: s.owner, Namespace: app.Spec.Destination.Namespace,
+		SyncOptions: app.Spec.SyncPolicy.SyncOptions, Ignore: policy.ignore,
+		Scope: func(gvk schema.GroupVersionKind) (bool, bool) {
+			kind, served, err := o.t.clusterKind(ctx, gvk)
+			if err != nil {
+				unreachable = err
+			}
+			return kind, served
+		},
 	})
+	desired := make([]gitops.Desired, 0, len(all))
+	for _, d := range all {
+		if d.Options.IsHook() {
+			o.hooks = append(o.hooks, d)
+		} else {
+			desired = append(desired, d)
+		}
+	}
+	o.defines = gitops.Definitions(objects)
 	if unreachable != nil {
 		o.problem = &problem{reason: reasonClusterUnreachable, unknown: true, retry: o.now.Add(r.pause(o)), message: unreachable.Error()}
 		return
 	}
-	forbidden := gitops.CheckLimits(limits, s.cluster, desired)
+	forbidden := gitops.CheckLimits(limits, s.cluster, all)
 	if len(forbidden) > 0 {
 		// Nothing of such a revision is applied: half of what was approved is
 		// not what was approved.
@@ -452,7 +486,7 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 	}
 	o.desired, o.refused = desired, append(o.refused, refused...)
 	entries := s.inventory()
-	o.kinds = kindsOf(desired, entries)
+	o.kinds = kindsOf(all, entries)
 	had := o.problem
 	r.watch(ctx, s, o)
 	if o.waiting || o.superseded != nil || o.problem != had {
@@ -461,9 +495,10 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 	if len(forbidden) > 0 {
 		return
 	}
-	s.setDesired(desired, o.revision)
-	keys := make(map[gitops.Key]bool, len(desired))
-	for _, d := range desired {
+	r.judgeAnew(ctx, s, policy, o)
+	s.setDesired(desired, o.hooks, o.revision)
+	keys := make(map[gitops.Key]bool, len(all))
+	for _, d := range all {
 		keys[d.Key] = true
 	}
 	for _, e := range entries {
@@ -503,6 +538,7 @@ func (r *ApplicationReconciler) makePlan(ctx context.Context, s *appState, o *ob
 		IsOwnerGone:    func(annotation string) bool { return r.isOwnerGone(ctx, annotation) },
 		PruneConfirmed: app.Annotations[v1alpha1.AnnotationConfirmPrune] == o.revision,
 		Additions:      s.policy.additions,
+		Options:        s.policy.options,
 		Values: func(k gitops.Key) string {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -533,9 +569,13 @@ func (r *ApplicationReconciler) isOwnerGone(ctx context.Context, annotation stri
 }
 
 // setDesired replaces what the cluster is held to.
-func (s *appState) setDesired(desired []gitops.Desired, commit string) {
+func (s *appState) setDesired(desired, hooks []gitops.Desired, commit string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hooks = make(map[gitops.Key]gitops.Desired, len(hooks))
+	for _, d := range hooks {
+		s.hooks[d.Key] = d
+	}
 	s.desired = make(map[gitops.Key]gitops.Desired, len(desired))
 	for _, d := range desired {
 		s.desired[d.Key] = d
@@ -562,8 +602,9 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 		return nil
 	}
 	waves := r.dueWaves(s, o)
-	if len(waves) > 0 || o.plan.Grows {
-		if err := r.writeAhead(ctx, s, o); err != nil {
+	begins := s.beginOperation(o)
+	if len(waves) > 0 || o.plan.Grows || begins {
+		if err := r.writeAhead(ctx, s, o, begins); err != nil {
 			return err
 		}
 	}
@@ -575,11 +616,8 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 			return err
 		}
 	}
-	for _, wave := range waves {
-		r.applyWave(syncCtx, s, o, wave)
-		if err := syncCtx.Err(); err != nil {
-			return err
-		}
+	if err := r.enactWaves(syncCtx, s, o, waves); err != nil {
+		return err
 	}
 	if len(waves) > 0 {
 		if err := r.opts.Failpoints.Hit(syncCtx, FailAfterApply); err != nil {
@@ -593,6 +631,8 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 	if o.applied && len(o.plan.Prune) > 0 {
 		r.prune(syncCtx, s, o)
 	}
+	r.finishOperation(syncCtx, s, o)
+	r.cleanHooks(syncCtx, s, o)
 	s.keepReported(o.plan.Drifted)
 	// Drift that the plan found and nobody was woken for, for instance after a
 	// restart.
@@ -644,8 +684,8 @@ func (r *ApplicationReconciler) dueWaves(s *appState, o *observation) []gitops.W
 }
 
 // writeAhead stores the grown inventory before the first object is created.
-func (r *ApplicationReconciler) writeAhead(ctx context.Context, s *appState, o *observation) error {
-	if !o.plan.Grows {
+func (r *ApplicationReconciler) writeAhead(ctx context.Context, s *appState, o *observation, begins bool) error {
+	if !o.plan.Grows && !begins {
 		return nil
 	}
 	s.mu.Lock()
@@ -660,6 +700,9 @@ func (r *ApplicationReconciler) writeAhead(ctx context.Context, s *appState, o *
 	after.Status.Inventory = s.inventory()
 	after.Status.Sync.Status = v1alpha1.SyncSyncing
 	after.Status.Sync.Target = o.head
+	if o.operation != nil {
+		after.Status.Operation = o.operation.DeepCopy()
+	}
 	return r.patchApplication(ctx, s, before, after)
 }
 
@@ -705,6 +748,9 @@ func (r *ApplicationReconciler) applyOne(ctx context.Context, s *appState, o *ob
 		return
 	}
 	if err != nil {
+		if a.Desired.Options.Force && r.recreate(ctx, s, o.t, a.Desired, err) {
+			return
+		}
 		r.applyFailed(s, a.Desired, err)
 		return
 	}
@@ -720,6 +766,104 @@ func (r *ApplicationReconciler) answered(s *appState, t *target, d gitops.Desire
 	live := t.hub.Observe(answer)
 	t.pods.Observe(answer)
 	s.applied(d, live)
+	changed := gitops.NonConvergent(d, answer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(changed) > 0 {
+		s.nonConvergent[d.Key] = changed
+	} else {
+		delete(s.nonConvergent, d.Key)
+	}
+}
+
+// recreate deletes an object one of whose fields cannot be changed, when that is
+// the error and the object's options ask for it; the end of the deletion wakes
+// us, and the object is made anew. What holds data is never deleted for that, and
+// what the API server would not accept as a new object is not either.
+func (r *ApplicationReconciler) recreate(ctx context.Context, s *appState, t *target, d gitops.Desired, err error) bool {
+	var failed *apply.Error
+	if !errors.As(err, &failed) || failed.Reason != apply.Immutable || gitops.HoldsData(d.Key) {
+		return false
+	}
+	live, seen := t.hub.Get(d.Key)
+	if !seen || live.UID == "" || live.Terminating {
+		return false
+	}
+	if err := t.applier.CheckNew(ctx, d); err != nil {
+		r.applyFailed(s, d, err)
+		return true
+	}
+	how := metav1.DeletePropagationForeground
+	if d.Key.Kind == "StatefulSet" {
+		how = metav1.DeletePropagationOrphan // its pods go on
+	}
+	if _, _, err := t.applier.Delete(ctx, gitops.Deletion{Key: d.Key, Version: d.Version, UID: live.UID}, true, how); err != nil {
+		r.applyFailed(s, d, err)
+	}
+	return true
+}
+
+// judgeAnew looks again at the objects of the kinds that have a health check, or
+// had one, when the spec changed: the watches keep verdicts, not objects.
+func (r *ApplicationReconciler) judgeAnew(ctx context.Context, s *appState, policy driftPolicy, o *observation) {
+	s.mu.Lock()
+	was := s.judged
+	before := s.judgedBy
+	s.judged, s.judgedBy = policy.generation, policy.checks
+	s.mu.Unlock()
+	if was == 0 || was == policy.generation {
+		return
+	}
+	for _, e := range s.inventory() {
+		if !before.Has(e.Group, e.Kind) && !policy.checks.Has(e.Group, e.Kind) {
+			continue
+		}
+		if obj, err := o.t.applier.ReadWhole(ctx, gitops.EntryKey(e), e.Version); err == nil && obj != nil {
+			o.t.hub.Observe(obj)
+		}
+	}
+}
+
+// policyNow returns how the Application is treated.
+func (s *appState) policyNow() driftPolicy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy
+}
+
+// observeDependencies keeps a new revision back until the Applications it depends
+// on run theirs and are well. What runs goes on running.
+func (r *ApplicationReconciler) observeDependencies(ctx context.Context, o *observation) {
+	runs := o.app.Status.Sync.Revision
+	if len(o.app.Spec.DependsOn) == 0 || o.revision == runs && runs != "" || o.problem != nil {
+		return
+	}
+	for _, name := range o.app.Spec.DependsOn {
+		var other v1alpha1.Application
+		err := r.opts.Client.Get(ctx, types.NamespacedName{Namespace: o.app.Namespace, Name: name}, &other)
+		why := ""
+		switch {
+		case name == o.app.Name:
+			why = "is itself; correct spec.dependsOn"
+		case apierrors.IsNotFound(err):
+			why = "does not exist"
+		case err != nil:
+			o.superseded = err
+			return
+		default:
+			c := meta.FindStatusCondition(other.Status.Conditions, v1alpha1.ConditionReady)
+			if c == nil || other.Status.ObservedGeneration != other.Generation {
+				why = "has not been looked at yet"
+			} else if c.Status != metav1.ConditionTrue {
+				why = "is not ready: " + c.Reason
+			}
+		}
+		if why != "" {
+			o.problem = &problem{reason: reasonDependency, calm: true, message: fmt.Sprintf("waits for Application %q, which %s", name, why)}
+			o.revision = runs
+			return
+		}
+	}
 }
 
 // applyFailed records why d could not be applied, and when it is tried again.
@@ -748,11 +892,15 @@ func (r *ApplicationReconciler) ensureNamespace(ctx context.Context, s *appState
 	defer unlock()
 	s.mu.Lock()
 	done := s.namespaces[ns]
+	var metadata *v1alpha1.NamespaceMetadata
+	if s.app != nil {
+		metadata = s.app.Spec.SyncPolicy.ManagedNamespaceMetadata
+	}
 	s.mu.Unlock()
 	if done {
 		return nil
 	}
-	if err := t.applier.CreateNamespace(ctx, ns, s.owner); err != nil {
+	if err := t.applier.CreateNamespace(ctx, ns, s.owner, metadata); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -802,7 +950,11 @@ func (r *ApplicationReconciler) prune(ctx context.Context, s *appState, o *obser
 			if !s.mayTry(o.now, gitops.Desired{Key: d.Key}) {
 				continue
 			}
-			r.deleteOne(ctx, s, o.t, d, metav1.DeletePropagationBackground)
+			how := metav1.DeletePropagationBackground
+			if p := s.policyNow().propagation; p != "" {
+				how = p
+			}
+			r.deleteOne(ctx, s, o.t, d, how)
 		}
 	}
 }
@@ -839,6 +991,7 @@ func (r *ApplicationReconciler) deleteOne(ctx context.Context, s *appState, t *t
 	delete(s.trouble, d.Key)
 	delete(s.values, d.Key)
 	delete(s.health, d.Key)
+	delete(s.nonConvergent, d.Key)
 	s.mu.Unlock()
 	t.pods.Forget(d.Key)
 	r.disclaim(s, d.Key)
@@ -860,8 +1013,14 @@ func firstError(errs []*gitops.ObjectError) string {
 	return fmt.Sprintf("%s (and %d more objects)", errs[0].Error(), len(errs)-1)
 }
 
-// assess is the health of one object by itself, for the watches.
-func assess(obj *unstructured.Unstructured, now time.Time) gitops.Verdict {
+// assess is the health of one object by itself, for the watches: as the health
+// check of an Application that applies it says, or as its kind says.
+func (r *ApplicationReconciler) assess(cluster string, obj *unstructured.Unstructured, now time.Time) gitops.Verdict {
+	for _, s := range r.claimants(cluster, gitops.KeyOf(obj)) {
+		if res, ok := s.policyNow().checks.Assess(obj); ok {
+			return gitops.Verdict{Health: res.Health(), Recheck: res.Recheck}
+		}
+	}
 	res := health.Assess(obj, now)
 	return gitops.Verdict{Health: res.Health(), Recheck: res.Recheck}
 }

@@ -129,7 +129,7 @@ func stageApplication(stage *v1alpha1.Stage, d *v1alpha1.Deployment) *v1alpha1.A
 		},
 		Spec: v1alpha1.ApplicationSpec{
 			Source: promotion.ApplicationSource(stage, d), Destination: destination, SyncPolicy: d.SyncPolicy,
-			DriftPolicy: d.DriftPolicy, Additions: "heal", DeletionPolicy: deletion,
+			DriftPolicy: d.DriftPolicy, ReconcileOptions: *d.ReconcileOptions.DeepCopy(), Additions: "heal", DeletionPolicy: deletion,
 		},
 	}
 }

@@ -22,8 +22,12 @@ type Desired struct {
 	Namespaced bool
 	// Object is the body of the apply request. It is never changed.
 	Object *unstructured.Unstructured
-	// Hash of Object: equal hashes need no request.
+	// Hash of Object without what is ignored: equal hashes need no request.
 	Hash string
+	// Options say how the object is treated.
+	Options ObjectOptions
+	// Ignored are fields that belong to others once the object exists.
+	Ignored Ignored
 }
 
 // GVK returns group, version and kind.
@@ -35,20 +39,36 @@ func (d Desired) GVK() schema.GroupVersionKind {
 // known is false for a kind the cluster does not serve.
 type Scope func(schema.GroupVersionKind) (namespaced, known bool)
 
+// Preparation is what Prepare needs to know beside the objects.
+type Preparation struct {
+	Owner Owner
+	// Namespace for objects that name none.
+	Namespace string
+	Scope     Scope
+	// SyncOptions of the Application.
+	SyncOptions []string
+	Ignore      IgnoreRules
+}
+
 // Prepare turns rendered objects into Desired ones: it fills in the default
 // namespace, adds the owner's label and annotation, drops what only a server
 // writes (status, uid, resourceVersion, managedFields, creationTimestamp),
 // turns a Secret's stringData into data and leaves the rules of an aggregated
-// ClusterRole to the cluster. objs are not changed.
+// ClusterRole to the cluster. objs are not changed. Hooks are among the result;
+// objects that are skipped are not.
+//
+// A kind that a CustomResourceDefinition among objs defines counts as known.
 //
 // Objects that cannot be applied are returned as errors beside the good ones,
 // both in the order of objs: without a name (NameMissing), of a kind the
 // cluster does not serve (KindUnknown), or named twice (Duplicate).
-func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace string, scope Scope) ([]Desired, []*ObjectError) {
+func Prepare(objs []*unstructured.Unstructured, in Preparation) ([]Desired, []*ObjectError) {
 	var (
-		out  = make([]Desired, 0, len(objs))
-		errs []*ObjectError
-		seen = make(map[Key]bool, len(objs))
+		out     = make([]Desired, 0, len(objs))
+		errs    []*ObjectError
+		seen    = make(map[Key]bool, len(objs))
+		defines = Definitions(objs)
+		scaled  = scaled(objs, in.Namespace)
 	)
 	for _, rendered := range objs {
 		obj := rendered.DeepCopy()
@@ -58,7 +78,10 @@ func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace st
 			errs = append(errs, &ObjectError{key, "NameMissing", "give it a metadata.name; generateName makes a new object at every sync"})
 			continue
 		}
-		namespaced, known := scope(gvk)
+		namespaced, known := defines[gvk.GroupKind()]
+		if !known {
+			namespaced, known = in.Scope(gvk)
+		}
 		if !known {
 			errs = append(errs, &ObjectError{key, "KindUnknown", fmt.Sprintf("the cluster serves no kind %q in %q; install its CustomResourceDefinition or correct apiVersion", gvk.Kind, gvk.GroupVersion())})
 			continue
@@ -67,7 +90,7 @@ func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace st
 		case !namespaced:
 			obj.SetNamespace("")
 		case obj.GetNamespace() == "":
-			obj.SetNamespace(defaultNamespace)
+			obj.SetNamespace(in.Namespace)
 		}
 		key = KeyOf(obj)
 		if seen[key] {
@@ -75,6 +98,10 @@ func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace st
 			continue
 		}
 		seen[key] = true
+		options := OptionsOf(obj.GetAnnotations(), in.SyncOptions)
+		if options.Is(HookSkip) {
+			continue
+		}
 		dropServerFields(obj)
 		if err := encodeStringData(obj); err != nil {
 			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
@@ -83,19 +110,48 @@ func Prepare(objs []*unstructured.Unstructured, owner Owner, defaultNamespace st
 		if _, aggregated := obj.Object["aggregationRule"]; aggregated && gvk.Kind == "ClusterRole" {
 			delete(obj.Object, "rules")
 		}
-		if err := mark(obj, owner); err != nil {
+		if err := mark(obj, in.Owner); err != nil {
 			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
 			continue
 		}
-		hash, err := hashObject(obj)
+		ignored := in.Ignore.of(key)
+		if scaled[key] {
+			ignored.Paths = append(slices.Clip(ignored.Paths), replicasPath())
+		}
+		hashed := obj
+		if len(ignored.Paths) > 0 {
+			hashed = ignored.without(obj)
+		}
+		hash, err := hashObject(hashed)
 		if err != nil {
 			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})
 			continue
 		}
-		out = append(out, Desired{Key: key, Version: gvk.Version, Namespaced: namespaced, Object: obj, Hash: hash})
+		out = append(out, Desired{Key: key, Version: gvk.Version, Namespaced: namespaced, Object: obj, Hash: hash, Options: options, Ignored: ignored})
 	}
 	return out, errs
 }
+
+// Definitions returns the scope of every kind that a CustomResourceDefinition
+// among objs defines.
+func Definitions(objs []*unstructured.Unstructured) map[schema.GroupKind]bool {
+	var out map[schema.GroupKind]bool
+	for _, obj := range objs {
+		if gvk := obj.GroupVersionKind(); gvk.Kind != crdKind || gvk.Group != "apiextensions.k8s.io" {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(obj.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(obj.Object, "spec", "names", "kind")
+		scope, _, _ := unstructured.NestedString(obj.Object, "spec", "scope")
+		if out == nil {
+			out = map[schema.GroupKind]bool{}
+		}
+		out[schema.GroupKind{Group: group, Kind: kind}] = scope == "Namespaced"
+	}
+	return out
+}
+
+const crdKind = "CustomResourceDefinition"
 
 func dropServerFields(obj *unstructured.Unstructured) {
 	delete(obj.Object, "status")

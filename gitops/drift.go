@@ -33,6 +33,10 @@ type Live struct {
 	Additions []Addition
 	// Verdict is the health of the object by itself.
 	Verdict Verdict
+	// Options that the object's annotations say; nil for nearly every object.
+	Options *ObjectOptions
+	// HookRun is the value of waybill.dev/hook-run.
+	HookRun string
 }
 
 // Baseline is the server's answer to our last PATCH of an object.
@@ -111,17 +115,24 @@ const maxShownValue = 256
 
 // Changes names the fields of live that differ from desired and that we do not
 // own any more, sorted by path. live may be metadata only (hasValues false):
-// then Got is unknown and stays empty.
-func Changes(desired *unstructured.Unstructured, live *unstructured.Unstructured, hasValues bool) []FieldChange {
+// then Got is unknown and stays empty. Ignored fields are left out.
+func Changes(d Desired, live *unstructured.Unstructured, hasValues bool) []FieldChange {
+	desired := d.Object
 	var (
 		managed = live.GetManagedFields()
 		ours    = fieldSet(ownEntry(managed))
 		found   = map[string]FieldChange{}
 		secret  = desired.GetKind() == "Secret" && desired.GroupVersionKind().Group == ""
 	)
+	theirs := fieldpath.NewSet()
+	for i := range managed {
+		if slices.Contains(d.Ignored.Managers, managed[i].Manager) {
+			theirs = theirs.Union(fieldSet(&managed[i]))
+		}
+	}
 	add := func(path fieldpath.Path, manager string) {
 		name := PathString(path)
-		if _, known := found[name]; known {
+		if _, known := found[name]; known || theirs.Has(path) || d.Ignored.covers(desired.Object, path) || d.Ignored.covers(live.Object, path) {
 			return
 		}
 		want, isWanted := lookup(desired.Object, path)

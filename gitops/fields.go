@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -61,7 +60,8 @@ type HumanTools struct {
 // kubectl-edit, kubectl-set, kubectl-client-side-apply, ...).
 func DefaultHumanTools() HumanTools { return HumanTools{Prefixes: []string{"kubectl"}} }
 
-func (t HumanTools) isHuman(manager string) bool {
+// IsHuman says that a field manager is a person at a keyboard.
+func (t HumanTools) IsHuman(manager string) bool {
 	return slices.ContainsFunc(t.Prefixes, func(p string) bool { return strings.HasPrefix(manager, p) })
 }
 
@@ -91,7 +91,7 @@ func Additions(managed []metav1.ManagedFieldsEntry, tools HumanTools) []Addition
 		if ours == nil {
 			ours = fieldSet(ownEntry(managed))
 		}
-		added := addedBy(e, ours)
+		added := addedBy(e, ours, Ignored{})
 		if added.Empty() {
 			continue
 		}
@@ -106,15 +106,18 @@ func Additions(managed []metav1.ManagedFieldsEntry, tools HumanTools) []Addition
 }
 
 func isHumanUpdate(e *metav1.ManagedFieldsEntry, tools HumanTools) bool {
-	return e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == "" && tools.isHuman(e.Manager)
+	return e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == "" && tools.IsHuman(e.Manager)
 }
 
-// addedBy returns the fields of e that are neither ours nor allowed.
-func addedBy(e *metav1.ManagedFieldsEntry, ours *fieldpath.Set) *fieldpath.Set {
+// addedBy returns the fields of e that are neither ours nor allowed nor ignored.
+func addedBy(e *metav1.ManagedFieldsEntry, ours *fieldpath.Set, ignored Ignored) *fieldpath.Set {
+	if slices.Contains(ignored.Managers, e.Manager) {
+		return fieldpath.NewSet()
+	}
 	all := fieldSet(e)
 	allowed := fieldpath.NewSet()
 	for path := range all.All() {
-		if !isAllowed(path) {
+		if !isAllowed(path) && !ignored.covers(nil, path) {
 			continue
 		}
 		// The maps that hold an allowed field are allowed as well: without
@@ -147,7 +150,7 @@ type PatchOperation struct {
 // controller that writes the status meanwhile is not in its way; it fails when
 // one of them is not as it was. It is nil when there is nothing to move or no
 // entry of ours to move it to.
-func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools) ([]PatchOperation, error) {
+func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools, ignored Ignored) ([]PatchOperation, error) {
 	own := slices.IndexFunc(managed, isOwn)
 	if own < 0 {
 		return nil, nil
@@ -160,7 +163,7 @@ func TakeAdditions(managed []metav1.ManagedFieldsEntry, tools HumanTools) ([]Pat
 		if !isHumanUpdate(e, tools) {
 			continue
 		}
-		added := addedBy(e, ours)
+		added := addedBy(e, ours, ignored)
 		if added.Empty() {
 			continue
 		}
@@ -340,10 +343,10 @@ func showValue(v any, maxBytes int) string {
 	return strings.ToValidUTF8(text[:maxBytes-len(dots)], "") + dots
 }
 
-// NeedsTakeOver reports whether a human tool added a field that desired does
+// NeedsTakeOver reports whether a human tool added a field that d does
 // not have: only then our PATCH alone does not remove it. A field that both
 // name is simply set by it.
-func NeedsTakeOver(desired *unstructured.Unstructured, managed []metav1.ManagedFieldsEntry, tools HumanTools) bool {
+func NeedsTakeOver(d Desired, managed []metav1.ManagedFieldsEntry, tools HumanTools) bool {
 	ours := fieldSet(ownEntry(managed))
 	for i := range managed {
 		if !isHumanUpdate(&managed[i], tools) {
@@ -351,8 +354,8 @@ func NeedsTakeOver(desired *unstructured.Unstructured, managed []metav1.ManagedF
 		}
 		unknown := false
 		// Not with a loop over All: that one cannot be left early.
-		addedBy(&managed[i], ours).Leaves().Iterate(func(path fieldpath.Path) {
-			_, wanted := lookup(desired.Object, path)
+		addedBy(&managed[i], ours, d.Ignored).Leaves().Iterate(func(path fieldpath.Path) {
+			_, wanted := lookup(d.Object.Object, path)
 			unknown = unknown || !wanted
 		})
 		if unknown {

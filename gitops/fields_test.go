@@ -123,7 +123,7 @@ func TestTakeAdditions(t *testing.T) {
 		entry("kcm", updated, "status", `{"f:status":{}}`, 2),
 		entry("kubectl-rollout", updated, "", `{"f:spec":{"f:paused":{},"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`, 3),
 	}
-	patch, err := gitops.TakeAdditions(list, tools)
+	patch, err := gitops.TakeAdditions(list, tools, gitops.Ignored{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestTakeAdditions(t *testing.T) {
 		"nothing of us":  {entry("kubectl-edit", updated, "", spy, 2)},
 		"only a restart": {entry("waybill", applied, "", ours, 1), entry("kubectl-rollout", updated, "", restart, 2)},
 	} {
-		if patch, err := gitops.TakeAdditions(none, tools); err != nil || patch != nil {
+		if patch, err := gitops.TakeAdditions(none, tools, gitops.Ignored{}); err != nil || patch != nil {
 			t.Errorf("%s: %v, %v", why, patch, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestChangesNamesFieldValueAndManager(t *testing.T) {
 		entry("waybill", applied, "", `{"f:spec":{"f:replicas":{},"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{".":{},"f:name":{}}}}}}}`, 1),
 		entry("kubectl-set", updated, "", `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{"f:image":{}}}}}}}`, 2),
 	})
-	got := gitops.Changes(want, live, true)
+	got := gitops.Changes(gitops.Desired{Object: want}, live, true)
 	expect := []gitops.FieldChange{
 		{Field: "metadata.labels.app", Want: "web"},
 		{Field: "spec.template.spec.containers[name=web].image", Want: "web:1", Got: "web:2", Manager: "kubectl-set"},
@@ -178,10 +178,10 @@ func TestChangesNamesFieldValueAndManager(t *testing.T) {
 	if diff := cmp.Diff(expect, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !gitops.NeedsTakeOver(want, append(live.GetManagedFields(), entry("kubectl-edit", updated, "", spy, 3)), gitops.DefaultHumanTools()) {
+	if !gitops.NeedsTakeOver(gitops.Desired{Object: want}, append(live.GetManagedFields(), entry("kubectl-edit", updated, "", spy, 3)), gitops.DefaultHumanTools()) {
 		t.Error("a sidecar needs two requests")
 	}
-	if gitops.NeedsTakeOver(want, live.GetManagedFields(), gitops.DefaultHumanTools()) {
+	if gitops.NeedsTakeOver(gitops.Desired{Object: want}, live.GetManagedFields(), gitops.DefaultHumanTools()) {
 		t.Error("a changed image needs one request")
 	}
 }
@@ -194,7 +194,7 @@ func TestChangesMasksSecrets(t *testing.T) {
 	live.SetManagedFields([]metav1.ManagedFieldsEntry{
 		entry("waybill", applied, "", `{"f:metadata":{}}`, 1), entry("kubectl-edit", updated, "", `{"f:data":{"f:password":{}}}`, 2),
 	})
-	got := gitops.Changes(want, live, true)
+	got := gitops.Changes(gitops.Desired{Object: want}, live, true)
 	if diff := cmp.Diff([]gitops.FieldChange{{Field: "data.password", Want: "***", Got: "***", Manager: "kubectl-edit"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

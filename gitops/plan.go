@@ -1,7 +1,9 @@
 package gitops
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -29,14 +31,25 @@ type Action struct {
 	Drift   DriftKind // of ActionHeal
 }
 
-// Wave is a set of actions that may run together.
+// Wave is a set of actions that may run together: they have one sync wave and
+// one rank.
 type Wave []Action
+
+// Number returns the sync wave of the actions; 0 for none.
+func (w Wave) Number() int {
+	if len(w) == 0 {
+		return 0
+	}
+	return w[0].Desired.Options.Wave
+}
 
 // Deletion is one object to delete, and only if it still has this UID.
 type Deletion struct {
 	Key     Key
 	Version string
 	UID     string
+	// Wave of the object; higher ones are deleted first.
+	Wave int
 }
 
 // PlanInput is everything Plan looks at.
@@ -58,8 +71,12 @@ type PlanInput struct {
 	Refused []Key
 	// Values returns the Baseline.Values of an object, "" when not known.
 	Values func(Key) string
+	// Options are those that all objects of the Application have.
+	Options ObjectOptions
 	// Prune, AllowEmpty: as in syncPolicy.automated.
 	Prune, AllowEmpty bool
+	// Deleting: the Application is deleted, and these are its objects.
+	Deleting bool
 	// PruneConfirmed: a person agreed to the deletions of this revision.
 	PruneConfirmed bool
 	// Heal says that drift is to be taken back.
@@ -70,15 +87,15 @@ type PlanInput struct {
 
 // Plan is what has to be done to reach a revision.
 type Plan struct {
-	// Waves to apply, one after the other.
+	// Waves to apply, one after the other, by sync wave and then by rank.
 	Waves []Wave
 	// Prune lists what is deleted once every wave has succeeded, in waves, the
 	// reverse of the order of creation.
 	Prune [][]Deletion
 	// Guard is set instead of Prune when the deletions wait for a person.
 	Guard *Guard
-	// Kept are objects that left the source and are not deleted because prune
-	// is off.
+	// Kept are objects that left the source and are not deleted, because prune
+	// is off or they carry the option Prune=false.
 	Kept []Key
 	// Conflicts are objects that belong to another Application.
 	Conflicts []*ObjectError
@@ -117,7 +134,8 @@ func MakePlan(in PlanInput) Plan {
 		wanted[k] = true
 	}
 	p.Inventory = slices.Clone(in.Inventory)
-	byRank := map[int]Wave{}
+	type step struct{ wave, rank int }
+	bySteps := map[step]Wave{}
 	for _, d := range in.Desired {
 		wanted[d.Key] = true
 		if slices.Contains(in.Refused, d.Key) {
@@ -141,15 +159,17 @@ func MakePlan(in PlanInput) Plan {
 			p.Drifted = append(p.Drifted, d.Key)
 		}
 		if action.Kind != "" {
-			r := rank(d.Key)
-			byRank[r] = append(byRank[r], action)
+			at := step{d.Options.Wave, rank(d.Key)}
+			bySteps[at] = append(bySteps[at], action)
 		}
 	}
-	for r := range 10 {
-		if w := byRank[r]; len(w) > 0 {
-			slices.SortFunc(w, func(a, b Action) int { return a.Desired.Key.Compare(b.Desired.Key) })
-			p.Waves = append(p.Waves, w)
-		}
+	steps := slices.SortedFunc(maps.Keys(bySteps), func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.wave, b.wave), cmp.Compare(a.rank, b.rank))
+	})
+	for _, at := range steps {
+		w := bySteps[at]
+		slices.SortFunc(w, func(a, b Action) int { return a.Desired.Key.Compare(b.Desired.Key) })
+		p.Waves = append(p.Waves, w)
 	}
 	slices.SortFunc(p.Inventory, func(a, b v1alpha1.InventoryEntry) int { return EntryKey(a).Compare(EntryKey(b)) })
 	slices.SortFunc(p.Conflicts, func(a, b *ObjectError) int { return a.Key.Compare(b.Key) })
@@ -182,7 +202,7 @@ func decide(in PlanInput, d Desired, entry v1alpha1.InventoryEntry, listed bool)
 	if in.Values != nil {
 		base.Values = in.Values(d.Key)
 	}
-	drift := Judge(base, live, present, in.Owner, in.Additions)
+	drift := Judge(base, d.Ignored.Filter(live), present, in.Owner, in.Additions)
 	a := Action{Desired: d, Drift: drift}
 	// Also what is missing altogether: with report a person decides.
 	if drift != NoDrift && in.Heal {
@@ -208,30 +228,56 @@ func mayAdopt(in PlanInput, live Live) bool {
 // planPrune fills Prune, Guard and Kept.
 func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 	gone := map[Key]Deletion{}
+	confirm := false
 	for _, o := range in.Owned {
 		if !wanted[o.Key] {
 			gone[o.Key] = o
 		}
 	}
 	for _, e := range in.Inventory {
-		k := EntryKey(e)
-		if wanted[k] {
-			continue
-		}
-		live, present := in.Live(k)
-		switch {
-		case !present:
-			// Nothing of ours is there: confirmed by the apply engine, which
-			// looks once more before it drops the entry.
+		if k := EntryKey(e); !wanted[k] {
 			gone[k] = Deletion{Key: k, Version: e.Version, UID: e.UID}
-		case live.OwnerLabel == in.Owner.Label():
-			gone[k] = Deletion{Key: k, Version: e.Version, UID: live.UID}
-		default:
-			// It moved to another Application: theirs now, the entry is dropped
-			// without a request.
-			gone[k] = Deletion{Key: k, Version: e.Version}
 		}
 	}
+	for k, d := range gone {
+		live, present := in.Live(k)
+		if !present {
+			// Nothing of ours is there: confirmed by the apply engine, which
+			// looks once more before it drops the entry.
+			continue
+		}
+		options := in.Options
+		if live.Options != nil {
+			options = *live.Options
+			d.Wave = options.Wave
+			options.KeepOnPrune = options.KeepOnPrune || in.Options.KeepOnPrune
+			options.KeepOnDelete = options.KeepOnDelete || in.Options.KeepOnDelete
+			options.ConfirmPrune = options.ConfirmPrune || in.Options.ConfirmPrune
+		}
+		d.UID = live.UID
+		switch {
+		case options.IsHook():
+			delete(gone, k) // its own policy says when it goes
+			continue
+		case live.OwnerLabel != in.Owner.Label():
+			d.UID = "" // another Application's now: dropped without a request
+		case in.Deleting && options.KeepOnDelete:
+			d.UID = "" // left behind
+		case !in.Deleting && options.KeepOnPrune:
+			delete(gone, k)
+			if !options.IgnoreExtraneous {
+				p.Kept = append(p.Kept, k)
+			}
+			continue
+		case !in.Deleting && !in.Prune && options.IgnoreExtraneous:
+			delete(gone, k)
+			continue
+		case !in.Deleting:
+			confirm = confirm || options.ConfirmPrune
+		}
+		gone[k] = d
+	}
+	slices.SortFunc(p.Kept, Key.Compare)
 	if len(gone) == 0 {
 		return
 	}
@@ -240,10 +286,7 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 		list = append(list, d)
 	}
 	slices.SortFunc(list, func(a, b Deletion) int {
-		if r := rank(b.Key) - rank(a.Key); r != 0 {
-			return r
-		}
-		return a.Key.Compare(b.Key)
+		return cmp.Or(cmp.Compare(b.Wave, a.Wave), cmp.Compare(rank(b.Key), rank(a.Key)), a.Key.Compare(b.Key))
 	})
 	if !in.Prune {
 		for _, d := range list {
@@ -251,12 +294,12 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 		}
 		return
 	}
-	if p.Guard = guard(in, list); p.Guard != nil {
+	if p.Guard = guard(in, list, confirm); p.Guard != nil {
 		return
 	}
 	for _, d := range list {
 		n := len(p.Prune)
-		if n == 0 || rank(p.Prune[n-1][0].Key) != rank(d.Key) {
+		if n == 0 || p.Prune[n-1][0].Wave != d.Wave || rank(p.Prune[n-1][0].Key) != rank(d.Key) {
 			p.Prune = append(p.Prune, nil)
 			n++
 		}
@@ -267,26 +310,30 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 // guardMinimum: up to ten deletions need no confirmation.
 const guardMinimum = 10
 
-// holdsData says that deleting an object deletes what other objects or people
+func holdsData(d Deletion) bool { return HoldsData(d.Key) }
+
+// HoldsData says that deleting an object deletes what other objects or people
 // stored in it.
-func holdsData(d Deletion) bool {
-	switch d.Key.Kind {
+func HoldsData(k Key) bool {
+	switch k.Kind {
 	case "Namespace", "PersistentVolumeClaim", "PersistentVolume":
-		return d.Key.Group == ""
+		return k.Group == ""
 	case "CustomResourceDefinition":
-		return d.Key.Group == "apiextensions.k8s.io"
+		return k.Group == "apiextensions.k8s.io"
 	default:
 		return false
 	}
 }
 
 // guard returns why the deletions wait for a person, or nil.
-func guard(in PlanInput, list []Deletion) *Guard {
+func guard(in PlanInput, list []Deletion, confirm bool) *Guard {
 	total := max(len(in.Inventory), len(list))
 	g := &Guard{Deletions: len(list), Of: total}
 	switch {
-	case in.PruneConfirmed:
+	case in.PruneConfirmed, in.Deleting:
 		return nil
+	case confirm:
+		g.Message = fmt.Sprintf("%s left the source, and the option Prune=confirm asks a person before anything is deleted", list[0].Key)
 	case len(in.Desired)+len(in.Refused) == 0 && !in.AllowEmpty:
 		g.Message = fmt.Sprintf("the source renders nothing, which would delete all %d objects; correct the source, or set syncPolicy.automated.allowEmpty", len(list))
 	case slices.ContainsFunc(list, holdsData):

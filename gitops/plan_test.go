@@ -31,9 +31,9 @@ func object(apiVersion, kind, name string) *unstructured.Unstructured {
 
 // prepare returns objs as they are applied.
 func prepare(t interface{ Fatalf(string, ...any) }, objs ...*unstructured.Unstructured) []gitops.Desired {
-	desired, errs := gitops.Prepare(objs, me, "shop-test", func(gvk schema.GroupVersionKind) (bool, bool) {
+	desired, errs := gitops.Prepare(objs, gitops.Preparation{Owner: me, Namespace: "shop-test", Scope: func(gvk schema.GroupVersionKind) (bool, bool) {
 		return gvk.Kind != "Namespace" && gvk.Kind != "ClusterRole", true
-	})
+	}})
 	if len(errs) > 0 {
 		t.Fatalf("prepare: %v", errs)
 	}

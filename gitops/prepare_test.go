@@ -68,7 +68,7 @@ func TestPrepareRefuses(t *testing.T) {
 	badMaps := configMap("m")
 	badMaps.Object["metadata"] = map[string]any{"name": "m", "labels": "x"}
 	objs := []*unstructured.Unstructured{unnamed, unknown, configMap("twice"), configMap("twice"), badLabel, badSecret, badMaps}
-	desired, errs := gitops.Prepare(objs, me, "shop-test", func(gvk schema.GroupVersionKind) (bool, bool) { return true, gvk.Kind != "Gadget" })
+	desired, errs := gitops.Prepare(objs, gitops.Preparation{Owner: me, Namespace: "shop-test", Scope: func(gvk schema.GroupVersionKind) (bool, bool) { return true, gvk.Kind != "Gadget" }})
 	if len(desired) != 1 {
 		t.Errorf("%d good objects, want 1", len(desired))
 	}

@@ -35,6 +35,18 @@ type ApplicationSpec struct {
 	// syncPolicy.automated.selfHeal, else report.
 	// +optional
 	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+
+	ReconcileOptions `json:",inline"`
+
+	// dependsOn names Applications of the same Project that have to run what
+	// their branch says, and be Healthy, before a new revision of this one is
+	// synced.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	DependsOn []string `json:"dependsOn,omitempty"`
 	// additions made by hand to applied objects (a sidecar, a label): heal
 	// removes those of human tools, report shows them, ignore leaves them.
 	// +optional
@@ -50,6 +62,108 @@ type ApplicationSpec struct {
 	// +kubebuilder:validation:Enum=Orphan;Delete
 	// +kubebuilder:default=Delete
 	DeletionPolicy string `json:"deletionPolicy,omitempty"`
+}
+
+// ReconcileOptions say how objects are compared, judged and healed. An
+// Application and an entry of a Stage's deploy have the same.
+type ReconcileOptions struct {
+	// ignoreDifferences leaves fields to others: a change of such a field is no
+	// drift, and once somebody else has set it, Waybill does not send it any
+	// more. Names and meaning as in Argo CD, with RespectIgnoreDifferences.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	IgnoreDifferences []IgnoreDifference `json:"ignoreDifferences,omitempty"`
+	// healthChecks judge kinds that Waybill has no rule for, by CEL.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	HealthChecks []HealthCheck `json:"healthChecks,omitempty"`
+	// humanGrace is how long a change made with a human tool (kubectl) stays
+	// before it is healed. It is recorded at once. Default 0.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	HumanGrace *metav1.Duration `json:"humanGrace,omitempty"`
+}
+
+// IgnoreDifference names fields of objects that belong to others. An object is
+// meant when group, kind and, if set, namespace and name fit; * fits all.
+// +kubebuilder:validation:XValidation:rule="has(self.jsonPointers) || has(self.paths) || has(self.managedFieldsManagers)",message="say which fields: set jsonPointers, paths or managedFieldsManagers"
+type IgnoreDifference struct {
+	// group of the kind; empty is the core group, * is any.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+	// kind, or * for any.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// jsonPointers (RFC 6901): /spec/replicas.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:items:Pattern=`^/`
+	JSONPointers []string `json:"jsonPointers,omitempty"`
+	// paths with list keys: spec.template.spec.containers[name=web].image,
+	// metadata.annotations["a/b"], webhooks[*].clientConfig.caBundle.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	Paths []string `json:"paths,omitempty"`
+	// managedFieldsManagers: every field that one of these field managers
+	// owns, for instance kube-controller-manager.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	ManagedFieldsManagers []string `json:"managedFieldsManagers,omitempty"`
+}
+
+// HealthCheck judges the objects of one kind by CEL expressions over their
+// fields: self is the object; metadata, spec, status and data are its fields.
+// The first that is true decides, in the order failed, inProgress, suspended,
+// current; none: Progressing. An expression that reads a field that is not
+// there yet says Progressing as well.
+type HealthCheck struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// current is true of a Healthy object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Current string `json:"current"`
+	// failed is true of a Degraded object.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Failed string `json:"failed,omitempty"`
+	// inProgress is true of a Progressing object.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	InProgress string `json:"inProgress,omitempty"`
+	// suspended is true of an object that was stopped on purpose.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Suspended string `json:"suspended,omitempty"`
 }
 
 // ApplicationSource is a path of a Git repository.
@@ -110,6 +224,8 @@ const (
 	// AnnotationConfirmPrune on an Application agrees to the deletions of one
 	// revision, whose commit is its value: what the prune guard waits for.
 	AnnotationConfirmPrune = "waybill.dev/confirm-prune"
+	// AnnotationHookRun on the object of a hook names the sync it was made by.
+	AnnotationHookRun = "waybill.dev/hook-run"
 	// FinalizerResources holds a deleted Application until what it applied is
 	// deleted or left behind, as spec.deletionPolicy says.
 	FinalizerResources = "waybill.dev/resources"
@@ -124,12 +240,69 @@ type SyncPolicy struct {
 	// always automated: the promotion is the decision.
 	// +optional
 	Automated *AutomatedSync `json:"automated,omitempty"`
-	// syncOptions as NAME=VALUE.
+	// syncOptions as NAME=VALUE, as in Argo CD: CreateNamespace, PruneLast,
+	// PrunePropagationPolicy, Prune, Delete, Replace, Force, Validate, and those
+	// that are always so: ServerSideApply, ApplyOutOfSyncOnly,
+	// RespectIgnoreDifferences, FailOnSharedResource,
+	// SkipDryRunOnMissingResource. Objects can set theirs in the annotation
+	// waybill.dev/sync-options.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:Enum=CreateNamespace=true;CreateNamespace=false;PruneLast=true;PruneLast=false
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:Pattern=`^((CreateNamespace|PruneLast|Delete|Replace|Force|Validate)=(true|false)|Prune=(true|false|confirm)|PrunePropagationPolicy=(foreground|background|orphan)|(ServerSideApply|ApplyOutOfSyncOnly|RespectIgnoreDifferences|FailOnSharedResource|SkipDryRunOnMissingResource)=true)$`
 	SyncOptions []string `json:"syncOptions,omitempty"`
+	// retry bounds how often an object that cannot be applied is tried again.
+	// Without it there is no end, at growing pauses of up to three minutes.
+	// +optional
+	Retry *RetryPolicy `json:"retry,omitempty"`
+	// managedNamespaceMetadata is set on the namespace that CreateNamespace
+	// makes.
+	// +optional
+	ManagedNamespaceMetadata *NamespaceMetadata `json:"managedNamespaceMetadata,omitempty"`
+}
+
+// RetryPolicy bounds how often an object is tried again for one revision.
+type RetryPolicy struct {
+	// limit of tries after the first; negative is no limit.
+	// +optional
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Maximum=1000
+	Limit *int32 `json:"limit,omitempty"`
+	// +optional
+	Backoff *RetryBackoff `json:"backoff,omitempty"`
+}
+
+// RetryBackoff is the pause between tries.
+type RetryBackoff struct {
+	// duration of the first pause.
+	// +optional
+	// +kubebuilder:default="5s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	Duration *metav1.Duration `json:"duration,omitempty"`
+	// factor by which each pause is longer than the one before.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	Factor int32 `json:"factor,omitempty"`
+	// maxDuration of a pause.
+	// +optional
+	// +kubebuilder:default="3m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	MaxDuration *metav1.Duration `json:"maxDuration,omitempty"`
+}
+
+// NamespaceMetadata are labels and annotations of a namespace.
+type NamespaceMetadata struct {
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Labels map[string]string `json:"labels,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // AutomatedSync is the automatic part of a SyncPolicy.
@@ -189,6 +362,16 @@ type ApplicationStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	Drifts []Drift `json:"drifts,omitempty"`
+	// nonConvergent are fields that the API server, or an admission webhook or
+	// policy, changed in the very request that applied them: they will never be
+	// as Git says.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	NonConvergent []FieldDifference `json:"nonConvergent,omitempty"`
+	// operation is the sync that runs or ran last, of a source with hooks.
+	// +optional
+	Operation *Operation `json:"operation,omitempty"`
 	// drifting says that live differs from Git and is not being healed.
 	// +optional
 	Drifting bool `json:"drifting,omitempty"`
@@ -273,9 +456,84 @@ type Drift struct {
 	// manager that made the change, as the API server recorded it.
 	// +optional
 	Manager string `json:"manager,omitempty"`
-	// action: Healed, Reported, Contested.
+	// action: Healed, Reported, Contested; Announced: it is healed when
+	// humanGrace is over.
 	Action string           `json:"action"`
 	At     metav1.MicroTime `json:"at"`
+}
+
+// FieldDifference is one field of one object that is not as Git says.
+type FieldDifference struct {
+	// +optional
+	Group string `json:"group,omitempty"`
+	Kind  string `json:"kind"`
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// field as in drifts.
+	Field string `json:"field"`
+	// want is the value in Git, masked for Secrets.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Want string `json:"want,omitempty"`
+	// got is the API server's answer, masked for Secrets.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Got string `json:"got,omitempty"`
+}
+
+// OperationPhase is how far a sync with hooks is.
+// +kubebuilder:validation:Enum=Running;Succeeded;Failed
+type OperationPhase string
+
+// The phases of an operation, and of a hook.
+const (
+	OperationRunning   OperationPhase = "Running"
+	OperationSucceeded OperationPhase = "Succeeded"
+	OperationFailed    OperationPhase = "Failed"
+)
+
+// Operation is one sync of a source with hooks. It is written before the first
+// hook is created, so that after a crash no hook runs twice.
+type Operation struct {
+	// id of the sync; the hooks it made carry it in waybill.dev/hook-run.
+	// +kubebuilder:validation:MaxLength=63
+	ID string `json:"id"`
+	// revision that is synced.
+	// +kubebuilder:validation:MaxLength=64
+	Revision string         `json:"revision"`
+	Phase    OperationPhase `json:"phase"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message   string           `json:"message,omitempty"`
+	StartedAt metav1.MicroTime `json:"startedAt"`
+	// +optional
+	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
+	// hooks that were begun, in that order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Hooks []HookStatus `json:"hooks,omitempty"`
+}
+
+// HookStatus is one hook of an operation.
+type HookStatus struct {
+	// +optional
+	Group string `json:"group,omitempty"`
+	Kind  string `json:"kind"`
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// hook is the phase it belongs to: PreSync, Sync, PostSync, SyncFail,
+	// PreDelete or PostDelete.
+	Hook string `json:"hook"`
+	// uid of its object; empty while its creation is only an intent.
+	// +optional
+	UID   string         `json:"uid,omitempty"`
+	Phase OperationPhase `json:"phase"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
 }
 
 // ApplicationList is a list of Applications.

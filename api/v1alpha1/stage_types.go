@@ -281,6 +281,9 @@ type Deployment struct {
 	// driftPolicy: heal, report or off.
 	// +optional
 	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+
+	ReconcileOptions `json:",inline"`
+
 	// deletionPolicy says what happens to the objects when the entry or the
 	// Stage is removed: Orphan keeps them, Delete removes them.
 	// +optional

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
@@ -65,13 +66,35 @@ func (a *Applier) ApplyNow(ctx context.Context, d gitops.Desired) (*unstructured
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	body, err := json.Marshal(d.Object.Object)
+	resource := a.cluster.Dynamic.Resource(kind.Resource).Namespace(d.Key.Namespace)
+	send := d.Object
+	if d.Options.Replace || d.Ignored.In(d.Object) {
+		live, err := resource.Get(ctx, d.Key.Name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, classify(d.Key, err)
+		default:
+			if !d.Ignored.IsEmpty() {
+				send = d.Ignored.Payload(d.Object, live)
+			}
+			if d.Options.Replace {
+				if err := replace(ctx, resource, send, live); err != nil {
+					return nil, classify(d.Key, err)
+				}
+			}
+		}
+	}
+	body, err := json.Marshal(send.Object)
 	if err != nil {
 		return nil, &Error{Key: d.Key, Reason: Invalid, Message: err.Error(), cause: err}
 	}
 	force := true
-	answer, err := a.cluster.Dynamic.Resource(kind.Resource).Namespace(d.Key.Namespace).Patch(ctx, d.Key.Name,
-		types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: gitops.FieldManager, Force: &force})
+	options := metav1.PatchOptions{FieldManager: gitops.FieldManager, Force: &force}
+	if d.Options.LooseFields {
+		options.FieldValidation = metav1.FieldValidationIgnore
+	}
+	answer, err := resource.Patch(ctx, d.Key.Name, types.ApplyPatchType, body, options)
 	if err != nil {
 		return nil, classify(d.Key, err)
 	}
@@ -79,6 +102,60 @@ func (a *Applier) ApplyNow(ctx context.Context, d gitops.Desired) (*unstructured
 		a.cluster.ForgetKinds()
 	}
 	return answer, nil
+}
+
+// replace writes obj over live as a whole; the apply that follows makes its
+// fields ours. The live version is a precondition.
+func replace(ctx context.Context, resource dynamic.ResourceInterface, obj, live *unstructured.Unstructured) error {
+	whole := obj.DeepCopy()
+	whole.SetResourceVersion(live.GetResourceVersion())
+	_, err := resource.Update(ctx, whole, metav1.UpdateOptions{FieldManager: gitops.FieldManager})
+	return err
+}
+
+// Create makes the object of a hook and returns the server's answer. It is a
+// Changed error when an object of that name is there already.
+func (a *Applier) Create(ctx context.Context, d gitops.Desired) (*unstructured.Unstructured, error) {
+	kind, err := a.kind(ctx, d.Key, d.Version)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	answer, err := a.cluster.Dynamic.Resource(kind.Resource).Namespace(d.Key.Namespace).Create(ctx, d.Object, metav1.CreateOptions{FieldManager: gitops.FieldManager})
+	return answer, classify(d.Key, err)
+}
+
+// CheckNew asks the API server whether it would take d as a new object, under
+// another name, without making it.
+func (a *Applier) CheckNew(ctx context.Context, d gitops.Desired) error {
+	kind, err := a.kind(ctx, d.Key, d.Version)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	trial := d.Object.DeepCopy()
+	trial.SetName("")
+	trial.SetGenerateName("waybill-trial-")
+	_, err = a.cluster.Dynamic.Resource(kind.Resource).Namespace(d.Key.Namespace).Create(ctx, trial,
+		metav1.CreateOptions{FieldManager: gitops.FieldManager, DryRun: []string{metav1.DryRunAll}})
+	return classify(d.Key, err)
+}
+
+// ReadWhole returns an object, or nil when it does not exist.
+func (a *Applier) ReadWhole(ctx context.Context, key gitops.Key, version string) (*unstructured.Unstructured, error) {
+	kind, err := a.kind(ctx, key, version)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	obj, err := a.cluster.Dynamic.Resource(kind.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // Absent is an answer, not an error.
+	}
+	return obj, classify(key, err)
 }
 
 func (a *Applier) kind(ctx context.Context, key gitops.Key, version string) (cluster.Kind, error) {
@@ -194,7 +271,9 @@ func (a *Applier) Delete(ctx context.Context, d gitops.Deletion, isSeen bool, pr
 // CreateNamespace makes namespace when it does not exist, marked as made for
 // the owner's Project. One that exists is used as it is, unless it belongs to
 // another Project (NamespaceTaken) or is being deleted (NamespaceTerminating).
-func (a *Applier) CreateNamespace(ctx context.Context, namespace string, owner gitops.Owner) error {
+//
+// metadata, when given, is applied to it in any case but those.
+func (a *Applier) CreateNamespace(ctx context.Context, namespace string, owner gitops.Owner, metadata *v1alpha1.NamespaceMetadata) error {
 	key := gitops.Key{Kind: "Namespace", Name: namespace}
 	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -209,7 +288,7 @@ func (a *Applier) CreateNamespace(ctx context.Context, namespace string, owner g
 	}}
 	_, err := client.Create(bounded, obj, metav1.CreateOptions{FieldManager: gitops.FieldManager})
 	if err == nil {
-		return nil
+		return a.labelNamespace(bounded, key, metadata)
 	}
 	if !apierrors.IsAlreadyExists(err) {
 		return classify(key, err)
@@ -226,7 +305,25 @@ func (a *Applier) CreateNamespace(ctx context.Context, namespace string, owner g
 	if project := projectOf(found); project != "" && project != owner.Namespace {
 		return &Error{Key: key, Reason: NamespaceTaken, Message: fmt.Sprintf("it belongs to Project %q; choose another destination", project)}
 	}
-	return nil
+	return a.labelNamespace(bounded, key, metadata)
+}
+
+// labelNamespace sets the labels and annotations of managedNamespaceMetadata.
+func (a *Applier) labelNamespace(ctx context.Context, key gitops.Key, metadata *v1alpha1.NamespaceMetadata) error {
+	if metadata == nil || len(metadata.Labels)+len(metadata.Annotations) == 0 {
+		return nil
+	}
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Namespace",
+		"metadata": map[string]any{"name": key.Name, "labels": metadata.Labels, "annotations": metadata.Annotations},
+	})
+	if err != nil {
+		return &Error{Key: key, Reason: Invalid, Message: err.Error(), cause: err}
+	}
+	force := true
+	_, err = a.cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).Patch(ctx, key.Name,
+		types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: gitops.FieldManager + "-namespace", Force: &force})
+	return classify(key, err)
 }
 
 // projectOf returns the Project a namespace was made for or is the home of; ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -267,7 +268,20 @@ func (h *Hub) Owned(ownerLabel string) []gitops.Deletion {
 	defer h.mu.RUnlock()
 	var out []gitops.Deletion
 	for key := range h.owned[ownerLabel] {
-		if r := h.live[key]; r.Fingerprint != "" && !r.Terminating {
+		if r := h.live[key]; r.Fingerprint != "" && !r.Terminating && r.HookRun == "" {
+			out = append(out, gitops.Deletion{Key: key, Version: r.apiVersion, UID: r.UID})
+		}
+	}
+	return out
+}
+
+// Hooks lists the objects of hooks that carry the label value ownerLabel.
+func (h *Hub) Hooks(ownerLabel string) []gitops.Deletion {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var out []gitops.Deletion
+	for key := range h.owned[ownerLabel] {
+		if r := h.live[key]; r.HookRun != "" && !r.Terminating {
 			out = append(out, gitops.Deletion{Key: key, Version: r.apiVersion, UID: r.UID})
 		}
 	}
@@ -366,7 +380,11 @@ func (h *Hub) recordOf(obj *unstructured.Unstructured, hasValues bool, old recor
 		Terminating: obj.GetDeletionTimestamp() != nil,
 		Generation:  obj.GetGeneration(),
 		Additions:   gitops.Additions(managed, h.opts.Tools),
+		HookRun:     annotations[v1alpha1.AnnotationHookRun],
 	}}
+	if options := gitops.OptionsOf(annotations, nil); !reflect.DeepEqual(options, gitops.ObjectOptions{}) {
+		r.Options = &options
+	}
 	if !hasValues {
 		r.Verdict = exists()
 		return r

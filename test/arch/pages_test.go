@@ -114,6 +114,8 @@ func notReasons() []string {
 		"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService", "CreateNamespace",
 		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding",
 		"PodTemplate", "HelmChartInflationGenerator",
+		"PreSync", "PostSync", "SyncFail", "PreDelete", "PostDelete", "BeforeHookCreation", "HookSucceeded",
+		"IgnoreExtraneous", "PrunePropagationPolicy",
 	}
 }
 
