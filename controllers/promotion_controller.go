@@ -92,6 +92,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).
 		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.ofApproval)).
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.ofProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PromotionTask{}, handler.EnqueueRequestsFromMapFunc(r.ofTask)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
@@ -432,9 +433,10 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 			work.Status.Plan, work.Status.Steps, work.Status.StartedAt, work.Status.Approvals = plan, nil, nil, nil
 			return r.planChanged(ctx, o, before, work, freight)
 		}
-		attempts := maxAttempts(work.Status.Steps)
+		attempts, tried := maxAttempts(work.Status.Steps), work.Status.Steps
 		setPlan(work, plan)
 		work.Status.Steps[0].Attempts = attempts
+		keepClocks(work.Status.Steps, tried)
 	}
 	return r.runSteps(ctx, o, before, work)
 }
@@ -462,6 +464,10 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 	case out.Stale != nil:
 		return r.planAgain(ctx, o, before, work, out.Stale)
 	case out.Failed != nil:
+		if work.Status.Commit != nil { // what was pushed is what the Stage runs
+			now := metav1.MicroTime{Time: r.Clock.Now()}
+			work.Status.PushedAt = &now
+		}
 		return r.end(ctx, before, work, v1alpha1.PhaseFailed, out.Failed.Reason, out.Failed.Error())
 	case out.Done:
 		now := metav1.MicroTime{Time: r.Clock.Now()}
@@ -471,11 +477,15 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 			return ctrl.Result{}, err
 		}
 		r.writes.wrote(client.ObjectKeyFromObject(work), r.Clock.Now())
-		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && !work.Status.Commit.Unchanged {
+		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && work.Status.Commit != nil && !work.Status.Commit.Unchanged {
 			// The Applications see status.commit and wake us when they reached it.
 			return lookAgain(r.Clock.Now(), now.Add(healthTimeout(o.Stage))), nil
 		}
 		return r.judge(ctx, o, work)
+	case out.Waiting != "":
+		work.Status.Reason, work.Status.Message = "Waiting", truncate(out.Waiting, 2048)
+		setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
+		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
 	case out.Err == nil:
 		// It is too early to try again; what went wrong stays to be read.
 		return lookAgain(r.Clock.Now(), out.RetryAt), nil
@@ -551,6 +561,16 @@ func needsNewPlan(p *v1alpha1.Promotion, now time.Time) bool {
 	}
 	next := promotion.Advance(p.Status.Steps, now)
 	return !next.Done && next.WaitUntil.IsZero() && p.Status.Steps[next.Index].State == v1alpha1.StepWaiting
+}
+
+// keepClocks carries over when steps began and how often they were tried, for
+// their timeouts and error thresholds.
+func keepClocks(steps, tried []v1alpha1.StepStatus) {
+	for i := range steps {
+		if i < len(tried) && tried[i].As == steps[i].As && tried[i].State == v1alpha1.StepWaiting {
+			steps[i].StartedAt, steps[i].Attempts = tried[i].StartedAt, tried[i].Attempts
+		}
+	}
 }
 
 func maxAttempts(steps []v1alpha1.StepStatus) int32 {
@@ -642,7 +662,7 @@ func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.P
 		after.Status.FinishedAt = &now
 	}
 	for i := range after.Status.Steps {
-		if st := &after.Status.Steps[i]; phase == v1alpha1.PhaseAborted && st.State != v1alpha1.StepSucceeded {
+		if st := &after.Status.Steps[i]; phase == v1alpha1.PhaseAborted && !promotion.HasEnded(st.State) {
 			st.State = v1alpha1.StepAborted
 		}
 	}
@@ -720,6 +740,11 @@ func (r *PromotionReconciler) ofApproval(ctx context.Context, o client.Object) [
 // ofProject wakes what may have waited for a window.
 func (r *PromotionReconciler) ofProject(ctx context.Context, o client.Object) []ctrl.Request {
 	return r.unsettled(ctx, o.GetName(), "", "")
+}
+
+// ofTask wakes what waits for a definition that can run.
+func (r *PromotionReconciler) ofTask(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.nudged(r.unsettled(ctx, o.GetNamespace(), "", ""))
 }
 
 // everyUnsettled wakes all Promotions that have not come to rest.

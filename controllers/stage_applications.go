@@ -45,6 +45,9 @@ func (r *StageReconciler) ensureApplications(ctx context.Context, stage *v1alpha
 	for i := range stage.Spec.Deploy {
 		want := stageApplication(stage, &stage.Spec.Deploy[i])
 		wanted[want.Name] = true
+		if want.Spec.Source.RepoURL == "" {
+			continue // CheckStage says what is missing
+		}
 		at := slices.IndexFunc(have, func(a v1alpha1.Application) bool { return a.Name == want.Name })
 		if at >= 0 && reflect.DeepEqual(have[at].Spec, want.Spec) {
 			continue

@@ -68,6 +68,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PromotionTask{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfTask)).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
@@ -100,7 +101,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 
 	before := o.Stage.DeepCopy()
-	problems := promotion.CheckStage(o.Stage, o.Stages, warehouses)
+	problems := promotion.CheckStage(o.Stage, o.Stages, warehouses, o.Tasks)
 	taken, err := r.ensureApplications(ctx, o.Stage, apps)
 	if err != nil {
 		return settle(ctrl.Result{}, err)
@@ -244,6 +245,11 @@ func (r *StageReconciler) stagesOfWarehouse(ctx context.Context, o client.Object
 	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool {
 		return promotion.Request(s, o.GetName()) != nil
 	})
+}
+
+// stagesOfTask wakes the Stages whose template calls the task.
+func (r *StageReconciler) stagesOfTask(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, o.GetNamespace(), func(s *v1alpha1.Stage) bool { return promotion.CallsTask(s, o.GetName()) })
 }
 
 func (r *StageReconciler) stagesThat(ctx context.Context, namespace string, match func(*v1alpha1.Stage) bool) []ctrl.Request {

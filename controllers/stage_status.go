@@ -41,6 +41,10 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 	if p == nil {
 		return current
 	}
+	commit := ""
+	if p.Status.Commit != nil {
+		commit = p.Status.Commit.Commit
+	}
 	for _, c := range p.Status.Plan.Collection {
 		known := -1
 		for i := range current {
@@ -50,7 +54,7 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 		}
 		next := v1alpha1.StageFreight{
 			Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images,
-			Promotion: p.Name, Commit: p.Status.Commit.Commit, Since: toSecond(p.Status.PushedAt),
+			Promotion: p.Name, Commit: commit, Since: toSecond(p.Status.PushedAt),
 		}
 		switch {
 		case known < 0:
@@ -66,12 +70,13 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 	return current
 }
 
-// newestPushed returns the Promotion with the highest number that has a commit.
+// newestPushed returns the Promotion with the highest number that wrote what it
+// was to write.
 func newestPushed(o *promotion.Observation) *v1alpha1.Promotion {
 	var newest *v1alpha1.Promotion
 	for i := range o.Promotions {
 		p := &o.Promotions[i]
-		if p.Status.Commit == nil || p.Status.Plan == nil || p.Status.PushedAt == nil {
+		if p.Status.Plan == nil || p.Status.PushedAt == nil {
 			continue
 		}
 		if newest == nil || promotion.IsNewer(p, newest) {

@@ -29,10 +29,20 @@ func RetryDelay(attempts int32) time.Duration {
 type Next struct {
 	// Index of the step to run; meaningless when Done.
 	Index int
-	// Done: every step has ended well.
+	// Done: every step has ended.
 	Done bool
 	// WaitUntil: the step may not be tried before; zero means now.
 	WaitUntil time.Time
+}
+
+// HasEnded reports whether a step in the state is not going to run any more.
+func HasEnded(s v1alpha1.StepState) bool {
+	switch s {
+	case v1alpha1.StepSucceeded, v1alpha1.StepSkipped, v1alpha1.StepFailed, v1alpha1.StepAborted:
+		return true
+	default:
+		return false
+	}
 }
 
 // Advance returns the first step that has not ended, or Done. It looks at
@@ -40,8 +50,7 @@ type Next struct {
 // last recorded step.
 func Advance(steps []v1alpha1.StepStatus, now time.Time) Next {
 	for i := range steps {
-		switch steps[i].State {
-		case v1alpha1.StepSucceeded, v1alpha1.StepSkipped:
+		if HasEnded(steps[i].State) {
 			continue
 		}
 		n := Next{Index: i}

@@ -12,22 +12,26 @@ func ApplicationName(stage *v1alpha1.Stage, d *v1alpha1.Deployment) string {
 }
 
 // ApplicationSource returns what the Application of one deploy entry reads;
-// repository and branch default to those of the first mechanism.
+// repository and branch default to those that a promotion writes (Home).
 func ApplicationSource(stage *v1alpha1.Stage, d *v1alpha1.Deployment) v1alpha1.ApplicationSource {
 	source := v1alpha1.ApplicationSource{
 		RepoURL: d.Source.RepoURL, TargetRevision: d.Source.TargetRevision,
 		Path: d.Source.Path, Directory: d.Source.Directory,
 	}
-	m := stage.Spec.PromotionMechanisms
-	if m == nil {
+	writes := Writes(stage)
+	if len(writes) == 0 {
 		return source
 	}
+	home := Home(writes)
 	if source.RepoURL == "" {
-		source.RepoURL = m.GitRepoUpdates[0].RepoURL
+		source.RepoURL = home.RepoURL
 	}
-	for _, u := range m.GitRepoUpdates {
-		if source.TargetRevision == "" && u.RepoURL == source.RepoURL {
-			source.TargetRevision = u.WriteBranch
+	if source.TargetRevision == "" && home.RepoURL == source.RepoURL {
+		source.TargetRevision = home.Branch
+	}
+	for _, w := range writes {
+		if source.TargetRevision == "" && w.RepoURL == source.RepoURL {
+			source.TargetRevision = w.Branch
 		}
 	}
 	return source

@@ -167,6 +167,16 @@ func findImage(collection []v1alpha1.StageFreight, repoURL string) (v1alpha1.Ima
 	return v1alpha1.Image{}, false
 }
 
+// FindImage returns the version of an image in a collection, or an
+// *ImageMissingError.
+func FindImage(collection []v1alpha1.StageFreight, repoURL string) (v1alpha1.Image, error) {
+	found, ok := findImage(collection, repoURL)
+	if !ok {
+		return v1alpha1.Image{}, &ImageMissingError{Image: repoURL, Have: imageNames(collection)}
+	}
+	return found, nil
+}
+
 func imageNames(collection []v1alpha1.StageFreight) []string {
 	var names []string
 	for _, f := range collection {

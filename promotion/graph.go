@@ -65,8 +65,9 @@ const (
 )
 
 // CheckStage returns the problems of the Stage's definition, most serious
-// first; nil when it can run. warehouses are the names in the Project.
-func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []string) []Problem {
+// first; nil when it can run. warehouses are the names in the Project, tasks its
+// PromotionTasks.
+func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []string, tasks []v1alpha1.PromotionTask) []Problem {
 	var out []Problem
 	if c := Cycle(stage.Name, stages); c != nil {
 		out = append(out, Problem{ReasonStageCycle, fmt.Sprintf("Stages wait for each other: %s; remove one of them from sources.stages", strings.Join(c, " <- "))})
@@ -92,7 +93,7 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	if p := overlap(stage, stages); p != nil {
 		out = append(out, *p)
 	}
-	return out
+	return append(out, CheckTemplate(stage, tasks)...)
 }
 
 // overlap finds another Stage that writes the same path of the same branch, or
@@ -124,12 +125,18 @@ type place struct {
 	inPlace bool
 }
 
-// places returns where a Stage writes, in byte order of the paths.
+// places returns where a Stage writes, in byte order of the paths. Of a
+// promotionTemplate that edits a branch in place nobody knows which files.
 func places(s *v1alpha1.Stage) []place {
-	if s.Spec.PromotionMechanisms == nil {
-		return nil
-	}
 	var out []place
+	if s.Spec.PromotionMechanisms == nil {
+		for _, w := range Writes(s) {
+			if w.IsCleared {
+				out = append(out, place{w.RepoURL, w.Branch, ".", false})
+			}
+		}
+		return out
+	}
 	for _, u := range s.Spec.PromotionMechanisms.GitRepoUpdates {
 		for _, p := range imagePaths(u) {
 			out = append(out, place{u.RepoURL, u.WriteBranch, p, u.ReadBranch == u.WriteBranch})
@@ -160,16 +167,17 @@ func IsSameRepository(a, b string) bool {
 // IsSharedBranch reports whether only this Stage's paths may change on the
 // branch: it is also the branch that is read, or another Stage writes it.
 func IsSharedBranch(stage *v1alpha1.Stage, u v1alpha1.GitRepoUpdate, readBranch string, stages []v1alpha1.Stage) bool {
-	if readBranch == u.WriteBranch {
-		return true
-	}
+	return readBranch == u.WriteBranch || isWrittenByOthers(stage, u.RepoURL, u.WriteBranch, stages)
+}
+
+// isWrittenByOthers reports whether another Stage writes the branch, too.
+func isWrittenByOthers(stage *v1alpha1.Stage, repoURL, branch string, stages []v1alpha1.Stage) bool {
 	for i := range stages {
-		s := &stages[i]
-		if s.Name == stage.Name || s.Spec.PromotionMechanisms == nil {
+		if stages[i].Name == stage.Name {
 			continue
 		}
-		for _, v := range s.Spec.PromotionMechanisms.GitRepoUpdates {
-			if v.WriteBranch == u.WriteBranch && IsSameRepository(v.RepoURL, u.RepoURL) {
+		for _, w := range Writes(&stages[i]) {
+			if w.Branch == branch && IsSameRepository(w.RepoURL, repoURL) {
 				return true
 			}
 		}

@@ -25,7 +25,7 @@ func TestBranchOfTwoStagesIsSharedInEverySpelling(t *testing.T) {
 		}
 		theirs.Spec.PromotionMechanisms.GitRepoUpdates[0].Kustomize.Images[0].Path = "stages/test"
 		all[1] = theirs.Stage
-		if got := reasons(promotion.CheckStage(&mine.Stage, all, []string{"guestbook"})); got != "SharedPath" {
+		if got := reasons(promotion.CheckStage(&mine.Stage, all, []string{"guestbook"}, nil)); got != "SharedPath" {
 			t.Errorf("%s: one path on one branch: %q", url, got)
 		}
 		if got := promotion.StagePaths(&mine.Stage, url, "stages"); len(got) != 1 || got[0] != "stages/test" {
@@ -52,7 +52,7 @@ func TestOverlappingPaths(t *testing.T) {
 			u := &s.Spec.PromotionMechanisms.GitRepoUpdates[0]
 			u.ReadBranch, u.WriteBranch, u.Kustomize.Images[0].Path = c.read, "stages", p
 		}
-		got := reasons(promotion.CheckStage(&mine.Stage, []v1alpha1.Stage{mine.Stage, theirs.Stage}, []string{"guestbook"}))
+		got := reasons(promotion.CheckStage(&mine.Stage, []v1alpha1.Stage{mine.Stage, theirs.Stage}, []string{"guestbook"}, nil))
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)
 		}

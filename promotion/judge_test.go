@@ -175,7 +175,7 @@ func TestCycle(t *testing.T) {
 	if c := promotion.Cycle("d", stages); c != nil {
 		t.Errorf("d is not on a cycle, only behind one: %v", c)
 	}
-	problems := promotion.CheckStage(&stages[0], stages, nil)
+	problems := promotion.CheckStage(&stages[0], stages, nil, nil)
 	if len(problems) < 2 || problems[0].Reason != "StageCycle" || problems[1].Reason != "UnknownWarehouse" {
 		t.Errorf("problems: %+v", problems)
 	}

@@ -22,6 +22,8 @@ type Observation struct {
 	Freezes []v1alpha1.Freeze
 	// Windows of the Project as they stand at Now.
 	Windows []Window
+	// Tasks of the Project.
+	Tasks []v1alpha1.PromotionTask
 	// Promotions of the Stage, finished ones included.
 	Promotions []v1alpha1.Promotion
 	// Approvals given for Promotions into the Stage; others are ignored.
@@ -61,7 +63,9 @@ func Request(s *v1alpha1.Stage, origin string) *v1alpha1.FreightRequest {
 }
 
 // IsControlFlow reports whether Freight only passes through the Stage.
-func IsControlFlow(s *v1alpha1.Stage) bool { return s.Spec.PromotionMechanisms == nil }
+func IsControlFlow(s *v1alpha1.Stage) bool {
+	return s.Spec.PromotionMechanisms == nil && s.Spec.PromotionTemplate == nil
+}
 
 // FreightByName returns the Freight of that name, or nil.
 func (o *Observation) FreightByName(name string) *v1alpha1.Freight {
@@ -103,7 +107,7 @@ func HasTouchedGit(p *v1alpha1.Promotion) bool {
 		return true
 	}
 	for i := range p.Status.Steps {
-		if p.Status.Steps[i].Intent != nil {
+		if p.Status.Steps[i].Intent != nil || p.Status.Steps[i].Once {
 			return true
 		}
 	}

@@ -32,13 +32,19 @@ func PlanHash(stage *v1alpha1.Stage, plan *v1alpha1.PromotionPlan, rendered []Re
 		Uses   string `json:"uses"`
 		As     string `json:"as"`
 		Config any    `json:"config,omitempty"`
+		If     string `json:"if,omitempty"`
+		Go     bool   `json:"continueOnError,omitempty"`
+
+		Vars []v1alpha1.Variable `json:"vars,omitempty"`
 	}
 	content := struct {
 		Stage        string            `json:"stage"`
 		Steps        []step            `json:"steps"`
 		Collection   map[string]string `json:"collection"`
 		Applications []Rendered        `json:"applications"`
-	}{Stage: string(stage.UID), Steps: []step{}, Collection: map[string]string{}, Applications: append([]Rendered{}, rendered...)}
+
+		Vars []v1alpha1.Variable `json:"vars,omitempty"`
+	}{Vars: plan.Vars, Stage: string(stage.UID), Steps: []step{}, Collection: map[string]string{}, Applications: append([]Rendered{}, rendered...)}
 	for _, s := range plan.Steps {
 		var config any
 		if s.Config != nil {
@@ -46,7 +52,7 @@ func PlanHash(stage *v1alpha1.Stage, plan *v1alpha1.PromotionPlan, rendered []Re
 				return "", fmt.Errorf("config of step %q: %w", s.As, err)
 			}
 		}
-		content.Steps = append(content.Steps, step{s.Uses, s.As, withoutCommits(config)})
+		content.Steps = append(content.Steps, step{s.Uses, s.As, withoutCommits(config), s.If, s.ContinueOnError, s.Vars})
 	}
 	for _, c := range plan.Collection {
 		content.Collection[c.Origin] = c.Freight

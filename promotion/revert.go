@@ -35,7 +35,7 @@ func FindRollbackTarget(o *Observation, bad *v1alpha1.Promotion, to string) (Rol
 	if err != nil {
 		return RollbackTarget{}, err
 	}
-	if to == "" && bad != nil && bad.Status.Plan != nil && bad.Status.Plan.Before != nil && bad.Status.Plan.Before.Healthy && len(bad.Status.Plan.Before.Current) > 0 &&
+	if to == "" && bad != nil && bad.Status.Commit != nil && bad.Status.Plan != nil && bad.Status.Plan.Before != nil && bad.Status.Plan.Before.Healthy && len(bad.Status.Plan.Before.Current) > 0 &&
 		!bad.Status.Commit.Unchanged && bad.Status.Commit.Parent != "" && bad.Spec.Kind != v1alpha1.KindRollback {
 		t.Collection, t.Commit = bad.Status.Plan.Before.Current, bad.Status.Commit.Parent
 		return t, nil
@@ -61,11 +61,11 @@ func undone(o *Observation, bad *v1alpha1.Promotion) (RollbackTarget, error) {
 	if bad != nil && bad.Status.Commit != nil {
 		return RollbackTarget{Undo: *bad.Status.Commit, Promotion: bad.Name}, nil
 	}
-	m := o.Stage.Spec.PromotionMechanisms
+	writes := Writes(o.Stage)
 	for _, cur := range o.Stage.Status.Current {
-		if cur.Commit != "" && m != nil {
-			u := m.GitRepoUpdates[0]
-			return RollbackTarget{Undo: v1alpha1.PromotionCommit{RepoURL: u.RepoURL, Branch: u.WriteBranch, Commit: cur.Commit}}, nil
+		if cur.Commit != "" && len(writes) > 0 {
+			w := Home(writes)
+			return RollbackTarget{Undo: v1alpha1.PromotionCommit{RepoURL: w.RepoURL, Branch: w.Branch, Commit: cur.Commit}}, nil
 		}
 	}
 	return RollbackTarget{}, fmt.Errorf("%w: nothing was promoted into %q yet", ErrNothingToRestore, o.Stage.Name)

@@ -135,6 +135,11 @@ func (s *Server) lint(ctx context.Context, docs []manifest.Document) ([]manifest
 		if err := s.opts.Cache.List(ctx, &warehouses, in, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("list Warehouses of %q: %w", d.Namespace, err)
 		}
+		var tasks v1alpha1.PromotionTaskList
+		if err := s.opts.Cache.List(ctx, &tasks, in, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list PromotionTasks of %q: %w", d.Namespace, err)
+		}
+		existing.Tasks = append(existing.Tasks, tasks.Items...)
 		existing.Stages = append(existing.Stages, stages.Items...)
 		existing.Warehouses = append(existing.Warehouses, warehouses.Items...)
 	}

@@ -34,6 +34,8 @@ func objectsOf(kind model.Kind) (client.Object, client.ObjectList, error) {
 		return &v1alpha1.Freeze{}, &v1alpha1.FreezeList{}, nil
 	case model.Approvals:
 		return &v1alpha1.Approval{}, &v1alpha1.ApprovalList{}, nil
+	case model.Promotiontasks:
+		return &v1alpha1.PromotionTask{}, &v1alpha1.PromotionTaskList{}, nil
 	default:
 		return nil, nil, refuse(model.NotFound, "no kind %q", kind)
 	}

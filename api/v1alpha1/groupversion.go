@@ -27,6 +27,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Application{}, &ApplicationList{},
 		&Freeze{}, &FreezeList{},
 		&Approval{}, &ApprovalList{},
+		&PromotionTask{}, &PromotionTaskList{},
 	)
 	metav1.AddToGroupVersion(scheme, gv)
 	return nil

@@ -273,14 +273,23 @@ type PromotionPlan struct {
 	// +listType=map
 	// +listMapKey=origin
 	Collection []StageFreight `json:"collection"`
-	// bases: the commit read of each repository, by URL.
+	// freightAlias is the alias of the Freight when the plan was made.
+	// +optional
+	FreightAlias string `json:"freightAlias,omitempty"`
+	// bases: the commit read of each repository and branch.
 	// +optional
 	// +listType=map
 	// +listMapKey=repoURL
+	// +listMapKey=branch
 	Bases []PlanBase `json:"bases,omitempty"`
-	// steps with resolved config.
+	// steps, frozen. Expressions that need what earlier steps find out, or a
+	// secret, are evaluated when the step runs.
 	// +listType=atomic
 	Steps []PlanStep `json:"steps"`
+	// vars of the Stage and its promotionTemplate, in order.
+	// +optional
+	// +listType=atomic
+	Vars []Variable `json:"vars,omitempty"`
 	// undoes names the Promotion a Rollback takes back.
 	// +optional
 	Undoes string `json:"undoes,omitempty"`
@@ -305,9 +314,21 @@ type PlanBase struct {
 type PlanStep struct {
 	// uses names the built-in step.
 	Uses string `json:"uses"`
-	// as names the step within the promotion.
+	// as names the step within the promotion; that of a task's step begins with
+	// the task's: task-1::clone.
 	As string `json:"as"`
-	// config as the step decodes it.
+	// if is the condition under which it runs.
+	// +optional
+	If string `json:"if,omitempty"`
+	// +optional
+	ContinueOnError bool `json:"continueOnError,omitempty"`
+	// +optional
+	Retry *StepRetry `json:"retry,omitempty"`
+	// vars of this step, after those of the plan.
+	// +optional
+	// +listType=atomic
+	Vars []Variable `json:"vars,omitempty"`
+	// config as the step decodes it, once expressions are evaluated.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Config *runtime.RawExtension `json:"config,omitempty"`
@@ -357,12 +378,22 @@ type StepStatus struct {
 	// attempts so far.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
+	// reason is a CamelCase word for the message of a step that failed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+	// message: a short log of the last attempt.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Message string `json:"message,omitempty"`
-	// retryAt is when the step is tried again after an error.
+	// retryAt is when the step is tried again after an error, or looks again at
+	// what it waits for.
 	// +optional
 	RetryAt *metav1.MicroTime `json:"retryAt,omitempty"`
+	// once says that the step has begun something that is not begun twice: when
+	// it is done it is not run again.
+	// +optional
+	Once bool `json:"once,omitempty"`
 	// intent is written before an effect outside the cluster.
 	// +optional
 	Intent *CommitIntent `json:"intent,omitempty"`

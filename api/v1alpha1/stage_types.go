@@ -4,7 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Stage is one station of the pipeline: what Freight it asks for, how a
 // promotion writes it to the Stage's branch, and where it is deployed. A Stage
-// with no promotionMechanisms is a control-flow Stage: Freight passes through.
+// with neither promotionMechanisms nor promotionTemplate is a control-flow Stage:
+// Freight passes through.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -27,8 +28,9 @@ type Stage struct {
 
 // StageSpec is the definition of a Stage.
 // +kubebuilder:validation:XValidation:rule="!has(self.autoPromotion) || !has(self.autoPromotion.selectionPolicy) || self.autoPromotion.selectionPolicy != 'MatchUpstream' || self.requestedFreight.all(r, has(r.sources.stages) && size(r.sources.stages) == 1 && !(has(r.sources.direct) && r.sources.direct))",message="selectionPolicy MatchUpstream needs exactly one Stage in sources.stages of each requestedFreight, and no direct"
+// +kubebuilder:validation:XValidation:rule="!(has(self.promotionMechanisms) && has(self.promotionTemplate))",message="set promotionMechanisms (the short form) or promotionTemplate, not both"
 // +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) < 2 || self.deploy.all(d, has(d.name) && size(d.name) > 0)",message="several deploy entries need a name each"
-// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) == 0 || has(self.promotionMechanisms) || self.deploy.all(d, has(d.source.repoURL))",message="deploy without promotionMechanisms needs source.repoURL"
+// +kubebuilder:validation:XValidation:rule="!has(self.deploy) || size(self.deploy) == 0 || has(self.promotionMechanisms) || has(self.promotionTemplate) || self.deploy.all(d, has(d.source.repoURL))",message="deploy without promotionMechanisms or promotionTemplate needs source.repoURL"
 type StageSpec struct {
 	// requestedFreight: one entry per Warehouse this Stage takes Freight of.
 	// +required
@@ -43,6 +45,15 @@ type StageSpec struct {
 	// promotionMechanisms is what a promotion writes.
 	// +optional
 	PromotionMechanisms *PromotionMechanisms `json:"promotionMechanisms,omitempty"`
+	// promotionTemplate is the long form: any steps.
+	// +optional
+	PromotionTemplate *PromotionTemplate `json:"promotionTemplate,omitempty"`
+	// vars for expressions of the promotionTemplate, before its own.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Vars []Variable `json:"vars,omitempty"`
 	// deploy: the reconciler keeps each destination equal to the branch.
 	// +optional
 	// +listType=atomic
@@ -273,7 +284,7 @@ type Deployment struct {
 	// +required
 	Destination Destination `json:"destination"`
 	// source; repoURL and targetRevision default to the first mechanism's
-	// repoURL and writeBranch.
+	// repoURL and writeBranch, or to where the promotionTemplate pushes last.
 	// +required
 	Source DeploymentSource `json:"source"`
 	// +optional

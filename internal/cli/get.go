@@ -73,6 +73,9 @@ func kinds() []kind {
 			wideCells: func(o object) []cell {
 				return []cell{text(o.text("spec", "source", "path")), text(o.text("status", "health", "message"))}
 			}},
+		{plural: model.Promotiontasks, one: "promotiontask", aliases: []string{"wbtask", "task", "tasks"},
+			heads: []string{"AGE"},
+			cells: func(a *App, o object) []cell { return []cell{text(a.age(o.created()))} }},
 		{plural: model.Freezes, one: "freeze", aliases: []string{"wbfz", "fz"},
 			heads: []string{"STAGE", "SCOPE", "BY", "UNTIL", "REASON", "AGE"},
 			cells: func(a *App, o object) []cell {
@@ -120,7 +123,7 @@ func (a *App) getCommand() *cobra.Command {
 		Use:   "get KIND [NAME...]",
 		Short: "Print definitions as Kubernetes has them",
 		Long: `Print definitions as Kubernetes has them: projects, warehouses, freights, stages, promotions,
-applications or freezes. What runs where is said by waybill status.`,
+applications, freezes or promotiontasks. What runs where is said by waybill status.`,
 		Example: `  waybill get projects
   waybill get stages -p guestbook
   waybill get stage guestbook/prod -o yaml

@@ -12,11 +12,12 @@ import (
 // Existing is what is in the cluster already. The zero value means that nobody
 // looked: then only faults that show in the files alone are found.
 type Existing struct {
-	// IsComplete says that Stages and Warehouses hold everything there is in
-	// the Projects of the documents.
+	// IsComplete says that Stages, Warehouses and Tasks hold everything there is
+	// in the Projects of the documents.
 	IsComplete bool
 	Stages     []v1alpha1.Stage
 	Warehouses []v1alpha1.Warehouse
+	Tasks      []v1alpha1.PromotionTask
 }
 
 // Lint finds what would fail at run time: Stages that wait for each other,
@@ -26,7 +27,7 @@ func Lint(docs []Document, existing Existing) []Finding {
 	projects := map[string]*project{}
 	at := func(ns string) *project {
 		if projects[ns] == nil {
-			projects[ns] = &project{stages: map[string]v1alpha1.Stage{}, warehouses: map[string]*v1alpha1.Warehouse{}}
+			projects[ns] = &project{stages: map[string]v1alpha1.Stage{}, warehouses: map[string]*v1alpha1.Warehouse{}, tasks: map[string]v1alpha1.PromotionTask{}}
 		}
 		return projects[ns]
 	}
@@ -37,6 +38,9 @@ func Lint(docs []Document, existing Existing) []Finding {
 		w := &existing.Warehouses[i]
 		at(w.Namespace).warehouses[w.Name] = w
 	}
+	for _, t := range existing.Tasks {
+		at(t.Namespace).tasks[t.Name] = t
+	}
 	for i := range docs {
 		switch obj := docs[i].Object.(type) {
 		case *v1alpha1.Stage:
@@ -45,6 +49,8 @@ func Lint(docs []Document, existing Existing) []Finding {
 			at(s.Namespace).stages[s.Name] = s
 		case *v1alpha1.Warehouse:
 			at(docs[i].Namespace).warehouses[obj.Name] = obj
+		case *v1alpha1.PromotionTask:
+			at(docs[i].Namespace).tasks[obj.Name] = *obj
 		}
 	}
 	var out []Finding
@@ -61,6 +67,7 @@ func Lint(docs []Document, existing Existing) []Finding {
 type project struct {
 	stages     map[string]v1alpha1.Stage
 	warehouses map[string]*v1alpha1.Warehouse
+	tasks      map[string]v1alpha1.PromotionTask
 }
 
 func (p *project) lint(d *Document, isComplete bool) []Finding {
@@ -75,17 +82,24 @@ func (p *project) lint(d *Document, isComplete bool) []Finding {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	tasks := make([]v1alpha1.PromotionTask, 0, len(p.tasks))
+	for _, t := range p.tasks {
+		tasks = append(tasks, t)
+	}
 	var out []Finding
-	for _, problem := range promotion.CheckStage(&stage, stages, names) {
+	for _, problem := range promotion.CheckStage(&stage, stages, names, tasks) {
 		severity, field, message := Error, "spec.requestedFreight", problem.Message
 		switch problem.Reason {
-		case "UnknownWarehouse", "UnknownStage":
+		case promotion.ReasonUnknownWarehouse, promotion.ReasonUnknownStage, promotion.ReasonUnknownTask:
 			if !isComplete {
 				continue // may well be in the cluster
 			}
 			severity = Warning
-		case "SharedPath":
+		case promotion.ReasonSharedPath:
 			field = "spec.promotionMechanisms"
+			if stage.Spec.PromotionTemplate != nil {
+				field = "spec.promotionTemplate"
+			}
 		}
 		if path, rest, ok := strings.Cut(message, ": "); ok && strings.HasPrefix(path, "spec.") && !strings.Contains(path, " ") {
 			field, message = path, rest
@@ -128,9 +142,9 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 }
 
 // Order sorts documents for apply: Project, Namespace, Secret, Warehouse,
-// Stage, then the rest; those of one kind stay in their order.
+// PromotionTask, Stage, then the rest; those of one kind stay in their order.
 func Order(docs []Document) []Document {
-	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Warehouse": 3, "Stage": 4, "Application": 5, "Freeze": 6, "Promotion": 7, "Approval": 8}
+	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Warehouse": 3, "PromotionTask": 4, "Stage": 5, "Application": 6, "Freeze": 7, "Promotion": 8, "Approval": 9}
 	out := append([]Document(nil), docs...)
 	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Kind] < rank[out[j].Kind] })
 	return out

@@ -53,7 +53,7 @@ func TestParseFindings(t *testing.T) {
 		{"unknown field", "typing error", warehouse("      constrain: ^1.0.0\n"),
 			[]string{`f.yaml: document 1, line 8: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
 		{"unknown field without a neighbour", "says what there is", stage(direct + "  windows: []\n"),
-			[]string{`f.yaml: document 1, line 8: spec.windows: unknown field "windows"; known here: approval, autoPromotion, deploy, promotionMechanisms, requestedFreight, rollback`}},
+			[]string{`f.yaml: document 1, line 8: spec.windows: unknown field "windows"; known here: approval, autoPromotion, deploy, promotionMechanisms, promotionTemplate, requestedFreight, rollback, vars`}},
 		{"several at once", "one run shows all", warehouse("      semverConstraint: x\n      foo: 1\n"),
 			[]string{
 				"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint",
@@ -80,7 +80,7 @@ func TestParseFindings(t *testing.T) {
 		{"no kind", "an unrelated file", "foo: bar\n",
 			[]string{"f.yaml: document 1, line 1: kind: set apiVersion and kind, such as apiVersion: waybill.dev/v1alpha1 and kind: Stage"}},
 		{"other kind", "not our business", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n",
-			[]string{`f.yaml: document 1, line 1: apiVersion: kind "Deployment" of "apps/v1" cannot be applied here; known are Application, Freeze, Project, Promotion, Stage, Warehouse of waybill.dev/v1alpha1, and Namespace and Secret of v1`}},
+			[]string{`f.yaml: document 1, line 1: apiVersion: kind "Deployment" of "apps/v1" cannot be applied here; known are Application, Freeze, Project, Promotion, PromotionTask, Stage, Warehouse of waybill.dev/v1alpha1, and Namespace and Secret of v1`}},
 		{"misspelt kind", "typing error", head + "Stages\nmetadata: {name: x}\n",
 			[]string{`f.yaml: document 1, line 2: kind: unknown kind "Stages"; did you mean "Stage"?`}},
 		{"no name", "", head + "Project\nmetadata: {}\n",

@@ -56,6 +56,8 @@ func kinds() map[string]shape {
 		"Freeze":      own[v1alpha1.Freeze](true),
 		"Promotion":   own[v1alpha1.Promotion](true),
 		"Approval":    own[v1alpha1.Approval](true),
+
+		"PromotionTask": own[v1alpha1.PromotionTask](true),
 	}
 }
 

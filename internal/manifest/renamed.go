@@ -121,5 +121,5 @@ func unknownKind(apiVersion, kind string) string {
 }
 
 func kindNames() []string {
-	return []string{"Application", "Freeze", "Project", "Promotion", "Stage", "Warehouse"}
+	return []string{"Application", "Freeze", "Project", "Promotion", "PromotionTask", "Stage", "Warehouse"}
 }

@@ -75,6 +75,13 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 	if o.Windows, err = windows(ctx, r, key.Namespace, now); err != nil {
 		return nil, err
 	}
+	if o.Stage.Spec.PromotionTemplate != nil {
+		var tasks v1alpha1.PromotionTaskList
+		if err := r.List(ctx, &tasks, in); err != nil {
+			return nil, fmt.Errorf("list PromotionTasks of %q: %w", key.Namespace, err)
+		}
+		o.Tasks = tasks.Items
+	}
 	var promotions v1alpha1.PromotionList
 	if err := r.List(ctx, &promotions, in, client.MatchingFields{PromotionByStage: key.Name}); err != nil {
 		return nil, fmt.Errorf("list Promotions of %q: %w", key.Name, err)

@@ -51,8 +51,8 @@ func New(repositories step.Repositories, e *engine.Engine) *Planner {
 // Plan returns the plan of p, a Promotion of freight into the observed Stage.
 // Errors are terminal (step.TerminalError) when only a person can help.
 func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
-	if o.Stage.Spec.PromotionMechanisms == nil {
-		return nil, step.Terminal("ControlFlow", fmt.Errorf("stage %q has no promotionMechanisms: Freight passes through it by itself", o.Stage.Name))
+	if promotion.IsControlFlow(o.Stage) {
+		return nil, step.Terminal("ControlFlow", fmt.Errorf("stage %q has no promotionMechanisms and no promotionTemplate: Freight passes through it by itself", o.Stage.Name))
 	}
 	plan := &v1alpha1.PromotionPlan{
 		StageGeneration: o.Stage.Generation,
@@ -61,7 +61,10 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 	if p.Spec.Kind == v1alpha1.KindRollback {
 		return l.rollback(ctx, o, p, plan)
 	}
-	plan.Collection = promotion.Collection(o.Stage, freight)
+	plan.Collection, plan.FreightAlias = promotion.Collection(o.Stage, freight), freight.Alias
+	if o.Stage.Spec.PromotionTemplate != nil {
+		return plan, l.template(ctx, o, p, plan)
+	}
 	var src promotion.Sources
 	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
 		r, err := l.resolve(ctx, o, u, approvedPlan(o, p))
@@ -100,7 +103,11 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 		return nil, err //nolint:wrapcheck // names the Stage already
 	}
 	isShared := false
-	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
+	var updates []v1alpha1.GitRepoUpdate
+	if m := o.Stage.Spec.PromotionMechanisms; m != nil {
+		updates = m.GitRepoUpdates
+	}
+	for _, u := range updates {
 		if u.WriteBranch != target.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, target.Undo.RepoURL) {
 			continue
 		}

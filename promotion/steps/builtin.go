@@ -2,32 +2,55 @@
 package steps
 
 import (
+	"net/http"
+
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/promotion/steps/composeoutput"
 	"github.com/waybill-dev/waybill/promotion/steps/copytree"
+	"github.com/waybill-dev/waybill/promotion/steps/deletepath"
+	"github.com/waybill-dev/waybill/promotion/steps/failstep"
+	"github.com/waybill-dev/waybill/promotion/steps/filewrite"
 	"github.com/waybill-dev/waybill/promotion/steps/gitclear"
 	"github.com/waybill-dev/waybill/promotion/steps/gitclone"
 	"github.com/waybill-dev/waybill/promotion/steps/gitcommit"
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
+	"github.com/waybill-dev/waybill/promotion/steps/jsonparse"
+	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/promotion/steps/tomlparse"
+	"github.com/waybill-dev/waybill/promotion/steps/yamlparse"
+	"github.com/waybill-dev/waybill/promotion/steps/yamlupdate"
 )
 
 // Dependencies are what the built-in steps need besides their Input.
 type Dependencies struct {
 	// Author of commits.
 	Author git.Identity
+	// Transport of http steps: it refuses addresses that a Stage's author has no
+	// business with.
+	Transport http.RoundTripper
 }
 
 // Builtin returns every built-in step by the name templates use.
 func Builtin(d Dependencies) map[string]step.Step {
 	return map[string]step.Step{
+		"compose-output":      composeoutput.Step{},
 		"copy":                copytree.Step{},
+		"delete":              deletepath.Step{},
+		"fail":                failstep.Step{},
+		"file-write":          filewrite.Step{},
 		"git-clear":           gitclear.Step{},
 		"git-clone":           gitclone.Step{},
 		"git-commit":          gitcommit.Step{Author: d.Author},
 		"git-push":            gitpush.Step{},
 		"git-revert":          gitrevert.Step{},
+		"json-parse":          jsonparse.Step{},
+		"kustomize-build":     kustomizebuild.Step{},
 		"kustomize-set-image": kustomizesetimage.Step{},
+		"toml-parse":          tomlparse.Step{},
+		"yaml-parse":          yamlparse.Step{},
+		"yaml-update":         yamlupdate.Step{},
 	}
 }

@@ -36,10 +36,16 @@ type Tree struct {
 	Commit git.Hash
 	// Message of that commit, with trailers; for the record of the intent.
 	Message string
+	// Author of its commits; what is empty is Waybill's own.
+	Author git.Identity
 }
 
 // Workspace maps paths to trees. It belongs to one run and one goroutine.
-type Workspace struct{ trees map[string]*Tree }
+type Workspace struct {
+	trees map[string]*Tree
+	// scratch holds the files that lie in no working tree.
+	scratch *Tree
+}
 
 // New returns an empty workspace.
 func New() *Workspace { return &Workspace{trees: map[string]*Tree{}} }
@@ -55,12 +61,17 @@ func (w *Workspace) Mount(at string, t *Tree) error {
 		return fmt.Errorf("path %q is already a working tree", at)
 	}
 	w.trees[at] = t
+	if w.scratch == nil {
+		w.scratch = &Tree{Mirror: t.Mirror}
+	}
 	return nil
 }
 
 // Locate returns the tree a path lies in and the path inside it; "" is the
-// tree's root. It returns ErrNoTree, or an error for a path that leaves the
-// workspace.
+// tree's root. What lies in no working tree is in a scratch tree, which is never
+// pushed; its objects are kept where those of the first working tree are, so
+// there has to be one, else ErrNoTree. A path that leaves the workspace is an
+// error.
 func (w *Workspace) Locate(p string) (*Tree, string, error) {
 	p, err := clean(p)
 	if err != nil {
@@ -69,6 +80,9 @@ func (w *Workspace) Locate(p string) (*Tree, string, error) {
 	for at := p; ; at = path.Dir(at) {
 		if t, ok := w.trees[at]; ok {
 			return t, strings.TrimPrefix(strings.TrimPrefix(p, at), "/"), nil
+		}
+		if (at == "." || at == "/") && w.scratch != nil {
+			return w.scratch, strings.TrimPrefix(p, "."), nil
 		}
 		if at == "." || at == "/" {
 			return nil, "", fmt.Errorf("%w: %q; a git-clone step has to check something out there first", ErrNoTree, p)
@@ -115,6 +129,16 @@ func (t *Tree) Clear(dir string) error {
 		return nil
 	}
 	return t.Edit(git.Remove(dir))
+}
+
+// IsRepository reports whether the tree is a working tree of a repository, and
+// not scratch.
+func (t *Tree) IsRepository() bool { return t.RepoURL != "" }
+
+// FS returns the files of the tree as edited so far, read-only. Symbolic links
+// in it cannot be opened.
+func (t *Tree) FS() (fs.FS, error) {
+	return t.Mirror.FS(t.Root) //nolint:wrapcheck // names the object already
 }
 
 // Pushed returns the tree whose commit is hash (in hex), or nil.

@@ -101,7 +101,7 @@ var word = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z][A-Za-z]*[a-z]|Git[A-Z][a-z]+
 // are made up. The reasons of a health are those of the workload's own
 // controller, and explained by their message.
 func reasonFolders() []string {
-	return []string{"controllers", "promotion", "warehouse", "warehouse/registry", "gitops", "gitops/apply", "gitops/render"}
+	return []string{"controllers", "promotion", "promotion/engine", "promotion/planner", "promotion/steps/...", "warehouse", "warehouse/registry", "gitops", "gitops/apply", "gitops/render"}
 }
 
 // notReasons are CamelCase words with another meaning: kinds of Kubernetes.
@@ -125,7 +125,7 @@ func reasonsInCode(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for _, f := range allFiles(t) {
-		if path.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") || !slices.Contains(reasonFolders(), path.Dir(f)) {
+		if path.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") || !matchesAny(reasonFolders(), path.Dir(f)) {
 			continue
 		}
 		for _, w := range wordsIn(t, f) {

@@ -243,13 +243,14 @@ func (e ImageChangeChange) Valid() bool {
 
 // Defines values for Kind.
 const (
-	Applications Kind = "applications"
-	Approvals    Kind = "approvals"
-	Freezes      Kind = "freezes"
-	Freights     Kind = "freights"
-	Promotions   Kind = "promotions"
-	Stages       Kind = "stages"
-	Warehouses   Kind = "warehouses"
+	Applications   Kind = "applications"
+	Approvals      Kind = "approvals"
+	Freezes        Kind = "freezes"
+	Freights       Kind = "freights"
+	Promotions     Kind = "promotions"
+	Promotiontasks Kind = "promotiontasks"
+	Stages         Kind = "stages"
+	Warehouses     Kind = "warehouses"
 )
 
 // Valid indicates whether the value is a known member of the Kind enum.
@@ -264,6 +265,8 @@ func (e Kind) Valid() bool {
 	case Freights:
 		return true
 	case Promotions:
+		return true
+	case Promotiontasks:
 		return true
 	case Stages:
 		return true

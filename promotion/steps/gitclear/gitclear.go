@@ -17,6 +17,9 @@ type Config struct {
 // Step is git-clear.
 type Step struct{}
 
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
+
 // Run empties the path.
 func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	var c Config

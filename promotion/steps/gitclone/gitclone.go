@@ -1,5 +1,11 @@
 // Package gitclone is the step git-clone: it makes commits and branches of a
-// repository available as working trees.
+// repository available as working trees. Nothing is written to disk: later steps
+// edit the trees themselves, so a repository of any size costs what is read of
+// it.
+//
+// A branch that no later step pushes is read at the commit where it was when the
+// promotion was planned. Output: commits, the commit of each checkout by its
+// path, and by its name if as is set.
 package gitclone
 
 import (
@@ -18,26 +24,53 @@ type Config struct {
 	RepoURL string `json:"repoURL"`
 	// Checkout lists what to make available.
 	Checkout []Checkout `json:"checkout"`
+	// Author of the commits that are made of these trees.
+	Author *Author `json:"author,omitempty"`
+	// Blobless is accepted for templates of Kargo and has no effect: what is
+	// fetched is kept and shared.
+	Blobless bool `json:"blobless,omitempty"`
+}
+
+// Author of commits.
+type Author struct {
+	// Name of the author.
+	Name string `json:"name,omitempty"`
+	// Email address of the author.
+	Email string `json:"email,omitempty"`
 }
 
 // Checkout is one working tree.
 type Checkout struct {
-	// Branch to check out at its head; empty with Commit empty: the default branch.
-	Branch string `json:"branch,omitempty"`
+	// Branch to check out at its head. Without branch, commit and tag: the
+	// default branch.
+	Branch string `json:"branch,omitempty" oneof:"?"`
 	// Commit to check out instead of a branch's head.
-	Commit string `json:"commit,omitempty"`
+	Commit string `json:"commit,omitempty" oneof:"?"`
 	// Create starts an empty tree when the branch does not exist.
 	Create bool `json:"create,omitempty"`
 	// Head is where the branch was when the promotion was planned: a commit, or
 	// empty when it did not exist. Elsewhere the plan is stale: the branch has
-	// commits that nobody was shown. Absent: the branch may be anywhere.
+	// commits that nobody was shown. Absent: the branch may be anywhere. The
+	// planner sets it for branches whose content is replaced.
 	Head *string `json:"head,omitempty"`
+	// ForeignCommits: Overwrite lets an automatic promotion replace commits that
+	// others made on a branch whose content is replaced; else it waits for a
+	// person.
+	ForeignCommits string `json:"foreignCommits,omitempty" enum:"Wait,Overwrite"`
+	// As names the commit in the output.
+	As string `json:"as,omitempty"`
+	// Sparse is accepted for templates of Kargo and has no effect: nothing is
+	// written to disk.
+	Sparse []string `json:"sparse,omitempty"`
 	// Path of the working tree in the workspace.
 	Path string `json:"path"`
 }
 
 // Step is git-clone.
 type Step struct{}
+
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
 
 // Run fetches the branches in one request and mounts the trees.
 func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
@@ -62,7 +95,16 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 		if err := in.Workspace.Mount(co.Path, tree); err != nil {
 			return step.Result{}, step.Terminal("InvalidConfig", err)
 		}
+		if c.Author != nil {
+			tree.Author = git.Identity{Name: c.Author.Name, Email: c.Author.Email}
+		}
+		if tree.Head.IsZero() {
+			continue // a branch that is going to be made
+		}
 		commits[co.Path] = tree.Head.String()
+		if co.As != "" {
+			commits[co.As] = tree.Head.String()
+		}
 	}
 	return step.Result{Output: map[string]any{"commits": commits}}, nil
 }

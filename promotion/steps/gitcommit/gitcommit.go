@@ -3,12 +3,14 @@
 package gitcommit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/promotion/workspace"
 )
 
 // Config of git-commit.
@@ -17,8 +19,18 @@ type Config struct {
 	Path string `json:"path"`
 	// Message without trailers.
 	Message string `json:"message"`
+	// Author of this commit, before that of git-clone.
+	Author *Author `json:"author,omitempty"`
 	// Reverts is the commit a rollback takes back.
 	Reverts string `json:"reverts,omitempty"`
+}
+
+// Author of a commit.
+type Author struct {
+	// Name of the author.
+	Name string `json:"name,omitempty"`
+	// Email address of the author.
+	Email string `json:"email,omitempty"`
 }
 
 // Step is git-commit.
@@ -26,6 +38,9 @@ type Step struct {
 	// Author of every commit.
 	Author git.Identity
 }
+
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
 
 // Run writes the commit into the mirror. When the tree is that of the head
 // there is nothing to commit, which is said and is no error.
@@ -48,7 +63,7 @@ func (s Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 		}
 	}
 	spec := git.CommitSpec{
-		Tree: tree.Root, Author: s.Author, Committer: s.Author, When: in.Date,
+		Tree: tree.Root, Author: s.author(tree, c), Committer: s.author(tree, c), When: in.Date,
 		Message: c.Message, Trailers: trailers(in, c),
 	}
 	if !tree.Head.IsZero() {
@@ -64,6 +79,16 @@ func (s Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	}
 	tree.Commit, tree.Message = commit, written.Message
 	return step.Result{Message: c.Message, Output: map[string]any{"commit": commit.String()}}, nil
+}
+
+// author is who the commit names: its configuration, else that of git-clone,
+// else Waybill.
+func (s Step) author(tree *workspace.Tree, c Config) git.Identity {
+	id := git.Identity{Name: cmp.Or(tree.Author.Name, s.Author.Name), Email: cmp.Or(tree.Author.Email, s.Author.Email)}
+	if c.Author != nil {
+		id = git.Identity{Name: cmp.Or(c.Author.Name, id.Name), Email: cmp.Or(c.Author.Email, id.Email)}
+	}
+	return id
 }
 
 func trailers(in step.Input, c Config) []git.Trailer {

@@ -30,6 +30,9 @@ type Config struct {
 // Step is git-revert.
 type Step struct{}
 
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
+
 // Run restores the files. A file that others changed since Undo is a conflict:
 // a terminal error that names it, and nothing is written.
 func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/promotion/workspace"
@@ -25,7 +27,9 @@ type Repositories interface {
 type Input struct {
 	// Promotion that runs; read only.
 	Promotion *v1alpha1.Promotion
-	// Config of the step, as frozen in the plan.
+	// As is the step's name in the promotion.
+	As string
+	// Config of the step, with expressions evaluated.
 	Config []byte
 	// Workspace of the run.
 	Workspace *workspace.Workspace
@@ -35,6 +39,9 @@ type Input struct {
 	Date time.Time
 	// Intent that was recorded before; only for Effect.Run and Effect.Probe.
 	Intent *v1alpha1.CommitIntent
+	// Recorded is the output of an earlier run of this step, nil when there was
+	// none: what was fetched then has to be the same now.
+	Recorded *runtime.RawExtension
 }
 
 // Result is what a step has done.
@@ -43,8 +50,10 @@ type Result struct {
 	Output map[string]any
 	// Commit on a Stage's branch, for a step that pushed one.
 	Commit *v1alpha1.PromotionCommit
-	// Message in one sentence.
+	// Message in one sentence: a short log.
 	Message string
+	// Wait says that the step is not done: look again after this long.
+	Wait time.Duration
 }
 
 // Step is one built-in step. Run must give the same result when it is run
@@ -64,6 +73,23 @@ type Effect interface {
 	// Probe looks for the effect of in.Intent. found is false when it has not
 	// happened; an error says that this cannot be known now.
 	Probe(ctx context.Context, in Input) (result Result, found bool, err error)
+}
+
+// Once is a step that leaves nothing in the workspace: when it is done, its
+// recorded output stands and it is not run again. The engine makes the start
+// durable before it calls Run. After a crash Run is called again, and has to
+// find out by itself whether what it does has been done.
+type Once interface {
+	Step
+	// NeedsWorkspace reports whether Run reads the workspace.
+	NeedsWorkspace() bool
+}
+
+// Configured says what the configuration of a step looks like: its JSON Schema
+// and its reference page are made from the struct. Every built-in step is one.
+type Configured interface {
+	// NewConfig returns a pointer to an empty configuration.
+	NewConfig() any
 }
 
 // TerminalError is an error that no retry mends.

@@ -1030,7 +1030,7 @@ export interface components {
             repoURL: string;
         };
         /** @enum {string} */
-        Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals";
+        Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals" | "promotiontasks";
         Login: {
             /**
              * @default session

@@ -1,0 +1,260 @@
+package steps_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/yaml"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/steps"
+)
+
+// bench runs templates with the real engine against a real Git server.
+type bench struct {
+	t       *testing.T
+	server  *gittest.Server
+	mirrors *git.Mirrors
+	engine  *engine.Engine
+	repoURL string
+}
+
+// Open implements step.Repositories: examples name a repository that is the
+// test's.
+func (b *bench) Open(_ context.Context, _, repoURL string) (*git.Mirror, error) {
+	repoURL = strings.Replace(repoURL, "https://git.example.com/", b.base(), 1)
+	return b.mirrors.Open(git.Remote{URL: repoURL, CredentialName: "git", Username: gittest.Username, Password: secret.New(gittest.Password)})
+}
+
+// base is where the test's repositories are, with a slash at the end.
+func (b *bench) base() string { return strings.TrimSuffix(b.server.URL("x"), "x.git") }
+
+func newBench(t *testing.T, files map[string]string) *bench {
+	t.Helper()
+	b := &bench{t: t, server: gittest.NewServer(t)}
+	b.repoURL = b.server.CreateRepo("guestbook", files)
+	var err error
+	b.mirrors, err = git.NewMirrors(git.Options{Dir: t.TempDir(), Transport: http.DefaultTransport, AllowPlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.mirrors.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	web := httptest.NewServer(http.HandlerFunc(serveExample))
+	t.Cleanup(web.Close)
+	b.engine = &engine.Engine{
+		Steps: steps.Builtin(steps.Dependencies{
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"},
+			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				r = r.Clone(r.Context())
+				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")
+				return http.DefaultTransport.RoundTrip(r)
+			}),
+		}),
+		Repositories: b, Clock: clock.RealClock{},
+	}
+	return b
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// serveExample is the outside world of examples.
+func serveExample(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/policy.yaml":
+		fmt.Fprint(w, "allowed: true\n")
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"status": "approved", "ticket": {"id": 42}}`)
+	}
+}
+
+// stageWith returns a Stage whose template has these steps.
+func stageWith(templateSteps []v1alpha1.PromotionStep, vars ...v1alpha1.Variable) *v1alpha1.Stage {
+	s := &v1alpha1.Stage{}
+	s.Namespace, s.Name = "guestbook", "test"
+	s.Spec.RequestedFreight = []v1alpha1.FreightRequest{{Origin: v1alpha1.Origin{Name: "guestbook"}, Sources: v1alpha1.FreightSources{Direct: true}}}
+	s.Spec.PromotionTemplate = &v1alpha1.PromotionTemplate{Spec: v1alpha1.PromotionTemplateSpec{Vars: vars, Steps: templateSteps}}
+	return s
+}
+
+const exampleDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// promote returns a Promotion of guestbook 1.27.0 with the plan of stage.
+func promote(t *testing.T, stage *v1alpha1.Stage, tasks ...v1alpha1.PromotionTask) *v1alpha1.Promotion {
+	t.Helper()
+	for _, problem := range promotion.CheckTemplate(stage, tasks) {
+		t.Errorf("%s: %s", problem.Reason, problem.Message)
+	}
+	compiled, vars, err := promotion.CompileTemplate(stage, tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &v1alpha1.Promotion{}
+	p.Namespace, p.Name, p.UID = stage.Namespace, stage.Name+".1.f1", "uid-1"
+	p.Spec.Stage, p.Spec.Freight, p.Spec.Kind, p.Spec.RequestedBy = stage.Name, "f1", v1alpha1.KindPromote, "waybill:alice"
+	p.Status.StartedAt = &metav1.MicroTime{Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	p.Status.Plan = &v1alpha1.PromotionPlan{Steps: compiled, Vars: vars, FreightAlias: "amber-heron", Collection: []v1alpha1.StageFreight{{
+		Origin: "guestbook", Freight: "f1", Order: 3,
+		Images: []v1alpha1.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: exampleDigest}},
+	}}}
+	for _, s := range compiled {
+		p.Status.Steps = append(p.Status.Steps, v1alpha1.StepStatus{As: s.As, Uses: s.Uses, State: v1alpha1.StepPending})
+	}
+	return p
+}
+
+func readSteps(t *testing.T, raw []byte) []v1alpha1.PromotionStep {
+	t.Helper()
+	var list []v1alpha1.PromotionStep
+	if err := yaml.UnmarshalStrict(raw, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// exampleRepo is what main of the examples' repository holds.
+func exampleRepo(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	root := os.DirFS("testdata/repo")
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := fs.ReadFile(root, name)
+		files[name] = string(raw)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestExamples: the example.yaml of every step runs, and what it leaves is what
+// its golden file says.
+func TestExamples(t *testing.T) {
+	for name, s := range steps.Builtin(steps.Dependencies{}) {
+		folder := path.Base(reflect.TypeOf(s).PkgPath())
+		raw, err := os.ReadFile(filepath.Join(folder, "example.yaml"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // TestGenerated complains
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "git-open-pr" || name == "git-wait-for-pr" || name == "git-merge-pr" {
+			continue // needs a provider: see their own tests
+		}
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, exampleRepo(t))
+			p := promote(t, stageWith(readSteps(t, raw)))
+			out := b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
+			for deadline := time.Now().Add(30 * time.Second); !out.RetryAt.IsZero() && time.Now().Before(deadline); {
+				t.Fatalf("it waits: %+v", out)
+			}
+			compare(t, filepath.Join(folder, "testdata", "example.golden"), b.told(p, out))
+		})
+	}
+}
+
+// told writes what a run came to: the state and output of each step, and the
+// files that the branches have and main does not.
+func (b *bench) told(p *v1alpha1.Promotion, out engine.Outcome) string {
+	b.t.Helper()
+	var text strings.Builder
+	if out.Failed != nil {
+		fmt.Fprintf(&text, "failed: %s: %v\n", out.Failed.Reason, out.Failed)
+	}
+	for _, st := range p.Status.Steps {
+		fmt.Fprintf(&text, "%s %s %s", st.As, st.Uses, st.State)
+		if st.Message != "" {
+			fmt.Fprintf(&text, " %q", st.Message)
+		}
+		if st.Output != nil {
+			fmt.Fprintf(&text, " %s", canonical(st.Output))
+		}
+		text.WriteString("\n")
+	}
+	m, err := b.Open(b.t.Context(), "", b.repoURL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	refs, err := m.Fetch(b.t.Context(), "main", "stage/test")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	head, exists := refs.Branches["stage/test"]
+	if !exists {
+		return b.plain(text.String())
+	}
+	commit, err := m.Commit(head)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	fmt.Fprintf(&text, "-- commit by %s --\n%s", commit.Author.Name, commit.Message)
+	changes, err := m.ChangedPaths(refs.Branches["main"], head)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	files, err := m.FS(head)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range changes {
+		raw, err := fs.ReadFile(files, c.Path)
+		if err != nil {
+			fmt.Fprintf(&text, "-- %s (gone) --\n", c.Path)
+			continue
+		}
+		if strings.Contains(string(raw), "\x00") || strings.HasSuffix(c.Path, "gz") {
+			fmt.Fprintf(&text, "-- %s (binary) --\n", c.Path)
+			continue
+		}
+		fmt.Fprintf(&text, "-- %s --\n%s", c.Path, raw)
+	}
+	return b.plain(text.String())
+}
+
+// plain takes the port of the test's server out.
+func (b *bench) plain(text string) string {
+	return strings.ReplaceAll(text, b.base(), "https://git.example.com/")
+}
+
+func canonical(raw *runtime.RawExtension) string {
+	var v any
+	if err := json.Unmarshal(raw.Raw, &v); err != nil {
+		return err.Error()
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}

@@ -1,0 +1,107 @@
+// Package kustomizebuild is the step kustomize-build: it renders a kustomization
+// and writes what comes out. Nothing is fetched and no plugin runs: a
+// kustomization that names something outside of its repository is refused.
+package kustomizebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+// Config of kustomize-build.
+type Config struct {
+	// Path of the folder with the kustomization file.
+	Path string `json:"path"`
+	// OutPath is where the manifests go: one file if its name ends in .yaml or
+	// .yml, else a folder with a file for each object.
+	OutPath string `json:"outPath"`
+	// OutputFormat of a folder: kargo names files kind-name.yaml, kustomize names
+	// them group_version_kind_name.yaml as kustomize does.
+	OutputFormat string `json:"outputFormat,omitempty" enum:"kargo,kustomize"`
+}
+
+// Step is kustomize-build.
+type Step struct{}
+
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
+
+// Run renders the folder.
+func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
+	var c Config
+	if err := step.Decode(in.Config, &c); err != nil {
+		return step.Result{}, err
+	}
+	tree, dir, err := in.Workspace.Locate(c.Path)
+	if err != nil {
+		return step.Result{}, step.Terminal("InvalidConfig", err)
+	}
+	files, err := tree.FS()
+	if err != nil {
+		return step.Result{}, err //nolint:wrapcheck // names the tree already
+	}
+	objects, err := render.Render(ctx, render.Source{FS: files, Path: path.Join(".", dir)}, render.Limits{})
+	switch {
+	case errors.Is(err, context.Canceled):
+		return step.Result{}, err //nolint:wrapcheck // the context's own
+	case err != nil:
+		return step.Result{}, step.Reasoned("RenderFailed", fmt.Errorf("render %q: %w", c.Path, err))
+	}
+	return write(in, c, objects)
+}
+
+func write(in step.Input, c Config, objects []*unstructured.Unstructured) (step.Result, error) {
+	out, rel, err := in.Workspace.Locate(c.OutPath)
+	if err != nil {
+		return step.Result{}, step.Terminal("InvalidConfig", err)
+	}
+	var edits []git.Edit
+	var whole strings.Builder
+	isFile := path.Ext(c.OutPath) == ".yaml" || path.Ext(c.OutPath) == ".yml"
+	for i, o := range objects {
+		raw, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return step.Result{}, step.Terminal("RenderFailed", fmt.Errorf("write %s %q: %w", o.GetKind(), o.GetName(), err))
+		}
+		if !isFile {
+			edits = append(edits, git.SetFile(path.Join(rel, fileName(c, o)), raw))
+			continue
+		}
+		if i > 0 {
+			whole.WriteString("---\n")
+		}
+		whole.Write(raw)
+	}
+	message := fmt.Sprintf("rendered %d objects", len(objects))
+	if isFile {
+		return step.Result{Message: message}, in.WriteFile(c.OutPath, []byte(whole.String()))
+	}
+	return step.Result{Message: message}, step.FileError(out.Edit(edits...))
+}
+
+// fileName is the name of an object's file: with its namespace when it has one.
+func fileName(c Config, o *unstructured.Unstructured) string {
+	parts := []string{o.GetNamespace(), o.GetKind(), o.GetName()}
+	separator := "-"
+	if c.OutputFormat == "kustomize" {
+		gvk := o.GroupVersionKind()
+		parts, separator = []string{o.GetNamespace(), gvk.Group, gvk.Version, gvk.Kind, o.GetName()}, "_"
+	}
+	var named []string
+	for _, p := range parts {
+		if p != "" {
+			named = append(named, strings.ReplaceAll(strings.ToLower(p), "/", "-"))
+		}
+	}
+	return strings.Join(named, separator) + ".yaml"
+}
