@@ -44,7 +44,6 @@ type Variable struct {
 // PromotionStep is one step of a template: a built-in step, or a task.
 // +kubebuilder:validation:XValidation:rule="has(self.uses) != has(self.task)",message="set uses (a step) or task, one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.task) || (!has(self.config) && !has(self.retry) && !has(self.continueOnError))",message="a task takes vars; config, retry and continueOnError belong to its steps"
-// +kubebuilder:validation:XValidation:rule="!has(self.as) || !self.as.matches('^(step|task)-[0-9]+$')",message="names like step-1 and task-1 are given to steps without one; choose another"
 type PromotionStep struct {
 	// uses names a built-in step: git-clone.
 	// +optional

@@ -260,6 +260,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
+		Lookups: &secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()},
 	}
 	p.planner = planner.New(p.repositories, p.engine)
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())

@@ -27,6 +27,8 @@ const (
 	Git   Type = "git"
 	Image Type = "image"
 	Chart Type = "chart"
+	// Generic is no credential of a repository: expressions read it.
+	Generic Type = "generic"
 )
 
 // Webhook marks the Secret of a webhook receiver, which is no credential.
@@ -155,7 +157,7 @@ type Source struct {
 // r's type, and the Project's own or shared with it. What does not concern a
 // Project is not named to it, whatever is wrong with it.
 func (s Source) Concerns(r Request) bool {
-	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart || t == Webhook) {
+	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart || t == Generic || t == Webhook) {
 		return false
 	}
 	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)

@@ -57,7 +57,7 @@ func TestParseFindings(t *testing.T) {
 		{"several at once", "one run shows all", warehouse("      semverConstraint: x\n      foo: 1\n"),
 			[]string{
 				"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint",
-				`f.yaml: document 1, line 9: spec.subscriptions[0].image.foo: unknown field "foo"; known here: allowTagsRegexes, constraint, discoveryLimit, ignoreTagsRegexes, imageSelectionStrategy, insecureSkipTLSVerify, platform, repoURL, strictSemvers`,
+				`f.yaml: document 1, line 9: spec.subscriptions[0].image.foo: unknown field "foo"; known here: allowTagsRegexes, constraint, discoveryLimit, extract, ignoreTagsRegexes, imageSelectionStrategy, insecureSkipTLSVerify, mutableTags, platform, repoURL, strictSemvers`,
 			}},
 		{"second document", "documents are counted", head + "Project\nmetadata: {name: p}\n---\n" + warehouse("      constrain: x\n"),
 			[]string{`f.yaml: document 2, line 12: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
@@ -90,7 +90,7 @@ func TestParseFindings(t *testing.T) {
 		{"Project with a namespace", "", head + "Project\nmetadata: {name: p, namespace: p}\n",
 			[]string{"f.yaml: document 1, line 3: metadata.namespace: a Project is cluster-scoped; leave the namespace out"}},
 		{"any Secret", "apply is no way to other Secrets", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p}\nstringData: {password: hunter2}\n",
-			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart"}},
+			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart, or generic for expressions"}},
 		{"any Namespace", "nor to other Namespaces", "apiVersion: v1\nkind: Namespace\nmetadata: {name: p}\n",
 			[]string{`f.yaml: document 1, line 1: metadata.labels: a Namespace is applied only as the home of a Project: label it waybill.dev/project: "true"`}},
 		{"a secret number", "the value must not be shown", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p, labels: {waybill.dev/cred-type: git}}\nstringData: {password: 12345}\n",
