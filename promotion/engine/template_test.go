@@ -22,7 +22,10 @@ import (
 // counts is a step without effect that counts its runs.
 type counts struct{ n *int }
 
-func (c counts) Run(context.Context, step.Input) (step.Result, error) { *c.n++; return step.Result{}, nil }
+func (c counts) Run(context.Context, step.Input) (step.Result, error) {
+	*c.n++
+	return step.Result{}, nil
+}
 
 // once is a step that is not run again when it is done.
 type once func(in step.Input) (step.Result, error)

@@ -105,7 +105,7 @@ func dependencies() []dependency {
 		},
 		{"sigs.k8s.io/kustomize", []string{"gitops/render"}, "only the renderer runs kustomize"},
 		{"helm.sh/helm", []string{"gitops/render/...", "test/..."}, "only the renderer runs Helm"},
-		{"github.com/expr-lang/expr", []string{"internal/expression"}, "other packages ask internal/expression, which bounds what an expression may do"},
+		{"github.com/expr-lang/expr", []string{"internal/expression", "internal/hook"}, "other packages ask internal/expression, which bounds what an expression may do"},
 		{"github.com/spf13/cobra", []string{"internal/cli", "cmd/..."}, "only programs have flags"},
 		{
 			"sigs.k8s.io/controller-runtime",
