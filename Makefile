@@ -87,7 +87,7 @@ test: ## Everything CI checks, cheapest first; stops at what fails and says how 
 presubmit: test lint ## Run before sending a change: test and lint
 
 .PHONY: test-unit
-test-unit: ## Go tests that need nothing but Go and git, with the race detector
+test-unit: ## Go tests that need nothing but Go, git and PostgreSQL, with the race detector
 	$(GO) test -race $$(tools/packages.sh unit)
 
 .PHONY: test-env

@@ -30,6 +30,7 @@ need git 'the Git server of tests and demo' sh -c 'test -x "$(git --exec-path)/g
 need gcc 'the race detector' command -v gcc
 need libc6-dev 'the race detector' sh -c 'echo "#include <stdlib.h>" | gcc -E -'
 need chromium 'the browser test; or set WAYBILL_CHROMIUM' sh -c 'test -x "${WAYBILL_CHROMIUM:-/usr/bin/chromium}"'
+need postgresql 'the tests of the history in PostgreSQL' sh -c 'command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl'
 
 if [ ${#packages[@]} -gt 0 ]; then
 	if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -41,4 +42,4 @@ if [ ${#packages[@]} -gt 0 ]; then
 	fi
 fi
 if [ $wrong -ne 0 ]; then exit 1; fi
-printf 'Go %s, Node %s, git, gcc and chromium are here\n' "$go" "$node"
+printf 'Go %s, Node %s, git, gcc, chromium and PostgreSQL are here\n' "$go" "$node"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the packages with tests of one kind:
 #
-#   unit   need nothing but Go and git
+#   unit   need nothing but Go, git and PostgreSQL's programs
 #   env    start a control plane, so they need what `make build` builds
 #
 # test/arch and test/e2e are neither: they have targets of their own.

@@ -1,0 +1,367 @@
+// Package sqlite keeps the history in one file: the store of local mode and of
+// an installation with one replica.
+//
+// The file is in WAL mode with synchronous=FULL: what Put has returned for
+// survives a crash of process and machine. One connection writes, several read.
+// A second process may open the same file; SQLite's own locks order them.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver registers itself: database/sql knows no other way
+
+	"github.com/waybill-dev/waybill/history"
+	"github.com/waybill-dev/waybill/history/query"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// busyTime is how long a statement waits for another's lock.
+const busyTime = 5 * time.Second
+
+// readers is how many connections read at a time.
+const readers = 4
+
+// Store is a history.Store in a file.
+type Store struct {
+	path        string
+	write, read *sql.DB
+
+	mu    sync.Mutex // guards ready
+	ready bool
+}
+
+// Open returns the store in the file at path. Nothing is opened before it is
+// first used, so that a disk that is full or a file that is broken does not
+// keep a server from starting; Ping says so then.
+func Open(path string) (*Store, error) {
+	write, err := open(path, "rwc", "immediate")
+	if err != nil {
+		return nil, err
+	}
+	write.SetMaxOpenConns(1)
+	read, err := open(path, "ro", "deferred")
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	return &Store{path: path, write: write, read: read}, nil
+}
+
+func open(path, mode, lock string) (*sql.DB, error) {
+	q := url.Values{"mode": {mode}, "_txlock": {lock}}
+	for _, pragma := range []string{
+		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "foreign_keys(1)", "synchronous(FULL)", "trusted_schema(0)",
+	} {
+		q.Add("_pragma", pragma)
+	}
+	if mode == "rwc" {
+		q.Add("_pragma", "journal_mode(WAL)")
+	}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("open history in %q: %w", path, err)
+	}
+	return db, nil
+}
+
+// prepare brings the tables up to date, once.
+func (s *Store) prepare(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready {
+		return nil
+	}
+	if err := makeFile(s.path); err != nil {
+		return fmt.Errorf("%w: %w", history.ErrUnavailable, err)
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("prepare the history: %w", err)
+	}
+	have, want, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fault(ctx, "prepare the history", err)
+	}
+	if have > want {
+		return fmt.Errorf("%w: its tables are of a newer Waybill (version %d, this one knows %d)", history.ErrUnavailable, have, want)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fault(ctx, "prepare the history", err)
+	}
+	s.ready = true
+	return nil
+}
+
+// makeFile makes the file, with its folder, for this user alone.
+func makeFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err //nolint:wrapcheck // names the path
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err //nolint:wrapcheck // names the path
+	}
+	return f.Close() //nolint:wrapcheck // names the path
+}
+
+// fault classifies an error of the driver: the caller's own end, or the store's.
+func fault(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", doing, ctx.Err())
+	}
+	return fmt.Errorf("%s: %w: %w", doing, history.ErrUnavailable, err)
+}
+
+func dialect() query.Dialect {
+	return query.Dialect{Mark: "?", Instant: func(t time.Time) any { return t.UnixMicro() }}
+}
+
+// PutPromotion keeps a record (history.Store).
+func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
+	const doing = "write a record"
+	digest, err := p.Digest()
+	if err != nil {
+		return err //nolint:wrapcheck // names the record
+	}
+	steps := p.Steps
+	p.Steps = nil
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode record of Promotion %q: %w", p.Name, err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fault(ctx, doing, err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO promotions (uid, project, stage, name, seq, kind, freight, phase, requested_by, created_at, digest, record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, freight = excluded.freight, digest = excluded.digest, record = excluded.record
+		WHERE promotions.digest <> excluded.digest AND (promotions.phase <> 'RolledBack' OR excluded.phase = 'RolledBack')`,
+		p.UID, p.Project, p.Stage, p.Name, p.Seq, p.Kind, p.Freight.Name, p.Phase, p.RequestedBy, p.CreatedAt.UnixMicro(), digest, string(raw))
+	if err != nil {
+		return fault(ctx, doing, err)
+	}
+	for i, step := range steps {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO steps (uid, step, attempt, position, uses, state, message, started_at, finished_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (uid, step, attempt) DO UPDATE SET position = excluded.position, state = excluded.state,
+			  message = excluded.message, started_at = excluded.started_at, finished_at = excluded.finished_at`,
+			p.UID, step.Name, step.Attempt, i, step.Uses, step.State, step.Message, micro(step.StartedAt), micro(step.FinishedAt))
+		if err != nil {
+			return fault(ctx, doing, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fault(ctx, doing, err)
+	}
+	return nil
+}
+
+// micro is an instant as the tables hold it; NULL for none.
+func micro(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+func ofMicro(n sql.NullInt64) time.Time {
+	if !n.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(n.Int64).UTC()
+}
+
+// GetPromotion returns the newest record of that name (history.Store).
+func (s *Store) GetPromotion(ctx context.Context, project, name string) (history.Promotion, error) {
+	const doing = "read a record"
+	var p history.Promotion
+	if err := s.prepare(ctx); err != nil {
+		return p, err
+	}
+	var raw string
+	err := s.read.QueryRowContext(ctx, "SELECT record FROM promotions WHERE project = ? AND name = ? ORDER BY created_at DESC, uid DESC LIMIT 1", project, name).Scan(&raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, history.ErrNotFound
+	}
+	if err != nil {
+		return p, fault(ctx, doing, err)
+	}
+	if err := json.Unmarshal([]byte(raw), &p); err != nil {
+		return p, fault(ctx, doing, err)
+	}
+	rows, err := s.read.QueryContext(ctx, "SELECT step, attempt, uses, state, message, started_at, finished_at FROM steps WHERE uid = ? ORDER BY position, attempt", p.UID)
+	if err != nil {
+		return p, fault(ctx, doing, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var step history.Step
+		var started, finished sql.NullInt64
+		if err := rows.Scan(&step.Name, &step.Attempt, &step.Uses, &step.State, &step.Message, &started, &finished); err != nil {
+			return p, fault(ctx, doing, err)
+		}
+		step.StartedAt, step.FinishedAt = ofMicro(started), ofMicro(finished)
+		p.Steps = append(p.Steps, step)
+	}
+	if err := rows.Err(); err != nil {
+		return p, fault(ctx, doing, err)
+	}
+	return p, nil
+}
+
+// ListPromotions returns records, newest first (history.Store).
+func (s *Store) ListPromotions(ctx context.Context, f history.Filter, page history.Page) ([]history.Promotion, string, error) {
+	text, args, err := dialect().Promotions(f, page)
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // one of history's own
+	}
+	rows, err := list[history.Promotion](ctx, s, "list records", text, args)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := query.Cut(rows, page, (*history.Promotion).Cursor)
+	return rows, next, nil
+}
+
+// Recorded returns the digests of records by UID (history.Store).
+func (s *Store) Recorded(ctx context.Context, uids []string) (map[string]string, error) {
+	const doing = "look up what is recorded"
+	wanted, err := json.Marshal(uids)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.read.QueryContext(ctx, "SELECT uid, digest FROM promotions WHERE uid IN (SELECT value FROM json_each(?))", string(wanted))
+	if err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var uid, digest string
+		if err := rows.Scan(&uid, &digest); err != nil {
+			return nil, fault(ctx, doing, err)
+		}
+		out[uid] = digest
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	return out, nil
+}
+
+// PutEntry keeps an entry (history.Store).
+func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode entry %q: %w", e.Key, err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	_, err = s.write.ExecContext(ctx, `
+		INSERT INTO entries (key, at, project, stage, freight, action, actor, object, ends, record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (key) DO UPDATE SET actor = excluded.actor, record = json_set(entries.record, '$.actor', excluded.actor)
+		WHERE entries.actor = '' AND excluded.actor <> ''`,
+		e.Key, e.At.UnixMicro(), e.Project, e.Stage, query.FreightWords(e.Freight), string(e.Action), e.Actor, e.Object.UID, e.Ends, string(raw))
+	if err != nil {
+		return fault(ctx, "write an entry", err)
+	}
+	return nil
+}
+
+// ListEntries returns entries, newest first (history.Store).
+func (s *Store) ListEntries(ctx context.Context, f history.Filter, page history.Page) ([]history.Entry, string, error) {
+	text, args, err := dialect().Entries(f, page)
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // one of history's own
+	}
+	rows, err := list[history.Entry](ctx, s, "list entries", text, args)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := query.Cut(rows, page, (*history.Entry).Cursor)
+	return rows, next, nil
+}
+
+// Unended returns what is not known to be gone (history.Store).
+func (s *Store) Unended(ctx context.Context, project string) ([]history.Entry, error) {
+	return list[history.Entry](ctx, s, "list what has not ended", query.Unended("?1"), []any{project})
+}
+
+// list returns the records that a SELECT of one column finds.
+func list[T any](ctx context.Context, s *Store, doing, text string, args []any) ([]T, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.read.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		var raw string
+		var v T
+		if err := rows.Scan(&raw); err != nil {
+			return nil, fault(ctx, doing, err)
+		}
+		if err := json.Unmarshal([]byte(raw), &v); err != nil {
+			return nil, fault(ctx, doing, err)
+		}
+		out = append(out, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	return out, nil
+}
+
+// Ping returns nil when the file can be written (history.Store).
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	tx, err := s.write.BeginTx(ctx, nil) // takes the lock to write
+	if err != nil {
+		return fault(ctx, "ask the history store", err)
+	}
+	return tx.Rollback() //nolint:wrapcheck // nothing was begun that could fail
+}
+
+// Close closes the file (history.Store).
+func (s *Store) Close() error {
+	if err := errors.Join(s.read.Close(), s.write.Close()); err != nil {
+		return fmt.Errorf("close the history: %w", err)
+	}
+	return nil
+}
