@@ -3,7 +3,9 @@ package controllers
 import (
 	"context"
 	"slices"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -33,6 +35,9 @@ func (r *PromotionReconciler) isPlanDue(o *promotion.Observation, p *v1alpha1.Pr
 	if plan == nil || plan.Hash == "" || plan.StageGeneration != o.Stage.Generation {
 		return true
 	}
+	if at := decidedOtherwise(o, p); plan.At == nil || at.After(plan.At.Time) {
+		return true // somebody has seen a newer plan in Git than we
+	}
 	return p.Spec.Kind != v1alpha1.KindRollback && !slices.EqualFunc(plan.Collection, promotion.Collection(o.Stage, freight), sameFreight)
 }
 
@@ -50,7 +55,29 @@ func (r *PromotionReconciler) plan(ctx context.Context, o *promotion.Observation
 	if err != nil {
 		return nil, err //nolint:wrapcheck // terminal errors are told by their type
 	}
+	at := r.Clock.Now()
+	if decided := decidedOtherwise(o, p); decided.After(at) {
+		at = decided
+	}
+	rehearsal.Plan.At = &metav1.MicroTime{Time: at}
 	return rehearsal.Plan, nil
+}
+
+// decidedOtherwise returns the instant after which nobody has decided about
+// another plan of p than the recorded one; zero when nobody has. The API server
+// cuts the time of creation to the second.
+func decidedOtherwise(o *promotion.Observation, p *v1alpha1.Promotion) time.Time {
+	var last time.Time
+	for i := range o.Approvals {
+		a := &o.Approvals[i]
+		if a.Spec.Promotion != p.Name || p.Status.Plan == nil || a.Spec.PlanHash == p.Status.Plan.Hash {
+			continue
+		}
+		if at := a.CreationTimestamp.Add(time.Second); at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // present makes the plan that people are asked to approve and leaves the

@@ -131,6 +131,31 @@ func (c *Client) Abort(ctx context.Context, project, name, reason string) (*mode
 	return post[model.Promotion](ctx, c, model.ReasonRequest{Reason: reason}, "projects", project, "promotions", name, "abort")
 }
 
+// PlanOfPromotion returns what a Promotion that waits is going to change.
+func (c *Client) PlanOfPromotion(ctx context.Context, project, name string) (*model.Plan, error) {
+	return get[model.Plan](ctx, c, nil, "projects", project, "promotions", name, "plan")
+}
+
+// Approve approves the plan of a Promotion that waits.
+func (c *Client) Approve(ctx context.Context, project, name string, body model.DecisionRequest) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "approve")
+}
+
+// RejectPromotion rejects the plan of a Promotion that waits, which ends it.
+func (c *Client) RejectPromotion(ctx context.Context, project, name string, body model.DecisionRequest) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "reject")
+}
+
+// Revoke takes back what the person decided about a Promotion that waits.
+func (c *Client) Revoke(ctx context.Context, project, name string) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, nil, "projects", project, "promotions", name, "revoke")
+}
+
+// Inbox returns what waits for the person.
+func (c *Client) Inbox(ctx context.Context) (*model.Inbox, error) {
+	return get[model.Inbox](ctx, c, nil, "inbox")
+}
+
 // History returns what happened, newest first; stage may be empty.
 func (c *Client) History(ctx context.Context, project, stage string, page Page) (*model.PromotionList, error) {
 	return get[model.PromotionList](ctx, c, page.values("stage", stage), "projects", project, "history")

@@ -57,7 +57,7 @@ func TestExitCode(t *testing.T) {
 		{problem(model.InvalidRequest), 2}, {problem(model.InvalidManifest), 2}, {problem(model.PayloadTooLarge), 2}, {problem(model.Unavailable), 2},
 		{&UnreachableError{Server: "s", Err: context.DeadlineExceeded}, 2}, {problem(model.NotFound), 3},
 		{problem(model.NotSignedIn), 4}, {problem(model.WrongCredentials), 4}, {problem(model.Forbidden), 4},
-		{problem(model.Conflict), 5}, {problem(model.PreconditionFailed), 5}, {context.DeadlineExceeded, 6}, {problem(model.GateClosed), 7}, {context.Canceled, 130},
+		{problem(model.Conflict), 5}, {problem(model.PlanChanged), 5}, {problem(model.PreconditionFailed), 5}, {context.DeadlineExceeded, 6}, {problem(model.GateClosed), 7}, {context.Canceled, 130},
 	} {
 		if got := ExitCode(tc.err); got != tc.want {
 			t.Errorf("%v: %d, want %d", tc.err, got, tc.want)

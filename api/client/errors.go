@@ -82,7 +82,7 @@ func ExitCode(err error) int {
 		return ExitNotFound
 	case model.NotSignedIn, model.WrongCredentials, model.Forbidden:
 		return ExitForbidden
-	case model.Conflict, model.PreconditionFailed:
+	case model.Conflict, model.PlanChanged, model.PreconditionFailed:
 		return ExitConflict
 	case model.GateClosed:
 		return ExitBlocked

@@ -38,6 +38,9 @@ const (
 	alicePassword   = "alice-password-Zx81"
 	victorPassword  = "victor-password-00p"
 	malloryPassword = "mallory-password-1k"
+	annPassword     = "ann-password-5r"
+	bobPassword     = "bob-password-8w"
+	catPassword     = "cat-password-2h"
 )
 
 // world is one API server, one Waybill API on it, and people.
@@ -129,6 +132,7 @@ func (w *world) install(ctx context.Context) error {
 	}{
 		"admin": {adminPassword, []string{"administrators"}}, "alice": {alicePassword, []string{"devs"}},
 		"victor": {victorPassword, []string{"viewers"}}, "mallory": {malloryPassword, nil},
+		"ann": {annPassword, []string{"release-managers"}}, "bob": {bobPassword, []string{"release-managers"}}, "cat": {catPassword, []string{"approvers"}},
 	} {
 		if err := identity.PutUser(ctx, kube, systemNamespace, name, secret.New(u.password), u.groups); err != nil {
 			return err
@@ -267,7 +271,7 @@ var tokens sync.Map //nolint:gochecknoglobals // one login per person: argon2 is
 
 func (w *world) as(t *testing.T, name string) person {
 	t.Helper()
-	passwords := map[string]string{"admin": adminPassword, "alice": alicePassword, "victor": victorPassword, "mallory": malloryPassword}
+	passwords := map[string]string{"admin": adminPassword, "alice": alicePassword, "victor": victorPassword, "mallory": malloryPassword, "ann": annPassword, "bob": bobPassword, "cat": catPassword}
 	key := w.url + name
 	if token, ok := tokens.Load(key); ok {
 		return person{w, token.(string)}

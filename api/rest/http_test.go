@@ -17,6 +17,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion/planner"
 )
 
 func TestHeadersOfEveryAnswer(t *testing.T) {
@@ -104,14 +105,17 @@ func TestUnknownPages(t *testing.T) {
 // panicky panics for some Stages, as a bug would.
 type panicky struct{}
 
-func (panicky) Files(_ context.Context, st *v1alpha1.Stage, _ []v1alpha1.StageFreight) ([]PlannedFile, error) {
-	switch st.Name {
+func (panicky) Preview(_ context.Context, p *v1alpha1.Promotion, _ *v1alpha1.Freight) (*planner.Preview, error) {
+	switch p.Spec.Stage {
 	case "test":
 		panic("secret-in-panic")
 	case "uat":
 		return nil, errors.New("dial tcp 10.0.0.7:443: secret-in-error")
 	default:
-		return []PlannedFile{{RepoURL: "https://git.example.com/x.git", Path: "stages/prod/kustomization.yaml", Scalars: []PlannedScalar{{"images[0].newTag", "1.26.0", "1.27.0"}}}}, nil
+		return &planner.Preview{
+			Plan:  &v1alpha1.PromotionPlan{Hash: "sha256:" + strings.Repeat("1", 64)},
+			Files: []planner.File{{RepoURL: "https://git.example.com/x.git", Path: "stages/prod/kustomization.yaml", Scalars: []planner.Scalar{{Field: "images[0].newTag", Before: "1.26.0", After: "1.27.0"}}}},
+		}, nil
 	}
 }
 

@@ -271,6 +271,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	if c := p.Status.Commit; c != nil {
 		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 	}
+	v.addApprovals(&out, p)
 	if a := p.Spec.Abort; a != nil {
 		out.Abort = model.Abort{By: a.By, Reason: a.Reason}
 	}

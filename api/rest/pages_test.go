@@ -108,7 +108,7 @@ func TestPlan(t *testing.T) {
 	f := newProject(t)
 	var p model.Plan
 	shared.as(t, "victor").get(t, f.path("/stages/uat/plan?freight=latest"), &p)
-	if p.Freight.Version != "1.27.0" || !p.MayPromote || p.Newer.Freight.Version != "1.28.0" || len(p.Gates) != 8 {
+	if p.Freight.Version != "1.27.0" || !p.MayPromote || p.Newer.Freight.Version != "1.28.0" || len(p.Gates) != 9 {
 		t.Fatalf("%+v", p)
 	}
 	wantImage := []model.ImageChange{{

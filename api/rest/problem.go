@@ -75,7 +75,7 @@ func statusOf(code model.ProblemCode) int {
 		return http.StatusUnauthorized
 	case model.Forbidden:
 		return http.StatusForbidden
-	case model.Conflict, model.GateClosed:
+	case model.Conflict, model.PlanChanged, model.GateClosed:
 		return http.StatusConflict
 	case model.PreconditionFailed:
 		return http.StatusPreconditionFailed

@@ -74,7 +74,8 @@ func grantsOf(name string) string {
 	binding := func(role, group string) string {
 		return fmt.Sprintf("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: %s, namespace: %s}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %s}\nsubjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'waybill:%s'}]\n", role, name, role, group)
 	}
-	return binding("waybill-promoter", "devs") + binding("waybill-viewer", "viewers")
+	return binding("waybill-promoter", "devs") + binding("waybill-viewer", "viewers") +
+		binding("waybill-approver", "release-managers") + strings.Replace(binding("waybill-approver", "approvers"), "{name: waybill-approver,", "{name: waybill-approver-2,", 1)
 }
 
 // newProject makes the fixture under a name of its own.

@@ -118,6 +118,15 @@ func (s *Server) Promote(ctx context.Context, request PromoteRequestObject) (Pro
 	if blocking := promotion.Blocking(gates, promotion.GroupEntry); len(blocking) > 0 {
 		return nil, v.gateClosed(st, r.freight, blocking)
 	}
+	if body.PlanHash != "" {
+		preview, err := s.preview(ctx, st, asked(st, r.freight), r.freight)
+		if err != nil {
+			return nil, fmt.Errorf("plan %s/%s: %w", st.Namespace, st.Name, err)
+		}
+		if preview == nil || preview.Plan.Hash != body.PlanHash {
+			return nil, planChanged(st.Namespace, st.Name)
+		}
+	}
 	for _, p := range v.promotionsOf[st.Name] {
 		if isOnTheWay(p, r.freight.Name) && containsAll(p.Spec.Bypass, bypass) {
 			return promoteAnswer(v.promotionModel(p)), nil

@@ -37,6 +37,9 @@ type ServerInterface interface {
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx echo.Context, params EventsParams) error
+	// Inbox What waits for the person who asks, in all Projects they may see
+	// (GET /api/v1/inbox)
+	Inbox(ctx echo.Context) error
 	// Login Sign in with a local user
 	// (POST /api/v1/login)
 	Login(ctx echo.Context) error
@@ -103,6 +106,18 @@ type ServerInterface interface {
 	// AbortPromotion Stop a Promotion that is not finished
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/abort)
 	AbortPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	// Approve Approve the plan of a Promotion that waits
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/approve)
+	Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	// PlanOfPromotion What a Promotion that waits is going to change, as Git has it now
+	// (GET /api/v1/projects/{project}/promotions/{promotion}/plan)
+	PlanOfPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	// RejectPromotion Reject the plan of a Promotion that waits, which ends it; a reason is needed
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/reject)
+	RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	// Revoke Take back what one has decided about a Promotion that waits
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/revoke)
+	Revoke(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
 	// ListStages The Stages of a Project, upstream first
 	// (GET /api/v1/projects/{project}/stages)
 	ListStages(ctx echo.Context, project ProjectPath) error
@@ -115,6 +130,9 @@ type ServerInterface interface {
 	// PlanPromotion What a promotion of this Freight would change, and which gates are closed
 	// (GET /api/v1/projects/{project}/stages/{stage}/plan)
 	PlanPromotion(ctx echo.Context, project ProjectPath, stage StagePath, params PlanPromotionParams) error
+	// PreviewPromotion The same, for programs that ask first and then promote with the planHash of the answer
+	// (POST /api/v1/projects/{project}/stages/{stage}/plan)
+	PreviewPromotion(ctx echo.Context, project ProjectPath, stage StagePath) error
 	// Promote Promote Freight into this Stage
 	// (POST /api/v1/projects/{project}/stages/{stage}/promotions)
 	Promote(ctx echo.Context, project ProjectPath, stage StagePath) error
@@ -292,6 +310,15 @@ func (w *ServerInterfaceWrapper) Events(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Events(ctx, params)
+	return err
+}
+
+// Inbox converts echo context to params.
+func (w *ServerInterfaceWrapper) Inbox(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Inbox(ctx)
 	return err
 }
 
@@ -829,6 +856,102 @@ func (w *ServerInterfaceWrapper) AbortPromotion(ctx echo.Context) error {
 	return err
 }
 
+// Approve converts echo context to params.
+func (w *ServerInterfaceWrapper) Approve(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "promotion" -------------
+	var promotion PromotionPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "promotion", ctx.Param("promotion"), &promotion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Approve(ctx, project, promotion)
+	return err
+}
+
+// PlanOfPromotion converts echo context to params.
+func (w *ServerInterfaceWrapper) PlanOfPromotion(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "promotion" -------------
+	var promotion PromotionPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "promotion", ctx.Param("promotion"), &promotion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlanOfPromotion(ctx, project, promotion)
+	return err
+}
+
+// RejectPromotion converts echo context to params.
+func (w *ServerInterfaceWrapper) RejectPromotion(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "promotion" -------------
+	var promotion PromotionPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "promotion", ctx.Param("promotion"), &promotion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RejectPromotion(ctx, project, promotion)
+	return err
+}
+
+// Revoke converts echo context to params.
+func (w *ServerInterfaceWrapper) Revoke(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "promotion" -------------
+	var promotion PromotionPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "promotion", ctx.Param("promotion"), &promotion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Revoke(ctx, project, promotion)
+	return err
+}
+
 // ListStages converts echo context to params.
 func (w *ServerInterfaceWrapper) ListStages(ctx echo.Context) error {
 	var err error
@@ -923,6 +1046,30 @@ func (w *ServerInterfaceWrapper) PlanPromotion(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PlanPromotion(ctx, project, stage, params)
+	return err
+}
+
+// PreviewPromotion converts echo context to params.
+func (w *ServerInterfaceWrapper) PreviewPromotion(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "stage" -------------
+	var stage StagePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "stage", ctx.Param("stage"), &stage, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PreviewPromotion(ctx, project, stage)
 	return err
 }
 
@@ -1212,10 +1359,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/me/permissions", wrapper.Permissions, options.OperationMiddlewares["permissions"]...)
 	router.GET(options.BaseURL+"/api/v1/events", wrapper.Events, options.OperationMiddlewares["events"]...)
 	router.GET(options.BaseURL+"/api/v1/projects", wrapper.ListProjects, options.OperationMiddlewares["listProjects"]...)
+	router.GET(options.BaseURL+"/api/v1/inbox", wrapper.Inbox, options.OperationMiddlewares["inbox"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/pipeline", wrapper.GetPipeline, options.OperationMiddlewares["getPipeline"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages", wrapper.ListStages, options.OperationMiddlewares["listStages"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage", wrapper.GetStage, options.OperationMiddlewares["getStage"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage/plan", wrapper.PlanPromotion, options.OperationMiddlewares["planPromotion"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/plan", wrapper.PreviewPromotion, options.OperationMiddlewares["previewPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage/why", wrapper.Why, options.OperationMiddlewares["why"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/promotions", wrapper.Promote, options.OperationMiddlewares["promote"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage/rollback", wrapper.PreviewRollback, options.OperationMiddlewares["previewRollback"]...)
@@ -1224,6 +1373,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/resume", wrapper.Resume, options.OperationMiddlewares["resume"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/promotions", wrapper.ListPromotions, options.OperationMiddlewares["listPromotions"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion", wrapper.GetPromotion, options.OperationMiddlewares["getPromotion"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/plan", wrapper.PlanOfPromotion, options.OperationMiddlewares["planOfPromotion"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/approve", wrapper.Approve, options.OperationMiddlewares["approve"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/reject", wrapper.RejectPromotion, options.OperationMiddlewares["rejectPromotion"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/revoke", wrapper.Revoke, options.OperationMiddlewares["revoke"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/abort", wrapper.AbortPromotion, options.OperationMiddlewares["abortPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/history", wrapper.History, options.OperationMiddlewares["history"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight", wrapper.ListFreight, options.OperationMiddlewares["listFreight"]...)
@@ -1525,6 +1678,44 @@ type EventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response EventsdefaultApplicationProblemPlusJSONResponse) VisitEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InboxRequestObject struct {
+}
+
+type InboxResponseObject interface {
+	VisitInboxResponse(w http.ResponseWriter) error
+}
+
+type Inbox200JSONResponse Inbox
+
+func (response Inbox200JSONResponse) VisitInboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response InboxdefaultApplicationProblemPlusJSONResponse) VisitInboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2416,6 +2607,168 @@ func (response AbortPromotiondefaultApplicationProblemPlusJSONResponse) VisitAbo
 	return err
 }
 
+type ApproveRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Promotion PromotionPath `json:"promotion"`
+	Body      *ApproveJSONRequestBody
+}
+
+type ApproveResponseObject interface {
+	VisitApproveResponse(w http.ResponseWriter) error
+}
+
+type Approve200JSONResponse Promotion
+
+func (response Approve200JSONResponse) VisitApproveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApprovedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApprovedefaultApplicationProblemPlusJSONResponse) VisitApproveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanOfPromotionRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Promotion PromotionPath `json:"promotion"`
+}
+
+type PlanOfPromotionResponseObject interface {
+	VisitPlanOfPromotionResponse(w http.ResponseWriter) error
+}
+
+type PlanOfPromotion200JSONResponse Plan
+
+func (response PlanOfPromotion200JSONResponse) VisitPlanOfPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanOfPromotiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlanOfPromotiondefaultApplicationProblemPlusJSONResponse) VisitPlanOfPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectPromotionRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Promotion PromotionPath `json:"promotion"`
+	Body      *RejectPromotionJSONRequestBody
+}
+
+type RejectPromotionResponseObject interface {
+	VisitRejectPromotionResponse(w http.ResponseWriter) error
+}
+
+type RejectPromotion200JSONResponse Promotion
+
+func (response RejectPromotion200JSONResponse) VisitRejectPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectPromotiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RejectPromotiondefaultApplicationProblemPlusJSONResponse) VisitRejectPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Promotion PromotionPath `json:"promotion"`
+}
+
+type RevokeResponseObject interface {
+	VisitRevokeResponse(w http.ResponseWriter) error
+}
+
+type Revoke200JSONResponse Promotion
+
+func (response Revoke200JSONResponse) VisitRevokeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokedefaultApplicationProblemPlusJSONResponse) VisitRevokeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStagesRequestObject struct {
 	Project ProjectPath `json:"project"`
 }
@@ -2566,6 +2919,47 @@ type PlanPromotiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PlanPromotiondefaultApplicationProblemPlusJSONResponse) VisitPlanPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewPromotionRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Stage   StagePath   `json:"stage"`
+	Body    *PreviewPromotionJSONRequestBody
+}
+
+type PreviewPromotionResponseObject interface {
+	VisitPreviewPromotionResponse(w http.ResponseWriter) error
+}
+
+type PreviewPromotion200JSONResponse Plan
+
+func (response PreviewPromotion200JSONResponse) VisitPreviewPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewPromotiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewPromotiondefaultApplicationProblemPlusJSONResponse) VisitPreviewPromotionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3010,6 +3404,9 @@ type StrictServerInterface interface {
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx context.Context, request EventsRequestObject) (EventsResponseObject, error)
+	// Inbox What waits for the person who asks, in all Projects they may see
+	// (GET /api/v1/inbox)
+	Inbox(ctx context.Context, request InboxRequestObject) (InboxResponseObject, error)
 	// Login Sign in with a local user
 	// (POST /api/v1/login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -3076,6 +3473,18 @@ type StrictServerInterface interface {
 	// AbortPromotion Stop a Promotion that is not finished
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/abort)
 	AbortPromotion(ctx context.Context, request AbortPromotionRequestObject) (AbortPromotionResponseObject, error)
+	// Approve Approve the plan of a Promotion that waits
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/approve)
+	Approve(ctx context.Context, request ApproveRequestObject) (ApproveResponseObject, error)
+	// PlanOfPromotion What a Promotion that waits is going to change, as Git has it now
+	// (GET /api/v1/projects/{project}/promotions/{promotion}/plan)
+	PlanOfPromotion(ctx context.Context, request PlanOfPromotionRequestObject) (PlanOfPromotionResponseObject, error)
+	// RejectPromotion Reject the plan of a Promotion that waits, which ends it; a reason is needed
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/reject)
+	RejectPromotion(ctx context.Context, request RejectPromotionRequestObject) (RejectPromotionResponseObject, error)
+	// Revoke Take back what one has decided about a Promotion that waits
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/revoke)
+	Revoke(ctx context.Context, request RevokeRequestObject) (RevokeResponseObject, error)
 	// ListStages The Stages of a Project, upstream first
 	// (GET /api/v1/projects/{project}/stages)
 	ListStages(ctx context.Context, request ListStagesRequestObject) (ListStagesResponseObject, error)
@@ -3088,6 +3497,9 @@ type StrictServerInterface interface {
 	// PlanPromotion What a promotion of this Freight would change, and which gates are closed
 	// (GET /api/v1/projects/{project}/stages/{stage}/plan)
 	PlanPromotion(ctx context.Context, request PlanPromotionRequestObject) (PlanPromotionResponseObject, error)
+	// PreviewPromotion The same, for programs that ask first and then promote with the planHash of the answer
+	// (POST /api/v1/projects/{project}/stages/{stage}/plan)
+	PreviewPromotion(ctx context.Context, request PreviewPromotionRequestObject) (PreviewPromotionResponseObject, error)
 	// Promote Promote Freight into this Stage
 	// (POST /api/v1/projects/{project}/stages/{stage}/promotions)
 	Promote(ctx context.Context, request PromoteRequestObject) (PromoteResponseObject, error)
@@ -3305,6 +3717,29 @@ func (sh *strictHandler) Events(ctx echo.Context, params EventsParams) error {
 		return err
 	} else if validResponse, ok := response.(EventsResponseObject); ok {
 		return validResponse.VisitEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Inbox operation middleware
+func (sh *strictHandler) Inbox(ctx echo.Context) error {
+	var request InboxRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Inbox(ctx.Request().Context(), request.(InboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Inbox")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(InboxResponseObject); ok {
+		return validResponse.VisitInboxResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3985,6 +4420,156 @@ func (sh *strictHandler) AbortPromotion(ctx echo.Context, project ProjectPath, p
 	return nil
 }
 
+// Approve operation middleware
+func (sh *strictHandler) Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+	var request ApproveRequestObject
+
+	request.Project = project
+	request.Promotion = promotion
+
+	var body ApproveJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Approve(ctx.Request().Context(), request.(ApproveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Approve")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ApproveResponseObject); ok {
+		return validResponse.VisitApproveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PlanOfPromotion operation middleware
+func (sh *strictHandler) PlanOfPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+	var request PlanOfPromotionRequestObject
+
+	request.Project = project
+	request.Promotion = promotion
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanOfPromotion(ctx.Request().Context(), request.(PlanOfPromotionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanOfPromotion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlanOfPromotionResponseObject); ok {
+		return validResponse.VisitPlanOfPromotionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RejectPromotion operation middleware
+func (sh *strictHandler) RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+	var request RejectPromotionRequestObject
+
+	request.Project = project
+	request.Promotion = promotion
+
+	var body RejectPromotionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectPromotion(ctx.Request().Context(), request.(RejectPromotionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectPromotion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RejectPromotionResponseObject); ok {
+		return validResponse.VisitRejectPromotionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Revoke operation middleware
+func (sh *strictHandler) Revoke(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+	var request RevokeRequestObject
+
+	request.Project = project
+	request.Promotion = promotion
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Revoke(ctx.Request().Context(), request.(RevokeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Revoke")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeResponseObject); ok {
+		return validResponse.VisitRevokeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListStages operation middleware
 func (sh *strictHandler) ListStages(ctx echo.Context, project ProjectPath) error {
 	var request ListStagesRequestObject
@@ -4106,6 +4691,55 @@ func (sh *strictHandler) PlanPromotion(ctx echo.Context, project ProjectPath, st
 		return err
 	} else if validResponse, ok := response.(PlanPromotionResponseObject); ok {
 		return validResponse.VisitPlanPromotionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PreviewPromotion operation middleware
+func (sh *strictHandler) PreviewPromotion(ctx echo.Context, project ProjectPath, stage StagePath) error {
+	var request PreviewPromotionRequestObject
+
+	request.Project = project
+	request.Stage = stage
+
+	var body PreviewPromotionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewPromotion(ctx.Request().Context(), request.(PreviewPromotionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewPromotion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PreviewPromotionResponseObject); ok {
+		return validResponse.VisitPreviewPromotionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

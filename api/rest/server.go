@@ -199,7 +199,7 @@ func knownKinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	}
 	core := schema.GroupVersion{Version: "v1"}
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion(), core})
-	for _, kind := range []string{"Warehouse", "Freight", "Stage", "Promotion", "Application", "Freeze", "PromotionTask"} {
+	for _, kind := range []string{"Warehouse", "Freight", "Stage", "Promotion", "Application", "Freeze", "PromotionTask", "Approval"} {
 		mapper.Add(v1alpha1.GroupVersion().WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(v1alpha1.GroupVersion().WithKind("Project"), meta.RESTScopeRoot)

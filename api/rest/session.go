@@ -203,7 +203,7 @@ func (q *questions) ask(a identity.Action, into *bool) {
 
 func (q *questions) askStage(project, stage string, into *model.StagePermissions) {
 	for verb, field := range map[string]*bool{
-		"promote": &into.Promote, "rollback": &into.Rollback, "freeze": &into.Freeze, "bypass": &into.Bypass,
+		"promote": &into.Promote, "approve": &into.Approve, "rollback": &into.Rollback, "freeze": &into.Freeze, "bypass": &into.Bypass,
 	} {
 		q.ask(identity.Action{Verb: verb, Resource: "stages", Namespace: project, Name: stage}, field)
 	}

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
@@ -201,83 +200,6 @@ func (v *projectView) shutOut(r resolved) model.ShutOut {
 		return model.ShutOut{}
 	}
 	return model.ShutOut{Freight: v.freightRef(r.newer.Name), Closed: gateModels(r.newerClosed)}
-}
-
-// PlannedFile is one file a promotion would change.
-type PlannedFile struct {
-	// RepoURL and Path say which file.
-	RepoURL, Path string
-	// Scalars that change, in the order of the file.
-	Scalars []PlannedScalar
-}
-
-// PlannedScalar is one value of a file. Before is empty for a new one.
-type PlannedScalar struct {
-	Field, Before, After string
-}
-
-// Planner works out what a promotion would change in Git, as Git is now.
-type Planner interface {
-	// Files returns the changed files, sorted by repository and path, for
-	// moving the collection (one Freight per origin) into stage.
-	Files(ctx context.Context, stage *v1alpha1.Stage, collection []v1alpha1.StageFreight) ([]PlannedFile, error)
-}
-
-// PlanPromotion returns what promoting a Freight would change.
-func (s *Server) PlanPromotion(ctx context.Context, request PlanPromotionRequestObject) (PlanPromotionResponseObject, error) {
-	v, st, err := s.loadStage(ctx, request.Project, request.Stage)
-	if err != nil {
-		return nil, err
-	}
-	r, err := v.resolveForWhy(st, request.Params.Freight)
-	if err != nil {
-		return nil, err
-	}
-	f := r.freight
-	o := v.observe(st)
-	j := judge(o, f)
-	collection := collectionWith(st, f)
-	var before []v1alpha1.Image
-	if cur := promotion.Current(st, f.Origin.Name); cur != nil {
-		before = v.imagesOf(*cur)
-	}
-	out := PlanPromotion200JSONResponse{
-		Project: st.Namespace, Stage: st.Name, Freight: v.freightRef(f.Name), Newer: v.shutOut(r),
-		MayPromote: j.mayPromote, Gates: gateModels(j.all),
-		Images: imageChanges(before, f.Images), Writes: v.writes(st, collection),
-	}
-	if p := o.Active(); p != nil {
-		out.BusyWith = v.shortPromotion(p)
-	}
-	switch files, err := s.planFiles(ctx, st, collection); {
-	case err != nil:
-		s.log.Warn("a plan could not read Git", "stage", st.Namespace+"/"+st.Name, "requestId", requestID(ctx), "error", err)
-		out.FilesMissing = "Git could not be read; request " + requestID(ctx)
-	case files == nil:
-		out.FilesMissing = "this server plans from definitions only"
-	default:
-		out.Files = files
-	}
-	return out, nil
-}
-
-func (s *Server) planFiles(ctx context.Context, st *v1alpha1.Stage, collection []v1alpha1.StageFreight) ([]model.FileChange, error) {
-	if s.opts.Planner == nil || promotion.IsControlFlow(st) {
-		return nil, nil
-	}
-	files, err := s.opts.Planner.Files(ctx, st.DeepCopy(), collection)
-	if err != nil {
-		return nil, fmt.Errorf("plan %s/%s: %w", st.Namespace, st.Name, err)
-	}
-	out := make([]model.FileChange, 0, len(files))
-	for _, f := range files {
-		m := model.FileChange{RepoURL: f.RepoURL, Path: f.Path, Scalars: []model.ScalarChange{}}
-		for _, sc := range f.Scalars {
-			m.Scalars = append(m.Scalars, model.ScalarChange{Field: sc.Field, Before: sc.Before, After: sc.After})
-		}
-		out = append(out, m)
-	}
-	return out, nil
 }
 
 func (v *projectView) imagesOf(f v1alpha1.StageFreight) []v1alpha1.Image {

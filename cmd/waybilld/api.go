@@ -92,28 +92,11 @@ type previews struct {
 	planner *planner.Planner
 }
 
-// Files returns what moving the first Freight of collection into the Stage
-// would change.
-func (p *previews) Files(ctx context.Context, stage *v1alpha1.Stage, collection []v1alpha1.StageFreight) ([]rest.PlannedFile, error) {
-	o, err := observe.Stage(ctx, p.reader, client.ObjectKeyFromObject(stage), time.Now())
+// Preview is rest.Planner.
+func (p *previews) Preview(ctx context.Context, asked *v1alpha1.Promotion, freight *v1alpha1.Freight) (*planner.Preview, error) {
+	o, err := observe.Stage(ctx, p.reader, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Spec.Stage}, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("read Stage %q: %w", stage.Name, err)
+		return nil, fmt.Errorf("read Stage %q: %w", asked.Spec.Stage, err)
 	}
-	f := &v1alpha1.Freight{Origin: v1alpha1.Origin{Name: collection[0].Origin}, Images: collection[0].Images}
-	f.Namespace, f.Name = stage.Namespace, collection[0].Freight
-	promotion := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: stage.Name, Kind: v1alpha1.KindPromote, Freight: f.Name}}
-	promotion.Namespace, promotion.Name = stage.Namespace, "preview"
-	_, files, err := p.planner.Preview(ctx, o, promotion, f)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names repository and step already
-	}
-	out := make([]rest.PlannedFile, 0, len(files))
-	for _, file := range files {
-		planned := rest.PlannedFile{RepoURL: file.RepoURL, Path: file.Path}
-		for _, s := range file.Scalars {
-			planned.Scalars = append(planned.Scalars, rest.PlannedScalar(s))
-		}
-		out = append(out, planned)
-	}
-	return out, nil
+	return p.planner.Preview(ctx, o, asked, freight) //nolint:wrapcheck // names repository and step already
 }

@@ -29,6 +29,10 @@ type Application struct {
 	// Broken says why the manifests afterwards cannot be rendered; "" when they
 	// can. WasBroken says it of those before.
 	Broken, WasBroken string
+	// Files that the manifests are made from, before and after.
+	Files map[string]bool
+	// Destination they go to.
+	Destination v1alpha1.Destination
 
 	beforeTree, afterTree string
 }
@@ -99,16 +103,16 @@ func (a *Application) digests() (promotion.Rendered, error) {
 func (l *Planner) renderAll(ctx context.Context, stage *v1alpha1.Stage, r *Rehearsal) error {
 	for i := range stage.Spec.Deploy {
 		d := &stage.Spec.Deploy[i]
-		app := Application{Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d)}
+		app := Application{Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d), Destination: d.Destination, Files: map[string]bool{}}
 		tree := treeOf(r.Trees, app.Source)
 		if tree == nil {
 			continue
 		}
 		var err error
-		if app.Before, app.WasBroken, app.beforeTree, err = l.renderTree(ctx, tree.Mirror, tree.Head, app.Source); err != nil {
+		if app.Before, app.WasBroken, app.beforeTree, err = l.renderTree(ctx, tree.Mirror, tree.Head, &app); err != nil {
 			return err
 		}
-		if app.After, app.Broken, app.afterTree, err = l.renderTree(ctx, tree.Mirror, tree.Root, app.Source); err != nil {
+		if app.After, app.Broken, app.afterTree, err = l.renderTree(ctx, tree.Mirror, tree.Root, &app); err != nil {
 			return err
 		}
 		r.Applications = append(r.Applications, app)
@@ -125,12 +129,14 @@ func treeOf(trees []*workspace.Tree, source v1alpha1.ApplicationSource) *workspa
 	return nil
 }
 
-// renderTree renders a commit or tree. broken says why it cannot be; err is of
+// renderTree renders what a commit or tree says to the Application, and adds the
+// files it read. broken says why it cannot be; err is of
 // the context or the mirror.
-func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, source v1alpha1.ApplicationSource) (objects []*unstructured.Unstructured, broken, tree string, err error) {
+func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, app *Application) (objects []*unstructured.Unstructured, broken, tree string, err error) {
 	if at.IsZero() {
 		return nil, "", "", nil
 	}
+	source := app.Source
 	root, err := m.TreeHash(at, "")
 	if err != nil {
 		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
@@ -155,6 +161,9 @@ func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, so
 	result, err := l.Renders.Render(ctx, render.Key{Tree: root.String(), Params: in.Params()}, in, l.Limits)
 	switch {
 	case err == nil:
+		for _, name := range result.Files {
+			app.Files[name] = true
+		}
 		return result.Objects, "", tree, nil
 	case ctx.Err() != nil:
 		return nil, "", "", ctx.Err()

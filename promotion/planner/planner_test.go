@@ -206,12 +206,12 @@ data: {token: "` + value + `"}
 		"plain.yaml":       "kind: ConfigMap\ndata: {colour: blue}\n",
 	})
 	o, p, f := b.observation()
-	_, files, err := b.planner.Preview(t.Context(), o, p, f)
+	preview, err := b.planner.Preview(t.Context(), o, p, f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string][]planner.Scalar{}
-	for _, file := range files {
+	for _, file := range preview.Files {
 		seen[file.Path] = file.Scalars
 		if text := fmt.Sprintf("%+v", file); strings.Contains(text, canary) {
 			t.Errorf("%s shows a secret: %s", file.Path, text)
@@ -244,20 +244,81 @@ func TestPreviewIsBounded(t *testing.T) {
 	files["long.yaml"] = long.String()
 	b.server.Commit("guestbook", "main", "much", files)
 	o, p, f := b.observation()
-	_, got, err := b.planner.Preview(t.Context(), o, p, f)
+	preview, err := b.planner.Preview(t.Context(), o, p, f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	size := 0
-	for _, file := range got {
+	for _, file := range preview.Files {
 		for _, s := range file.Scalars {
 			size += len(s.Field) + len(s.Before) + len(s.After)
 		}
 	}
-	if len(got) != 602 {
-		t.Errorf("%d files are named, want all 602", len(got))
+	if len(preview.Files) != 602 {
+		t.Errorf("%d files are named, want all 602", len(preview.Files))
 	}
 	if size > 512<<10 {
 		t.Errorf("the values of a preview take %d bytes", size)
+	}
+}
+
+// TestRehearsalOfAPlan: the hash follows what the destinations are told, and
+// nothing else; what a promotion brings along is named.
+func TestRehearsalOfAPlan(t *testing.T) {
+	config := func(colour string) map[string]string {
+		return map[string]string{
+			"stages/test/kustomization.yaml": "resources: [config.yaml]\nimages:\n- name: " + image + "\n  newTag: 1.25.0\n",
+			"stages/test/config.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {colour: " + colour + "}\n",
+		}
+	}
+	b := newBench(t, map[string]string{})
+	was := b.server.Commit("guestbook", "main", "red", config("red"))
+	b.server.SetBranch("guestbook", "stage/test", was)
+	o, p, f := b.observation()
+	o.Stage.UID = "stage"
+	o.Stage.Spec.Deploy = []v1alpha1.Deployment{{Destination: v1alpha1.Destination{Namespace: "guestbook-test"}, Source: v1alpha1.DeploymentSource{Path: "stages/test"}}}
+	cur := &v1alpha1.Promotion{Status: v1alpha1.PromotionStatus{Plan: &v1alpha1.PromotionPlan{Bases: []v1alpha1.PlanBase{{RepoURL: b.url, Branch: "main", Commit: was}}}}}
+	cur.Name = "test.0.x"
+	o.Promotions = []v1alpha1.Promotion{*cur}
+	o.Stage.Status.Current = []v1alpha1.StageFreight{{Origin: "guestbook", Freight: "f0", Promotion: cur.Name}}
+	look := func() *planner.Preview {
+		t.Helper()
+		preview, err := b.planner.Preview(t.Context(), o, p, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return preview
+	}
+	b.server.Commit("guestbook", "main", "blue", config("blue"))
+	b.server.Commit("guestbook", "main", "docs", map[string]string{"README.md": "hello\n"})
+	first := look()
+	if !strings.HasPrefix(first.Plan.Hash, "sha256:") || len(first.Applications) != 1 || len(first.Applications[0].Before) != 1 || len(first.Applications[0].After) != 1 {
+		t.Fatalf("%+v", first)
+	}
+	if len(first.Commits) != 1 || first.Commits[0].Subject != "blue" {
+		t.Errorf("commits brought along: %+v; docs are not rendered", first.Commits)
+	}
+	if again := look(); again.Plan.Hash != first.Plan.Hash {
+		t.Error("the hash of the same plan differs")
+	}
+	b.server.Commit("guestbook", "main", "more docs", map[string]string{"README.md": "hello again\n"})
+	b.server.Commit("guestbook", "stage/test", "a note", map[string]string{"NOTE.md": "x\n"})
+	if again := look(); again.Plan.Hash != first.Plan.Hash || again.Plan.Bases[0].Commit == first.Plan.Bases[0].Commit {
+		t.Error("files that nobody renders are another plan")
+	}
+	b.server.Commit("guestbook", "stage/test", "hotfix", map[string]string{"stages/test/config.yaml": config("green")["stages/test/config.yaml"]})
+	second := look()
+	if second.Plan.Hash == first.Plan.Hash {
+		t.Error("what is replaced is another, and the plan the same")
+	}
+	p.Status.Plan = first.Plan
+	b.server.Commit("guestbook", "main", "black", config("black"))
+	if kept := look(); kept.Plan.Bases[0].Commit != first.Plan.Bases[0].Commit || kept.Plan.Hash != second.Plan.Hash {
+		t.Error("the base of a plan that is being approved was read again")
+	}
+	b.server.Commit("guestbook", "main", "broken", map[string]string{"stages/test/config.yaml": "a: [\n"})
+	p.Status.Plan = nil
+	if broken := look(); broken.Applications[0].Broken == "" || broken.Plan.Hash == "" {
+		t.Errorf("manifests that cannot be rendered: %+v", broken.Applications[0])
 	}
 }

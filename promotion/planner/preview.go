@@ -2,11 +2,15 @@ package planner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -14,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/workspace"
 )
 
 // File is one file a promotion would change.
@@ -28,30 +33,42 @@ type File struct {
 // there.
 type Scalar struct{ Field, Before, After string }
 
-// Preview runs the steps of a plan against throw-away trees, without any
-// effect, and returns what would differ: from the branch, or from the base when
-// the branch does not exist yet.
-func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, []File, error) {
-	plan, err := l.Plan(ctx, o, p, freight)
+// Commit is one that a promotion brings along from the branch that is read.
+type Commit struct {
+	RepoURL, Commit, Author, Subject string
+	When                             time.Time
+}
+
+// Preview is what a promotion would do, as people see it before they agree.
+type Preview struct {
+	// Plan with its hash.
+	Plan *v1alpha1.PromotionPlan
+	// Files of Git that would differ: from the branch, or from the base when the
+	// branch does not exist yet.
+	Files []File
+	// Applications with what they are told before and after.
+	Applications []Application
+	// Commits on the branches that are read since what runs now was promoted, as
+	// far as they touch what is rendered; newest first.
+	Commits []Commit
+}
+
+// Preview rehearses the plan of p, without any effect.
+func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*Preview, error) {
+	r, err := l.Rehearse(ctx, o, p, freight)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	work := p.DeepCopy()
-	work.Status.Plan = plan
-	trees, err := l.Engine.Rehearse(ctx, work, o.Now)
-	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // names the step already
-	}
-	var out []File
+	out := &Preview{Plan: r.Plan, Applications: r.Applications}
 	left := maxAllScalars
-	for _, t := range trees {
+	for _, t := range r.Trees {
 		before := t.Head
 		if before.IsZero() {
-			before = baseOf(plan, t.RepoURL)
+			before = baseOf(r.Plan, t.RepoURL)
 		}
 		changes, err := t.Mirror.ChangedPaths(before, t.Root)
 		if err != nil {
-			return nil, nil, fmt.Errorf("compare %s: %w", t.RepoURL, err)
+			return nil, fmt.Errorf("compare %s: %w", t.RepoURL, err)
 		}
 		for _, c := range changes {
 			file := File{RepoURL: t.RepoURL, Path: c.Path}
@@ -59,11 +76,75 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 				file.Scalars = scalars(t.Mirror, before, t.Root, c.Path, min(left, maxScalars))
 				left -= len(file.Scalars)
 			}
-			out = append(out, file)
+			out.Files = append(out.Files, file)
+		}
+		commits, err := l.commitsSince(o, r, t)
+		if err != nil {
+			return nil, err
+		}
+		out.Commits = append(out.Commits, commits...)
+	}
+	sort.Slice(out.Files, func(i, j int) bool {
+		return out.Files[i].RepoURL+"\x00"+out.Files[i].Path < out.Files[j].RepoURL+"\x00"+out.Files[j].Path
+	})
+	return out, nil
+}
+
+const (
+	// commitDepth is how far back commits are looked for, and maxCommits how many
+	// are listed of one repository.
+	commitDepth = 200
+	maxCommits  = 50
+)
+
+// commitsSince lists the commits of the base that what runs now was not made
+// from, as far as they touch what the Applications of the tree render.
+func (l *Planner) commitsSince(o *promotion.Observation, r *Rehearsal, t *workspace.Tree) ([]Commit, error) {
+	now := baseOf(r.Plan, t.RepoURL)
+	before := git.Hash{}
+	if cur := promotion.CurrentPromotion(o, ""); cur != nil && cur.Status.Plan != nil {
+		before = baseOf(cur.Status.Plan, t.RepoURL)
+	}
+	if now.IsZero() || before.IsZero() || now == before || !t.Mirror.Has(before) {
+		return nil, nil
+	}
+	files := map[string]bool{}
+	for i := range r.Applications {
+		if treeOf([]*workspace.Tree{t}, r.Applications[i].Source) != nil {
+			for name := range r.Applications[i].Files {
+				files[name] = true
+			}
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].RepoURL+"\x00"+out[i].Path < out[j].RepoURL+"\x00"+out[j].Path })
-	return plan, out, nil
+	var out []Commit
+	for c, err := range t.Mirror.FirstParents(now, before, commitDepth) {
+		if errors.Is(err, git.ErrTooLarge) || errors.Is(err, git.ErrNotAncestor) {
+			return out, nil // history was rewritten, or is too long to list
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for commits of %s: %w", t.RepoURL, err)
+		}
+		parent := git.Hash{}
+		if len(c.Parents) > 0 {
+			parent = c.Parents[0]
+		}
+		changes, err := t.Mirror.ChangedPaths(parent, c.Hash)
+		if err != nil && !errors.Is(err, git.ErrTooLarge) {
+			return nil, fmt.Errorf("look for commits of %s: %w", t.RepoURL, err)
+		}
+		if err == nil && !slices.ContainsFunc(changes, func(ch git.Change) bool { return files[ch.Path] }) {
+			continue
+		}
+		subject, _, _ := strings.Cut(c.Message, "\n")
+		out = append(out, Commit{
+			RepoURL: t.RepoURL, Commit: c.Hash.String(), Author: promotion.OneLine(c.Author.Name, maxSubject),
+			Subject: promotion.OneLine(subject, maxSubject), When: c.When,
+		})
+		if len(out) == maxCommits {
+			break
+		}
+	}
+	return out, nil
 }
 
 func baseOf(plan *v1alpha1.PromotionPlan, repoURL string) git.Hash {

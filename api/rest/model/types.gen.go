@@ -49,6 +49,51 @@ func (e ApplicationSync) Valid() bool {
 	}
 }
 
+// Defines values for ApprovalDecision.
+const (
+	Approve ApprovalDecision = "Approve"
+	Reject  ApprovalDecision = "Reject"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalDecision enum.
+func (e ApprovalDecision) Valid() bool {
+	switch e {
+	case Approve:
+		return true
+	case Reject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalStanding.
+const (
+	Counts    ApprovalStanding = "counts"
+	Expired   ApprovalStanding = "expired"
+	NotAsked  ApprovalStanding = "not-asked"
+	OtherPlan ApprovalStanding = "other-plan"
+	Self      ApprovalStanding = "self"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalStanding enum.
+func (e ApprovalStanding) Valid() bool {
+	switch e {
+	case Counts:
+		return true
+	case Expired:
+		return true
+	case NotAsked:
+		return true
+	case OtherPlan:
+		return true
+	case Self:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentResultAction.
 const (
 	DocumentResultActionConfigured DocumentResultAction = "configured"
@@ -295,6 +340,27 @@ func (e LoginKind) Valid() bool {
 	}
 }
 
+// Defines values for ObjectChangeChange.
+const (
+	ObjectChangeChangeChanged ObjectChangeChange = "changed"
+	ObjectChangeChangeCreated ObjectChangeChange = "created"
+	ObjectChangeChangeDeleted ObjectChangeChange = "deleted"
+)
+
+// Valid indicates whether the value is a known member of the ObjectChangeChange enum.
+func (e ObjectChangeChange) Valid() bool {
+	switch e {
+	case ObjectChangeChangeChanged:
+		return true
+	case ObjectChangeChangeCreated:
+		return true
+	case ObjectChangeChangeDeleted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Phase.
 const (
 	PhaseAborted    Phase = "Aborted"
@@ -342,6 +408,7 @@ const (
 	NotFound           ProblemCode = "not-found"
 	NotSignedIn        ProblemCode = "not-signed-in"
 	PayloadTooLarge    ProblemCode = "payload-too-large"
+	PlanChanged        ProblemCode = "plan-changed"
 	PreconditionFailed ProblemCode = "precondition-failed"
 	Timeout            ProblemCode = "timeout"
 	TooManyRequests    ProblemCode = "too-many-requests"
@@ -369,6 +436,8 @@ func (e ProblemCode) Valid() bool {
 	case NotSignedIn:
 		return true
 	case PayloadTooLarge:
+		return true
+	case PlanChanged:
 		return true
 	case PreconditionFailed:
 		return true
@@ -424,6 +493,45 @@ func (e PromotionKind) Valid() bool {
 	case PromotionKindPromote:
 		return true
 	case PromotionKindRollback:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RiskFlag.
+const (
+	Crd            RiskFlag = "crd"
+	Deletion       RiskFlag = "deletion"
+	ImmutableField RiskFlag = "immutable-field"
+	Job            RiskFlag = "job"
+	RbacWidened    RiskFlag = "rbac-widened"
+	ReplicasToZero RiskFlag = "replicas-to-zero"
+	Resources      RiskFlag = "resources"
+	Storage        RiskFlag = "storage"
+	UserChanged    RiskFlag = "user-changed"
+)
+
+// Valid indicates whether the value is a known member of the RiskFlag enum.
+func (e RiskFlag) Valid() bool {
+	switch e {
+	case Crd:
+		return true
+	case Deletion:
+		return true
+	case ImmutableField:
+		return true
+	case Job:
+		return true
+	case RbacWidened:
+		return true
+	case ReplicasToZero:
+		return true
+	case Resources:
+		return true
+	case Storage:
+		return true
+	case UserChanged:
 		return true
 	default:
 		return false
@@ -617,6 +725,44 @@ type ApplyResult struct {
 	Warnings []FieldError     `json:"warnings,omitempty,omitzero"`
 }
 
+// Approval defines model for Approval.
+type Approval struct {
+	Actor     string           `json:"actor"`
+	CreatedAt Time             `json:"createdAt"`
+	Decision  ApprovalDecision `json:"decision"`
+	Name      string           `json:"name"`
+	PlanHash  string           `json:"planHash"`
+	Promotion string           `json:"promotion"`
+	Reason    string           `json:"reason,omitempty,omitzero"`
+	Stage     string           `json:"stage"`
+
+	// Standing counts; other-plan: given for another plan than the Promotion's; expired; not-asked: the Stage asks others;
+	// self: the person requested it
+	Standing ApprovalStanding `json:"standing"`
+
+	// Until when it stops counting
+	Until Time `json:"until,omitempty,omitzero"`
+}
+
+// ApprovalDecision defines model for Approval.Decision.
+type ApprovalDecision string
+
+// ApprovalStanding counts; other-plan: given for another plan than the Promotion's; expired; not-asked: the Stage asks others;
+// self: the person requested it
+type ApprovalStanding string
+
+// ApprovalNeed who has to agree before a Promotion starts
+type ApprovalNeed struct {
+	// Groups whose members count; neither groups nor users: everybody who may approve
+	Groups []string `json:"groups,omitempty,omitzero"`
+	Have   int      `json:"have"`
+	Need   int      `json:"need"`
+
+	// SelfApproval who requested it may approve it too
+	SelfApproval bool     `json:"selfApproval,omitempty,omitzero"`
+	Users        []string `json:"users,omitempty,omitzero"`
+}
+
 // Branch defines model for Branch.
 type Branch struct {
 	ReadBranch  string `json:"readBranch,omitempty,omitzero"`
@@ -644,6 +790,16 @@ type Condition struct {
 	Type               string `json:"type"`
 }
 
+// DecisionRequest defines model for DecisionRequest.
+type DecisionRequest struct {
+	// PlanHash of the plan that the person saw
+	PlanHash string `json:"planHash"`
+	Reason   string `json:"reason,omitempty,omitzero"`
+
+	// Until when an approval is to stop counting
+	Until Time `json:"until,omitempty,omitzero"`
+}
+
 // Definition defines model for Definition.
 type Definition map[string]interface{}
 
@@ -666,7 +822,7 @@ type DocumentResult struct {
 
 	// Problem RFC 9457. `code` is stable; the command line's exit code follows it:
 	// 2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
-	// 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, precondition-failed;
+	// 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
 	// 7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
 	Problem Problem `json:"problem,omitempty,omitzero"`
 }
@@ -881,6 +1037,48 @@ type ImageChange struct {
 // ImageChangeChange defines model for ImageChange.Change.
 type ImageChangeChange string
 
+// Inbox defines model for Inbox.
+type Inbox struct {
+	// Approvals waiting for a decision, oldest first
+	Approvals []InboxApproval `json:"approvals"`
+
+	// Done what the person decided, newest first, at most 50
+	Done    []InboxApproval `json:"done"`
+	Drifted []InboxDrift    `json:"drifted"`
+
+	// Failed newest first
+	Failed []InboxPromotion `json:"failed"`
+
+	// Missing Projects that were left out because there are too many
+	Missing []string `json:"missing,omitempty,omitzero"`
+}
+
+// InboxApproval defines model for InboxApproval.
+type InboxApproval struct {
+	// Decision what the person decided
+	Decision  Approval `json:"decision,omitempty,omitzero"`
+	MayDecide bool     `json:"mayDecide"`
+
+	// MayNot why not: the person requested it, or has approved it
+	MayNot    string    `json:"mayNot,omitempty,omitzero"`
+	Project   string    `json:"project"`
+	Promotion Promotion `json:"promotion"`
+}
+
+// InboxDrift defines model for InboxDrift.
+type InboxDrift struct {
+	Drifts   []Drift `json:"drifts"`
+	Project  string  `json:"project"`
+	Sentence string  `json:"sentence"`
+	Stage    string  `json:"stage"`
+}
+
+// InboxPromotion defines model for InboxPromotion.
+type InboxPromotion struct {
+	Project   string    `json:"project"`
+	Promotion Promotion `json:"promotion"`
+}
+
 // Kind defines model for Kind.
 type Kind string
 
@@ -947,6 +1145,33 @@ type NextFreight struct {
 	MayPromote bool `json:"mayPromote"`
 }
 
+// ObjectChange defines model for ObjectChange.
+type ObjectChange struct {
+	Added  int                `json:"added"`
+	Change ObjectChangeChange `json:"change"`
+
+	// Cut diff is not whole
+	Cut bool `json:"cut,omitempty,omitzero"`
+
+	// Diff unified difference of the manifests
+	Diff string `json:"diff,omitempty,omitzero"`
+
+	// Fields what changes in an object that stays; secrets are masked
+	Fields []ScalarChange `json:"fields,omitempty,omitzero"`
+	Group  string         `json:"group,omitempty,omitzero"`
+	Kind   string         `json:"kind"`
+
+	// Live fields in which the cluster differs from what Git says now
+	Live      []ScalarChange `json:"live,omitempty,omitzero"`
+	Name      string         `json:"name"`
+	Namespace string         `json:"namespace,omitempty,omitzero"`
+	Removed   int            `json:"removed"`
+	Risks     []Risk         `json:"risks,omitempty,omitzero"`
+}
+
+// ObjectChangeChange defines model for ObjectChange.Change.
+type ObjectChangeChange string
+
 // ObjectStatus defines model for ObjectStatus.
 type ObjectStatus struct {
 	Group     string `json:"group,omitempty,omitzero"`
@@ -1005,7 +1230,15 @@ type Pipeline struct {
 
 // Plan defines model for Plan.
 type Plan struct {
-	BusyWith Promotion `json:"busyWith,omitempty,omitzero"`
+	// Applications what the Stage's destinations are told, before and after
+	Applications []PlannedApplication `json:"applications,omitempty,omitzero"`
+	BusyWith     Promotion            `json:"busyWith,omitempty,omitzero"`
+
+	// Changed the plan is another than the Promotion has recorded
+	Changed bool `json:"changed,omitempty,omitzero"`
+
+	// Commits commits of the branch that is read, since what runs now was promoted, that touch what is rendered; newest first
+	Commits []PlannedCommit `json:"commits,omitempty,omitzero"`
 
 	// Files the changed files as Git has them now; absent when Git was not read
 	Files []FileChange `json:"files,omitempty,omitzero"`
@@ -1022,17 +1255,66 @@ type Plan struct {
 	MayPromote bool `json:"mayPromote"`
 
 	// Newer for `latest`: a newer Freight that is shut out
-	Newer   ShutOut `json:"newer,omitempty,omitzero"`
-	Project string  `json:"project"`
-	Stage   string  `json:"stage"`
+	Newer ShutOut `json:"newer,omitempty,omitzero"`
+
+	// Overwrites commits by others on the Stage's branch that will be overwritten
+	Overwrites []PlannedCommit `json:"overwrites,omitempty,omitzero"`
+
+	// PlanHash what approve, reject and promote carry; absent when Git was not read
+	PlanHash string `json:"planHash,omitempty,omitzero"`
+	Project  string `json:"project"`
+
+	// Promotion the Promotion whose plan it is
+	Promotion Promotion `json:"promotion,omitempty,omitzero"`
+
+	// Risks of all objects
+	Risks []Risk `json:"risks,omitempty,omitzero"`
+	Stage string `json:"stage"`
 
 	// Writes what is set where, from the Stage's definition
 	Writes []Write `json:"writes"`
 }
 
+// PlanRequest defines model for PlanRequest.
+type PlanRequest struct {
+	// Freight name, alias, version, start of the name, latest, prev, or @STAGE
+	Freight string `json:"freight"`
+}
+
+// PlannedApplication defines model for PlannedApplication.
+type PlannedApplication struct {
+	// Added lines
+	Added int `json:"added,omitempty,omitzero"`
+
+	// Broken why the manifests cannot be rendered afterwards
+	Broken    string `json:"broken,omitempty,omitzero"`
+	Cluster   string `json:"cluster,omitempty,omitzero"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
+
+	// Objects objects that change: deletions first
+	Objects []ObjectChange `json:"objects"`
+	Path    string         `json:"path,omitempty,omitzero"`
+
+	// Removed lines
+	Removed int `json:"removed,omitempty,omitzero"`
+
+	// Unchanged objects that stay as they are
+	Unchanged int `json:"unchanged"`
+}
+
+// PlannedCommit defines model for PlannedCommit.
+type PlannedCommit struct {
+	At      Time   `json:"at,omitempty,omitzero"`
+	Author  string `json:"author"`
+	Commit  string `json:"commit"`
+	RepoURL string `json:"repoURL,omitempty,omitzero"`
+	Subject string `json:"subject"`
+}
+
 // Problem RFC 9457. `code` is stable; the command line's exit code follows it:
 // 2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
-// 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, precondition-failed;
+// 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
 // 7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
 type Problem struct {
 	// BlockedBy the closed gates
@@ -1088,7 +1370,10 @@ type PromoteRequest struct {
 
 	// Freight name, alias, version, start of the name, latest, prev, or @STAGE
 	Freight string `json:"freight"`
-	Reason  string `json:"reason,omitempty,omitzero"`
+
+	// PlanHash 409 plan-changed when the plan is another one by now
+	PlanHash string `json:"planHash,omitempty,omitzero"`
+	Reason   string `json:"reason,omitempty,omitzero"`
 }
 
 // PromoteRequestBypass defines model for PromoteRequest.Bypass.
@@ -1096,7 +1381,13 @@ type PromoteRequestBypass string
 
 // Promotion defines model for Promotion.
 type Promotion struct {
-	Abort     Abort      `json:"abort,omitempty,omitzero"`
+	Abort Abort `json:"abort,omitempty,omitzero"`
+
+	// ApprovalNeed who has to agree before a Promotion starts
+	ApprovalNeed ApprovalNeed `json:"approvalNeed,omitempty,omitzero"`
+
+	// Approvals decisions about it, oldest first, with what they count for
+	Approvals []Approval `json:"approvals,omitempty,omitzero"`
 	Automatic bool       `json:"automatic"`
 	Bypass    []GateName `json:"bypass,omitempty,omitzero"`
 	Commit    Commit     `json:"commit,omitempty,omitzero"`
@@ -1112,13 +1403,16 @@ type Promotion struct {
 	From []StageFreight `json:"from,omitempty,omitzero"`
 
 	// Gates closed gates
-	Gates    []GateVerdict `json:"gates,omitempty,omitzero"`
-	Kind     PromotionKind `json:"kind"`
-	Message  string        `json:"message,omitempty,omitzero"`
-	Name     string        `json:"name"`
-	Phase    Phase         `json:"phase"`
-	Project  string        `json:"project"`
-	PushedAt Time          `json:"pushedAt,omitempty,omitzero"`
+	Gates   []GateVerdict `json:"gates,omitempty,omitzero"`
+	Kind    PromotionKind `json:"kind"`
+	Message string        `json:"message,omitempty,omitzero"`
+	Name    string        `json:"name"`
+	Phase   Phase         `json:"phase"`
+
+	// PlanHash of the plan that is to be approved; absent when nobody has to
+	PlanHash string `json:"planHash,omitempty,omitzero"`
+	Project  string `json:"project"`
+	PushedAt Time   `json:"pushedAt,omitempty,omitzero"`
 
 	// Reason CamelCase word for the phase
 	Reason string `json:"reason,omitempty,omitzero"`
@@ -1163,6 +1457,15 @@ type RejectRequest struct {
 	Reason string `json:"reason"`
 	Stage  string `json:"stage,omitempty,omitzero"`
 }
+
+// Risk defines model for Risk.
+type Risk struct {
+	Flag     RiskFlag `json:"flag"`
+	Sentence string   `json:"sentence"`
+}
+
+// RiskFlag defines model for Risk.Flag.
+type RiskFlag string
 
 // RollbackPreview defines model for RollbackPreview.
 type RollbackPreview struct {
@@ -1313,8 +1616,9 @@ type StageList struct {
 
 // StagePermissions defines model for StagePermissions.
 type StagePermissions struct {
-	Bypass bool `json:"bypass"`
-	Freeze bool `json:"freeze"`
+	Approve bool `json:"approve"`
+	Bypass  bool `json:"bypass"`
+	Freeze  bool `json:"freeze"`
 
 	// Hold hold, resume, reject
 	Hold     bool   `json:"hold"`
@@ -1598,8 +1902,17 @@ type UnrejectFreightJSONRequestBody = UnrejectRequest
 // AbortPromotionJSONRequestBody defines body for AbortPromotion for application/json ContentType.
 type AbortPromotionJSONRequestBody = ReasonRequest
 
+// ApproveJSONRequestBody defines body for Approve for application/json ContentType.
+type ApproveJSONRequestBody = DecisionRequest
+
+// RejectPromotionJSONRequestBody defines body for RejectPromotion for application/json ContentType.
+type RejectPromotionJSONRequestBody = DecisionRequest
+
 // HoldJSONRequestBody defines body for Hold for application/json ContentType.
 type HoldJSONRequestBody = HoldRequest
+
+// PreviewPromotionJSONRequestBody defines body for PreviewPromotion for application/json ContentType.
+type PreviewPromotionJSONRequestBody = PlanRequest
 
 // PromoteJSONRequestBody defines body for Promote for application/json ContentType.
 type PromoteJSONRequestBody = PromoteRequest

@@ -110,6 +110,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What waits for the person who asks, in all Projects they may see
+         * @description Three groups: Promotions that they are asked to approve, Promotions of theirs that failed and nothing has
+         *     replaced, and drift on Stages they may promote into. `done` lists what they decided lately.
+         */
+        get: operations["inbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/login": {
         parameters: {
             query?: never;
@@ -501,6 +522,96 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/promotions/{promotion}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve the plan of a Promotion that waits
+         * @description Makes an Approval as the person, with their groups. Admission asks for the verb approve on the Stage. 409
+         *     `plan-changed` when planHash is not the Promotion's plan any more: look at the new plan, then decide.
+         */
+        post: operations["approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/promotions/{promotion}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What a Promotion that waits is going to change, as Git has it now
+         * @description `planHash` is what approve and reject carry. 409 `conflict` for a Promotion that has started.
+         */
+        get: operations["planOfPromotion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/promotions/{promotion}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject the plan of a Promotion that waits, which ends it; a reason is needed
+         * @description As approve. To keep the Freight out of the Stage for good, reject the Freight.
+         */
+        post: operations["rejectPromotion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/promotions/{promotion}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take back what one has decided about a Promotion that waits */
+        post: operations["revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/stages": {
         parameters: {
             query?: never;
@@ -576,7 +687,8 @@ export interface paths {
         /** What a promotion of this Freight would change, and which gates are closed */
         get: operations["planPromotion"];
         put?: never;
-        post?: never;
+        /** The same, for programs that ask first and then promote with the planHash of the answer */
+        post: operations["previewPromotion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -842,6 +954,35 @@ export interface components {
             items: components["schemas"]["DocumentResult"][];
             warnings?: components["schemas"]["FieldError"][];
         };
+        Approval: {
+            actor: string;
+            createdAt: components["schemas"]["Time"];
+            /** @enum {string} */
+            decision: "Approve" | "Reject";
+            name: string;
+            planHash: string;
+            promotion: string;
+            reason?: string;
+            stage: string;
+            /**
+             * @description counts; other-plan: given for another plan than the Promotion's; expired; not-asked: the Stage asks others;
+             *     self: the person requested it
+             * @enum {string}
+             */
+            standing: "counts" | "other-plan" | "expired" | "not-asked" | "self";
+            /** @description when it stops counting */
+            until?: components["schemas"]["Time"];
+        };
+        /** @description who has to agree before a Promotion starts */
+        ApprovalNeed: {
+            /** @description whose members count; neither groups nor users: everybody who may approve */
+            groups?: string[];
+            have: number;
+            need: number;
+            /** @description who requested it may approve it too */
+            selfApproval?: boolean;
+            users?: string[];
+        };
         Branch: {
             readBranch?: string;
             repoURL: string;
@@ -861,6 +1002,13 @@ export interface components {
             reason?: string;
             status: string;
             type: string;
+        };
+        DecisionRequest: {
+            /** @description of the plan that the person saw */
+            planHash: string;
+            reason?: string;
+            /** @description when an approval is to stop counting */
+            until?: components["schemas"]["Time"];
         };
         Definition: {
             [key: string]: unknown;
@@ -1029,6 +1177,36 @@ export interface components {
             change: "added" | "changed" | "unchanged" | "removed";
             repoURL: string;
         };
+        Inbox: {
+            /** @description waiting for a decision, oldest first */
+            approvals: components["schemas"]["InboxApproval"][];
+            /** @description what the person decided, newest first, at most 50 */
+            done: components["schemas"]["InboxApproval"][];
+            drifted: components["schemas"]["InboxDrift"][];
+            /** @description newest first */
+            failed: components["schemas"]["InboxPromotion"][];
+            /** @description Projects that were left out because there are too many */
+            missing?: string[];
+        };
+        InboxApproval: {
+            /** @description what the person decided */
+            decision?: components["schemas"]["Approval"];
+            mayDecide: boolean;
+            /** @description why not: the person requested it, or has approved it */
+            mayNot?: string;
+            project: string;
+            promotion: components["schemas"]["Promotion"];
+        };
+        InboxDrift: {
+            drifts: components["schemas"]["Drift"][];
+            project: string;
+            sentence: string;
+            stage: string;
+        };
+        InboxPromotion: {
+            project: string;
+            promotion: components["schemas"]["Promotion"];
+        };
         /** @enum {string} */
         Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals" | "promotiontasks";
         Login: {
@@ -1076,6 +1254,25 @@ export interface components {
             /** @description no entry gate is closed for a person */
             mayPromote: boolean;
         };
+        ObjectChange: {
+            added: number;
+            /** @enum {string} */
+            change: "deleted" | "changed" | "created";
+            /** @description diff is not whole */
+            cut?: boolean;
+            /** @description unified difference of the manifests */
+            diff?: string;
+            /** @description what changes in an object that stays; secrets are masked */
+            fields?: components["schemas"]["ScalarChange"][];
+            group?: string;
+            kind: string;
+            /** @description fields in which the cluster differs from what Git says now */
+            live?: components["schemas"]["ScalarChange"][];
+            name: string;
+            namespace?: string;
+            removed: number;
+            risks?: components["schemas"]["Risk"][];
+        };
         ObjectStatus: {
             group?: string;
             health?: components["schemas"]["Health"];
@@ -1119,7 +1316,13 @@ export interface components {
             warehouses: components["schemas"]["Warehouse"][];
         };
         Plan: {
+            /** @description what the Stage's destinations are told, before and after */
+            applications?: components["schemas"]["PlannedApplication"][];
             busyWith?: components["schemas"]["Promotion"];
+            /** @description the plan is another than the Promotion has recorded */
+            changed?: boolean;
+            /** @description commits of the branch that is read, since what runs now was promoted, that touch what is rendered; newest first */
+            commits?: components["schemas"]["PlannedCommit"][];
             /** @description the changed files as Git has them now; absent when Git was not read */
             files?: components["schemas"]["FileChange"][];
             /** @description why files is absent */
@@ -1132,22 +1335,57 @@ export interface components {
             mayPromote: boolean;
             /** @description for `latest`: a newer Freight that is shut out */
             newer?: components["schemas"]["ShutOut"];
+            /** @description commits by others on the Stage's branch that will be overwritten */
+            overwrites?: components["schemas"]["PlannedCommit"][];
+            /** @description what approve, reject and promote carry; absent when Git was not read */
+            planHash?: string;
             project: string;
+            /** @description the Promotion whose plan it is */
+            promotion?: components["schemas"]["Promotion"];
+            /** @description of all objects */
+            risks?: components["schemas"]["Risk"][];
             stage: string;
             /** @description what is set where, from the Stage's definition */
             writes: components["schemas"]["Write"][];
         };
+        PlannedApplication: {
+            /** @description lines */
+            added?: number;
+            /** @description why the manifests cannot be rendered afterwards */
+            broken?: string;
+            cluster?: string;
+            name: string;
+            namespace?: string;
+            /** @description objects that change: deletions first */
+            objects: components["schemas"]["ObjectChange"][];
+            path?: string;
+            /** @description lines */
+            removed?: number;
+            /** @description objects that stay as they are */
+            unchanged: number;
+        };
+        PlannedCommit: {
+            at?: components["schemas"]["Time"];
+            author: string;
+            commit: string;
+            repoURL?: string;
+            subject: string;
+        };
+        PlanRequest: {
+            /** @description name, alias, version, start of the name, latest, prev, or @STAGE */
+            freight: string;
+        };
         /**
          * @description RFC 9457. `code` is stable; the command line's exit code follows it:
          *     2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
-         *     4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, precondition-failed;
+         *     4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
          *     7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
          */
         Problem: {
             /** @description the closed gates */
             blockedBy?: components["schemas"]["GateVerdict"][];
             /** @enum {string} */
-            code: "invalid-request" | "invalid-manifest" | "payload-too-large" | "unavailable" | "not-found" | "not-signed-in" | "wrong-credentials" | "forbidden" | "conflict" | "precondition-failed" | "gate-closed" | "too-many-requests" | "timeout" | "internal";
+            code: "invalid-request" | "invalid-manifest" | "payload-too-large" | "unavailable" | "not-found" | "not-signed-in" | "wrong-credentials" | "forbidden" | "conflict" | "plan-changed" | "precondition-failed" | "gate-closed" | "too-many-requests" | "timeout" | "internal";
             /** @description one sentence */
             detail: string;
             errors?: components["schemas"]["FieldError"][];
@@ -1181,10 +1419,15 @@ export interface components {
             bypass?: ("upstream" | "soak" | "rejected" | "freeze" | "approval")[];
             /** @description name, alias, version, start of the name, latest, prev, or @STAGE */
             freight: string;
+            /** @description 409 plan-changed when the plan is another one by now */
+            planHash?: string;
             reason?: string;
         };
         Promotion: {
             abort?: components["schemas"]["Abort"];
+            approvalNeed?: components["schemas"]["ApprovalNeed"];
+            /** @description decisions about it, oldest first, with what they count for */
+            approvals?: components["schemas"]["Approval"][];
             automatic: boolean;
             bypass?: components["schemas"]["GateName"][];
             commit?: components["schemas"]["Commit"];
@@ -1203,6 +1446,8 @@ export interface components {
             message?: string;
             name: string;
             phase: components["schemas"]["Phase"];
+            /** @description of the plan that is to be approved; absent when nobody has to */
+            planHash?: string;
             project: string;
             pushedAt?: components["schemas"]["Time"];
             /** @description CamelCase word for the phase */
@@ -1235,6 +1480,11 @@ export interface components {
             reason: string;
             /** @default * */
             stage: string;
+        };
+        Risk: {
+            /** @enum {string} */
+            flag: "deletion" | "immutable-field" | "rbac-widened" | "crd" | "storage" | "job" | "replicas-to-zero" | "user-changed" | "resources";
+            sentence: string;
         };
         RollbackPreview: {
             /** @description the Promotion that is in its way and will be aborted */
@@ -1343,6 +1593,7 @@ export interface components {
             items: components["schemas"]["Stage"][];
         };
         StagePermissions: {
+            approve: boolean;
             bypass: boolean;
             freeze: boolean;
             /** @description hold, resume, reject */
@@ -1637,6 +1888,27 @@ export interface operations {
                 content: {
                     "application/x-ndjson": components["schemas"]["Event"];
                     "text/event-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    inbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The inbox */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inbox"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2203,6 +2475,110 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            /** @description The Promotion with its approvals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    planOfPromotion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plan */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    rejectPromotion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            /** @description The Promotion with its approvals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The Promotion with the approvals that are left */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     listStages: {
         parameters: {
             query?: never;
@@ -2292,6 +2668,34 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description The plan */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    previewPromotion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRequest"];
+            };
+        };
         responses: {
             /** @description The plan */
             200: {
