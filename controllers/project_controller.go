@@ -17,8 +17,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/promotion"
 )
 
@@ -27,6 +30,8 @@ const (
 	projectFinalizer = "waybill.dev/stages"
 	// annotationMadeBy marks a Namespace that Waybill made and may delete.
 	annotationMadeBy = "waybill.dev/made-by-project"
+	// maxReceiverError is what the CRD allows.
+	maxReceiverError = 1024
 	// projectManager is the field manager of what a Project owns.
 	projectManager = "waybill-project"
 )
@@ -40,6 +45,8 @@ type ProjectOptions struct {
 	Live client.Reader
 	// SystemNamespace is Waybill's own, which no Project may take.
 	SystemNamespace string
+	// PublicURL is where senders of webhooks reach Waybill; may be empty.
+	PublicURL string
 }
 
 // ProjectReconciler keeps a Project's Namespace and RoleBindings.
@@ -54,6 +61,7 @@ func (r *ProjectReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("project").
 		For(&v1alpha1.Project{}, builder.WithPredicates(specOrRequestChanged())).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(projectOf), builder.WithPredicates(existenceOnly())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(projectOf), builder.WithPredicates(predicate.NewPredicateFuncs(isWebhookSecret))).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the Project controller: %w", err)
@@ -63,6 +71,10 @@ func (r *ProjectReconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 func projectOf(_ context.Context, o client.Object) []ctrl.Request {
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Name: o.GetNamespace()}}}
+}
+
+func isWebhookSecret(o client.Object) bool {
+	return o.GetLabels()[v1alpha1.LabelCredentialType] == credentials.Webhook
 }
 
 // Reconcile makes the Namespace and its RoleBindings as the Project says.
@@ -90,12 +102,35 @@ func (r *ProjectReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err != nil {
 		return settle(ctrl.Result{}, err)
 	}
+	if after.Status.WebhookReceivers, err = r.receivers(ctx, &p); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
 	if problems := promotion.CheckWindows(p.Spec.Windows); reason == "" && len(problems) > 0 {
 		reason, message = problems[0].Reason, problems[0].Message
 	}
 	setReady(&after.Status.Conditions, p.Generation, reason == "", orReady(reason), message)
 	setStalled(&after.Status.Conditions, p.Generation, reason, message)
 	return settle(ctrl.Result{}, patchStatus(ctx, r.Client, &p, after))
+}
+
+// receivers says where each webhook receiver listens, or why it does not.
+func (r *ProjectReconciler) receivers(ctx context.Context, p *v1alpha1.Project) ([]v1alpha1.WebhookReceiverStatus, error) {
+	all, err := secretstore.Receivers(ctx, r.Client, p)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the Secret already
+	}
+	var out []v1alpha1.WebhookReceiverStatus
+	for _, one := range all {
+		s := v1alpha1.WebhookReceiverStatus{Name: one.Name, Error: truncate(one.Problem, maxReceiverError)}
+		if one.Receiver != nil {
+			s.Path = one.Receiver.Path()
+			if r.PublicURL != "" {
+				s.URL = strings.TrimRight(r.PublicURL, "/") + s.Path
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
 }
 
 func orReady(reason string) string {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/credentials"
@@ -70,7 +71,7 @@ func NewWarehouseReconciler(o WarehouseOptions) *WarehouseReconciler {
 func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("warehouse").
-		For(&v1alpha1.Warehouse{}, builder.WithPredicates(specOrRequestChanged())).
+		For(&v1alpha1.Warehouse{}, builder.WithPredicates(predicate.Or(specOrRequestChanged(), hookChanged()))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)
@@ -147,8 +148,8 @@ func nextPoll(w *v1alpha1.Warehouse, now time.Time) time.Time {
 		return now
 	}
 	var next time.Time
-	for _, sub := range s.Subscriptions {
-		if sub.NextPoll == nil {
+	for i, sub := range s.Subscriptions {
+		if sub.NextPoll == nil || isHooked(w, w.Spec.Subscriptions[i], sub) {
 			return now
 		}
 		next = sooner(next, sub.NextPoll.Time)
@@ -199,6 +200,8 @@ func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, p
 	group.SetLimit(pollsAtATime)
 	for i, p := range policies {
 		before := statusOf(old, p.RepoURL())
+		told := hookOf(w, w.Spec.Subscriptions[i])
+		asked := asked || isHooked(w, w.Spec.Subscriptions[i], before)
 		if !asked && !isChanged && before.NextPoll != nil && start.Before(before.NextPoll.Time) {
 			results[i] = before
 			continue
@@ -207,7 +210,7 @@ func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, p
 			result := r.pollOne(ctx, w, w.Spec.Subscriptions[i].Image, p, oldest(w, before, start, asked))
 			s := p.Merge(before, result)
 			next := warehouse.NextPoll(s, result, interval(w), w.CreationTimestamp.Time)
-			s.NextPoll = &next
+			s.NextPoll, s.LastHandledHook = &next, told
 			results[i] = s
 			return nil
 		})

@@ -201,6 +201,11 @@ func (c *Client) Warehouses(ctx context.Context, project string) (*model.Warehou
 	return get[model.WarehouseList](ctx, c, nil, "projects", project, "warehouses")
 }
 
+// Webhooks returns the webhook receivers of a Project with what they were sent.
+func (c *Client) Webhooks(ctx context.Context, project string) (*model.WebhookList, error) {
+	return get[model.WebhookList](ctx, c, nil, "projects", project, "webhooks")
+}
+
 // Warehouse returns one Warehouse.
 func (c *Client) Warehouse(ctx context.Context, project, name string) (*model.Warehouse, error) {
 	return get[model.Warehouse](ctx, c, nil, "projects", project, "warehouses", name)

@@ -248,7 +248,7 @@ func TestRoutesAndDocument(t *testing.T) {
 			public = append(public, id)
 		}
 	}
-	if len(public) != 5 || !doc.byID["login"].permission.isPublic || !doc.byID["healthz"].permission.isPublic {
+	if len(public) != 6 || !doc.byID["login"].permission.isPublic || !doc.byID["healthz"].permission.isPublic || !doc.byID["receiveHook"].permission.isPublic {
 		t.Fatalf("public operations: %v", public)
 	}
 }

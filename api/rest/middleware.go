@@ -21,6 +21,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/hook"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/manifest"
 )
@@ -95,7 +96,7 @@ func isAPI(path string) bool {
 	case "/healthz", "/readyz", "/version", "/api":
 		return true
 	}
-	return strings.HasPrefix(path, "/api/")
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, hook.PathPrefix)
 }
 
 // setHeaders sets what holds for every answer (safety rule 7: strict
@@ -185,6 +186,9 @@ func (s *Server) findOperation(next echo.HandlerFunc) echo.HandlerFunc {
 			ctx, cancel = context.WithTimeout(ctx, requestTime)
 			defer cancel()
 			_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(requestTime)) //nolint:forbidigo // a deadline of the operating system
+		}
+		if op.id == "receiveHook" {
+			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(hookReadTime)) //nolint:forbidigo // see above
 		}
 		c.SetRequest(r.WithContext(ctx))
 		start := s.opts.Clock.Now()

@@ -157,9 +157,15 @@ type ServerInterface interface {
 	// RefreshWarehouse Look at the registries now
 	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/refresh)
 	RefreshWarehouse(ctx echo.Context, project ProjectPath, warehouse WarehousePath) error
+	// ListWebhooks Webhook receivers of a Project and what they were sent
+	// (GET /api/v1/projects/{project}/webhooks)
+	ListWebhooks(ctx echo.Context, project ProjectPath) error
 	// Healthz The process is alive
 	// (GET /healthz)
 	Healthz(ctx echo.Context) error
+	// ReceiveHook Say that something was pushed
+	// (POST /hooks/{receiver})
+	ReceiveHook(ctx echo.Context, receiver string) error
 	// Readyz The server can answer (its caches are filled)
 	// (GET /readyz)
 	Readyz(ctx echo.Context) error
@@ -1275,12 +1281,44 @@ func (w *ServerInterfaceWrapper) RefreshWarehouse(ctx echo.Context) error {
 	return err
 }
 
+// ListWebhooks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWebhooks(ctx, project)
+	return err
+}
+
 // Healthz converts echo context to params.
 func (w *ServerInterfaceWrapper) Healthz(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Healthz(ctx)
+	return err
+}
+
+// ReceiveHook converts echo context to params.
+func (w *ServerInterfaceWrapper) ReceiveHook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "receiver" -------------
+	var receiver string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "receiver", ctx.Param("receiver"), &receiver, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter receiver: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReceiveHook(ctx, receiver)
 	return err
 }
 
@@ -1352,6 +1390,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/healthz", wrapper.Healthz, options.OperationMiddlewares["healthz"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
 	router.GET(options.BaseURL+"/version", wrapper.Version, options.OperationMiddlewares["version"]...)
+	router.POST(options.BaseURL+"/hooks/:receiver", wrapper.ReceiveHook, options.OperationMiddlewares["receiveHook"]...)
 	router.GET(options.BaseURL+"/api/openapi.json", wrapper.Openapi, options.OperationMiddlewares["openapi"]...)
 	router.POST(options.BaseURL+"/api/v1/login", wrapper.Login, options.OperationMiddlewares["login"]...)
 	router.POST(options.BaseURL+"/api/v1/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
@@ -1389,6 +1428,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/warehouses", wrapper.ListWarehouses, options.OperationMiddlewares["listWarehouses"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse", wrapper.GetWarehouse, options.OperationMiddlewares["getWarehouse"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/refresh", wrapper.RefreshWarehouse, options.OperationMiddlewares["refreshWarehouse"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application", wrapper.GetApplication, options.OperationMiddlewares["getApplication"]...)
 	router.POST(options.BaseURL+"/api/v1/apply", wrapper.Apply, options.OperationMiddlewares["apply"]...)
@@ -3310,6 +3350,45 @@ func (response RefreshWarehousedefaultApplicationProblemPlusJSONResponse) VisitR
 	return err
 }
 
+type ListWebhooksRequestObject struct {
+	Project ProjectPath `json:"project"`
+}
+
+type ListWebhooksResponseObject interface {
+	VisitListWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ListWebhooks200JSONResponse WebhookList
+
+func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhooksdefaultApplicationProblemPlusJSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type HealthzRequestObject struct {
 }
 
@@ -3325,6 +3404,45 @@ func (response Healthz200TextResponse) VisitHealthzResponse(w http.ResponseWrite
 	w.WriteHeader(200)
 
 	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type ReceiveHookRequestObject struct {
+	Receiver string `json:"receiver"`
+}
+
+type ReceiveHookResponseObject interface {
+	VisitReceiveHookResponse(w http.ResponseWriter) error
+}
+
+type ReceiveHook202JSONResponse HookResult
+
+func (response ReceiveHook202JSONResponse) VisitReceiveHookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveHookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReceiveHookdefaultApplicationProblemPlusJSONResponse) VisitReceiveHookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
 	return err
 }
 
@@ -3524,9 +3642,15 @@ type StrictServerInterface interface {
 	// RefreshWarehouse Look at the registries now
 	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/refresh)
 	RefreshWarehouse(ctx context.Context, request RefreshWarehouseRequestObject) (RefreshWarehouseResponseObject, error)
+	// ListWebhooks Webhook receivers of a Project and what they were sent
+	// (GET /api/v1/projects/{project}/webhooks)
+	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
 	// Healthz The process is alive
 	// (GET /healthz)
 	Healthz(ctx context.Context, request HealthzRequestObject) (HealthzResponseObject, error)
+	// ReceiveHook Say that something was pushed
+	// (POST /hooks/{receiver})
+	ReceiveHook(ctx context.Context, request ReceiveHookRequestObject) (ReceiveHookResponseObject, error)
 	// Readyz The server can answer (its caches are filled)
 	// (GET /readyz)
 	Readyz(ctx context.Context, request ReadyzRequestObject) (ReadyzResponseObject, error)
@@ -5001,6 +5125,31 @@ func (sh *strictHandler) RefreshWarehouse(ctx echo.Context, project ProjectPath,
 	return nil
 }
 
+// ListWebhooks operation middleware
+func (sh *strictHandler) ListWebhooks(ctx echo.Context, project ProjectPath) error {
+	var request ListWebhooksRequestObject
+
+	request.Project = project
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhooks(ctx.Request().Context(), request.(ListWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhooks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWebhooksResponseObject); ok {
+		return validResponse.VisitListWebhooksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Healthz operation middleware
 func (sh *strictHandler) Healthz(ctx echo.Context) error {
 	var request HealthzRequestObject
@@ -5018,6 +5167,31 @@ func (sh *strictHandler) Healthz(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(HealthzResponseObject); ok {
 		return validResponse.VisitHealthzResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReceiveHook operation middleware
+func (sh *strictHandler) ReceiveHook(ctx echo.Context, receiver string) error {
+	var request ReceiveHookRequestObject
+
+	request.Receiver = receiver
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReceiveHook(ctx.Request().Context(), request.(ReceiveHookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReceiveHook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReceiveHookResponseObject); ok {
+		return validResponse.VisitReceiveHookResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

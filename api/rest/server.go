@@ -56,6 +56,9 @@ type Options struct {
 	// Planner reads Git for previews; optional: without it a plan says what is
 	// set where, from the Stage's definition.
 	Planner Planner
+	// Waker wakes what webhooks name; optional: without it there are none. With
+	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
+	Waker Waker
 }
 
 // Server answers the API and serves the dashboard.
@@ -69,6 +72,7 @@ type Server struct {
 	// own has the server's rights; only RefreshWarehouse writes with it.
 	own     client.Client
 	hub     *hub
+	hooks   *hooks
 	handler http.Handler
 	isHTTPS bool
 	times   streamTimes
@@ -103,6 +107,7 @@ func New(opts Options) (*Server, error) {
 		own: own, times: streamTimes{ping: pingEvery, write: writeTime},
 		opts: opts, log: opts.Logger, doc: doc, users: users,
 		reviewer: identity.NewReviewer(kube, opts.Clock),
+		hooks:    newHooks(opts.Cache, opts.Clock.Now),
 		people:   &people{config: opts.Config, scheme: scheme, mapper: mapper},
 	}
 	if opts.PublicURL != "" {
@@ -134,6 +139,9 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.users.Run(ctx) })
 	g.Go(func() error { return s.hub.run(ctx, s.opts.Cache) })
+	if s.opts.Waker != nil {
+		g.Go(func() error { return s.hooks.watch(ctx, s.opts.Cache) })
+	}
 	return g.Wait()
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,10 +43,15 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		Cache: mgr.GetCache(), Config: config, SystemNamespace: o.systemNamespace,
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
-		Planner: &previews{reader: mgr.GetClient(), planner: p.planner},
+		Planner: &previews{reader: mgr.GetClient(), planner: p.planner}, Waker: p.hooks,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
+	}
+	for _, c := range api.Collectors() {
+		if err := metrics.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return &apiServer{o: o, api: api, logger: logger}, nil
 }

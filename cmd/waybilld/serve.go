@@ -214,6 +214,7 @@ type parts struct {
 	store        *secretstore.Store
 	repositories *secretstore.Repositories
 	policies     *controllers.PolicyReconciler
+	hooks        *controllers.Hooks
 	engine       *engine.Engine
 	planner      *planner.Planner
 }
@@ -263,6 +264,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		Lookups: &secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()},
 	}
 	p.planner = planner.New(p.repositories, p.engine)
+	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already
@@ -316,7 +318,8 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	}
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		p.policies,
-		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace}),
+		p.hooks,
+		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, PublicURL: o.publicURL}),
 		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{

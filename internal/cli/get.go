@@ -114,6 +114,7 @@ func (a *App) completeKinds(_ *cobra.Command, args []string, _ string) ([]string
 	for _, k := range kinds() {
 		names = append(names, string(k.plural))
 	}
+	names = append(names, "webhooks")
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -127,7 +128,9 @@ applications, freezes or promotiontasks. What runs where is said by waybill stat
 		Example: `  waybill get projects
   waybill get stages -p guestbook
   waybill get stage guestbook/prod -o yaml
-  waybill get freight -p guestbook -o wide`,
+  waybill get freight -p guestbook -o wide
+  waybill get webhooks -p guestbook
+  waybill get webhook github -p guestbook     # with what it was sent`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef(cmd, "KIND is missing: %s", useLine(cmd))
@@ -137,6 +140,12 @@ applications, freezes or promotiontasks. What runs where is said by waybill stat
 		ValidArgsFunction: a.completeKinds,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			word, name, isPair := strings.Cut(args[0], "/") // stage/prod, as kubectl has it
+			if isWebhooks(word) {
+				if isPair {
+					return a.getWebhooks(cmd, append([]string{name}, args[1:]...), out)
+				}
+				return a.getWebhooks(cmd, args[1:], out)
+			}
 			k, err := findKind(cmd, word)
 			if err != nil {
 				return err

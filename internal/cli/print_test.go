@@ -234,6 +234,9 @@ func TestTranscripts(t *testing.T) {
 		{name: "history-of-a-project", args: "history guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{promotion(model.PhaseSucceeded)}})}},
 		{name: "abort-finished", args: "abort guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded))}},
 
+		{name: "get-webhooks", args: "get webhooks -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
+		{name: "get-webhook", args: "get webhook/github -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
+		{name: "get-webhook-unknown", args: "get webhook nope -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-stages", args: "get stages -p guestbook", answers: map[string]answer{"GET " + api + "/definitions/stages?limit=500": ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", ""), stageObject("prod", "False", "UpstreamMissing")}})}},
 		{name: "get-stage-yaml", args: "get stage guestbook/test -o yaml", answers: map[string]answer{"GET " + api + "/definitions/stages/test": ok(stageObject("test", "True", ""))}},
 		{name: "get-name", args: "get st -p guestbook -o name", answers: map[string]answer{"GET " + api + "/definitions/stages?limit=500": ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", "")}})}},
@@ -402,4 +405,15 @@ func TestWatchPrintsOneLinePerChange(t *testing.T) {
 		{Name: "gone", Data: []byte(`"pipeline:guestbook"`)},
 	}}})
 	golden(t, "status-watch", signedIn(t, server.URL).run("status", "guestbook", "-w").String())
+}
+
+func webhookList() model.WebhookList {
+	return model.WebhookList{Items: []model.Webhook{
+		{Name: "github", Sender: "github", Ready: true, Signed: true, Path: "/hooks/0123", Counts: model.WebhookCounts{Woke: 3, Ignored: 1, Refused: 2, Limited: 7},
+			Deliveries: []model.WebhookDelivery{
+				{At: noon.Add(-time.Minute), ID: "17", Event: "push", Result: model.Woke, Repositories: []string{"https://git.example/app.git"}, Woken: []string{"application/test", "warehouse/app"}},
+				{At: noon.Add(-time.Hour), Result: model.Refused, Detail: "signature or token is missing or wrong"},
+			}},
+		{Name: "quay", Sender: "quay", Message: `there is no Secret "hooks" with the label waybill.dev/cred-type: webhook in Namespace "guestbook"`, Deliveries: []model.WebhookDelivery{}},
+	}}
 }

@@ -628,6 +628,30 @@ func (e VerdictState) Valid() bool {
 	}
 }
 
+// Defines values for WebhookResult.
+const (
+	Ignored   WebhookResult = "Ignored"
+	Malformed WebhookResult = "Malformed"
+	Refused   WebhookResult = "Refused"
+	Woke      WebhookResult = "Woke"
+)
+
+// Valid indicates whether the value is a known member of the WebhookResult enum.
+func (e WebhookResult) Valid() bool {
+	switch e {
+	case Ignored:
+		return true
+	case Malformed:
+		return true
+	case Refused:
+		return true
+	case Woke:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WhyState.
 const (
 	WhyStateArriving WhyState = "arriving"
@@ -1017,6 +1041,12 @@ type Health string
 type HoldRequest struct {
 	Reason string `json:"reason"`
 	Until  Time   `json:"until,omitempty,omitzero"`
+}
+
+// HookResult defines model for HookResult.
+type HookResult struct {
+	// Woken How many Warehouses and Applications look again
+	Woken int `json:"woken"`
 }
 
 // Image defines model for Image.
@@ -1721,6 +1751,74 @@ type Warehouse struct {
 type WarehouseList struct {
 	Items []Warehouse `json:"items"`
 }
+
+// Webhook defines model for Webhook.
+type Webhook struct {
+	Counts WebhookCounts `json:"counts"`
+
+	// Deliveries The last ones, newest first
+	Deliveries []WebhookDelivery `json:"deliveries"`
+
+	// Message Why it does not listen
+	Message string `json:"message,omitempty,omitzero"`
+	Name    string `json:"name"`
+
+	// Path Where to send to, for those who may list Secrets
+	Path  string `json:"path,omitempty,omitzero"`
+	Ready bool   `json:"ready"`
+
+	// Sender github, gitlab, ...
+	Sender string `json:"sender,omitempty,omitzero"`
+
+	// Signed Messages prove themselves by more than the path
+	Signed bool `json:"signed"`
+
+	// URL The same below the address of the server
+	URL string `json:"url,omitempty,omitzero"`
+}
+
+// WebhookCounts defines model for WebhookCounts.
+type WebhookCounts struct {
+	// Ignored Nothing does, or nothing was pushed
+	Ignored int `json:"ignored"`
+
+	// Limited Too many at a time; not read
+	Limited int `json:"limited"`
+
+	// Malformed Not what this sender sends, or too large
+	Malformed int `json:"malformed"`
+
+	// Refused Signature or token were missing or wrong
+	Refused int `json:"refused"`
+
+	// Woke Something follows what was pushed
+	Woke int `json:"woke"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	At     time.Time `json:"at"`
+	Detail string    `json:"detail,omitempty,omitzero"`
+
+	// Event The sender's word: push
+	Event string `json:"event,omitempty,omitzero"`
+
+	// ID The sender's
+	ID           string        `json:"id,omitempty,omitzero"`
+	Repositories []string      `json:"repositories,omitempty,omitzero"`
+	Result       WebhookResult `json:"result"`
+
+	// Woken warehouse/NAME and application/NAME
+	Woken []string `json:"woken,omitempty,omitzero"`
+}
+
+// WebhookList defines model for WebhookList.
+type WebhookList struct {
+	Items []Webhook `json:"items"`
+}
+
+// WebhookResult defines model for WebhookResult.
+type WebhookResult string
 
 // Why defines model for Why.
 type Why struct {

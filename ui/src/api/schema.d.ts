@@ -844,6 +844,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Webhook receivers of a Project and what they were sent
+         * @description Deliveries are those this replica received since it started. A path is as good as a password for senders that
+         *     cannot sign: it is shown to those who may list the Project's Secrets.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -855,6 +878,30 @@ export interface paths {
         get: operations["healthz"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/hooks/{receiver}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                receiver: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that something was pushed
+         * @description For Git servers and registries, which are not signed in: the signature or token that the sender's kind demands
+         *     proves the message, and the path itself. The body, at most 1 MiB, is the sender's own. It wakes what follows the
+         *     repositories it names, and is believed about nothing else.
+         */
+        post: operations["receiveHook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1164,6 +1211,10 @@ export interface components {
         HoldRequest: {
             reason: string;
             until?: components["schemas"]["Time"];
+        };
+        HookResult: {
+            /** @description How many Warehouses and Applications look again */
+            woken: number;
         };
         Image: {
             digest: string;
@@ -1674,6 +1725,53 @@ export interface components {
         WarehouseList: {
             items: components["schemas"]["Warehouse"][];
         };
+        Webhook: {
+            counts: components["schemas"]["WebhookCounts"];
+            /** @description The last ones, newest first */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description Why it does not listen */
+            message?: string;
+            name: string;
+            /** @description Where to send to, for those who may list Secrets */
+            path?: string;
+            ready: boolean;
+            /** @description github, gitlab, ... */
+            sender?: string;
+            /** @description Messages prove themselves by more than the path */
+            signed: boolean;
+            /** @description The same below the address of the server */
+            url?: string;
+        };
+        WebhookCounts: {
+            /** @description Nothing does, or nothing was pushed */
+            ignored: number;
+            /** @description Too many at a time; not read */
+            limited: number;
+            /** @description Not what this sender sends, or too large */
+            malformed: number;
+            /** @description Signature or token were missing or wrong */
+            refused: number;
+            /** @description Something follows what was pushed */
+            woke: number;
+        };
+        WebhookDelivery: {
+            /** Format: date-time */
+            at: string;
+            detail?: string;
+            /** @description The sender's word: push */
+            event?: string;
+            /** @description The sender's */
+            id?: string;
+            repositories?: string[];
+            result: components["schemas"]["WebhookResult"];
+            /** @description warehouse/NAME and application/NAME */
+            woken?: string[];
+        };
+        WebhookList: {
+            items: components["schemas"]["Webhook"][];
+        };
+        /** @enum {string} */
+        WebhookResult: "Woke" | "Ignored" | "Refused" | "Malformed";
         Why: {
             freight: components["schemas"]["FreightRef"];
             /** @description every gate, entry gates first */
@@ -2918,6 +3016,29 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Webhook receivers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     healthz: {
         parameters: {
             query?: never;
@@ -2928,6 +3049,29 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Probe"];
+        };
+    };
+    receiveHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                receiver: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Taken */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookResult"];
+                };
+            };
+            default: components["responses"]["Problem"];
         };
     };
     readyz: {
