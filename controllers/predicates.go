@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -18,6 +19,15 @@ func specOrRequestChanged() predicate.Predicate {
 				(e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
 		},
 	}
+}
+
+// recordChanged lets through what the branch of a Stage was found to say.
+func recordChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, isOld := e.ObjectOld.(*v1alpha1.Stage)
+		is, isNew := e.ObjectNew.(*v1alpha1.Stage)
+		return isOld && isNew && !apiequality.Semantic.DeepEqual(was.Status.Record, is.Status.Record)
+	}}
 }
 
 // existenceOnly lets through creation and deletion.

@@ -61,7 +61,7 @@ func NewStageReconciler(o StageOptions) *StageReconciler { return &StageReconcil
 func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("stage").
-		For(&v1alpha1.Stage{}, builder.WithPredicates(specOrRequestChanged())).
+		For(&v1alpha1.Stage{}, builder.WithPredicates(predicate.Or(specOrRequestChanged(), recordChanged()))).
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(stageOfPromotion)).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(stageOfApplication)).
 		Watches(&v1alpha1.Freight{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreight)).
@@ -110,7 +110,8 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	stageStatus(o, apps)
 	o.Stage.Status.LastSeq = max(o.Stage.Status.LastSeq, r.numbers.get(req.NamespacedName))
 	decision := promotion.Decide(o)
-	if len(problems) > 0 || len(o.PoliciesMissing) > 0 {
+	recordUntil := awaitsRecord(o.Stage, now)
+	if len(problems) > 0 || len(o.PoliciesMissing) > 0 || !recordUntil.IsZero() {
 		decision.Create = nil
 	}
 

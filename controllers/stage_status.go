@@ -24,6 +24,9 @@ func stageStatus(o *promotion.Observation, apps []v1alpha1.Application) {
 	s.LastHandledRequest = o.Stage.Annotations[v1alpha1.AnnotationRequestedAt]
 	s.Current = currentFreight(o)
 	s.Good = goodFreight(o)
+	if s.Record != nil {
+		s.LastSeq = max(s.LastSeq, s.Record.Seq)
+	}
 	s.LastSeq = promotion.HighestSeq(o.Stage, o.Promotions)
 	s.ActivePromotion = ""
 	if a := o.Active(); a != nil {
@@ -38,6 +41,12 @@ func stageStatus(o *promotion.Observation, apps []v1alpha1.Application) {
 func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 	current := append([]v1alpha1.StageFreight(nil), o.Stage.Status.Current...)
 	p := newestPushed(o)
+	if p == nil && len(current) == 0 && o.Stage.Status.Record != nil {
+		for _, f := range o.Stage.Status.Record.Freight {
+			f.Since = o.Stage.Status.Record.ReadAt
+			current = append(current, f)
+		}
+	}
 	if p == nil {
 		return current
 	}
@@ -236,6 +245,9 @@ func isProven(o *promotion.Observation, apps []v1alpha1.Application, f *v1alpha1
 		return true
 	}
 	cur := promotion.Current(o.Stage, f.Origin.Name)
+	if cur.Promotion == "" {
+		return true // adopted from the branch, by a Stage that has had nothing before
+	}
 	isKnown := false
 	for i := range o.Promotions {
 		if o.Promotions[i].Name == cur.Promotion {

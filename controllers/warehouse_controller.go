@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/warehouse"
 	"github.com/waybill-dev/waybill/warehouse/registry"
 )
@@ -73,6 +75,7 @@ func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("warehouse").
 		For(&v1alpha1.Warehouse{}, builder.WithPredicates(predicate.Or(specOrRequestChanged(), hookChanged()))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses)).
+		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofRecord), builder.WithPredicates(recordChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)
 	if err != nil {
@@ -93,7 +96,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return r.invalid(ctx, &w, err)
 	}
 	asked := r.pollNow.take(req.NamespacedName)
-	if due := nextPoll(&w, now); !asked && now.Before(due) {
+	if due := nextPoll(&w, now); !asked && now.Before(due) && !awaitedRecords(&w) {
 		return lookAgain(now, due), nil
 	}
 	end, later := r.turns.take(w.Namespace, projectShare)
@@ -110,6 +113,12 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, ctx.Err()
 	}
 	made, err := r.makeFreight(ctx, after)
+	var records *recordsError
+	if errors.As(err, &records) {
+		after.Status.ObservedGeneration, after.Status.LastHandledRequest = w.Generation, requestOf(&w)
+		setReady(&after.Status.Conditions, w.Generation, false, reasonReadingRecord, err.Error())
+		return settle(lookAgain(r.Clock.Now(), sooner(records.until, nextPoll(after, now))), patchStatus(ctx, r.Client, &w, after))
+	}
 	if err != nil && !errors.Is(err, warehouse.ErrInvalid) {
 		return settle(ctrl.Result{}, err)
 	}
@@ -245,6 +254,13 @@ func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Wareh
 		return nil, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
 	}
 	images, missing := warehouse.Newest(w.Status.Subscriptions)
+	until, err := r.awaitsRecords(ctx, w, existing.Items)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) == 0 && !until.IsZero() {
+		return nil, &recordsError{until: until}
+	}
 	if len(missing) == 0 {
 		f, err := warehouse.BuildFreight(w, images, existing.Items)
 		if err != nil {
@@ -263,6 +279,77 @@ func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Wareh
 		}
 	}
 	return missing, nil
+}
+
+// freshWarehouse is how long after its creation a Warehouse that nobody requests
+// waits for Stages: definitions arrive one after the other.
+const freshWarehouse = 2 * time.Second
+
+// reasonReadingRecord is that of a Warehouse whose first Freight waits.
+const reasonReadingRecord = "ReadingRecord"
+
+// awaitedRecords reports whether the Warehouse has candidates that waited for
+// the records of Stages.
+func awaitedRecords(w *v1alpha1.Warehouse) bool {
+	c := meta.FindStatusCondition(w.Status.Conditions, "Ready")
+	return c != nil && c.Reason == reasonReadingRecord
+}
+
+// ofRecord wakes the Warehouses that a Stage requests, when its branch was read.
+func (r *WarehouseReconciler) ofRecord(_ context.Context, o client.Object) []ctrl.Request {
+	s := o.(*v1alpha1.Stage)
+	out := make([]ctrl.Request, 0, len(s.Spec.RequestedFreight))
+	for _, f := range s.Spec.RequestedFreight {
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: s.Namespace, Name: f.Origin.Name}})
+	}
+	return out
+}
+
+// recordsError says that Freight cannot be numbered yet, because a branch may
+// still tell of higher numbers.
+type recordsError struct{ until time.Time }
+
+// Error says what is waited for.
+func (e *recordsError) Error() string {
+	return "the branches of the Stages are being read, for the numbers that Freight had before"
+}
+
+// awaitsRecords returns until when the first Freight of a Warehouse waits for
+// the Stages that request it; zero when it does not.
+func (r *WarehouseReconciler) awaitsRecords(ctx context.Context, w *v1alpha1.Warehouse, existing []v1alpha1.Freight) (time.Time, error) {
+	if w.Status.LastOrder > 0 {
+		return time.Time{}, nil
+	}
+	now := r.Clock.Now()
+	var stages v1alpha1.StageList
+	if err := r.Client.List(ctx, &stages, client.InNamespace(w.Namespace)); err != nil {
+		return time.Time{}, fmt.Errorf("list Stages of %q: %w", w.Namespace, err)
+	}
+	var until time.Time
+	requested := false
+	for i := range stages.Items {
+		s := &stages.Items[i]
+		if promotion.Request(s, w.Name) == nil {
+			continue
+		}
+		requested = true
+		if at := awaitsRecord(s, now); at.After(until) {
+			until = at
+		}
+		// The cache may not show the Freight yet that a record made again.
+		if s.Status.Record != nil {
+			for _, f := range s.Status.Record.Freight {
+				if f.Origin == w.Name {
+					w.Status.LastOrder = max(w.Status.LastOrder, f.Order)
+				}
+			}
+		}
+	}
+	age := now.Sub(w.CreationTimestamp.Time)
+	if !requested && age >= 0 && age < freshWarehouse {
+		until = w.CreationTimestamp.Add(freshWarehouse)
+	}
+	return until, nil
 }
 
 // warehouseConditions says whether every subscription answers and Freight can

@@ -113,6 +113,28 @@ func BuildFreight(w *v1alpha1.Warehouse, newest []v1alpha1.Image, existing []v1a
 	}, nil
 }
 
+// RestoreFreight returns the Freight to create so that what a branch records is
+// there again, under the number it had, or nil when it exists. existing is all
+// Freight of the Project.
+func RestoreFreight(namespace string, record v1alpha1.StageFreight, existing []v1alpha1.Freight) *v1alpha1.Freight {
+	aliases := map[string]bool{}
+	for _, f := range existing {
+		if f.Name == record.Freight {
+			return nil
+		}
+		aliases[f.Alias] = true
+	}
+	alias := Alias(record.Freight, func(a string) bool { return aliases[a] })
+	return &v1alpha1.Freight{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: record.Freight, Namespace: namespace,
+			Labels: map[string]string{v1alpha1.LabelWarehouse: labelValue(record.Origin), v1alpha1.LabelAlias: alias},
+		},
+		Alias: alias, Origin: v1alpha1.Origin{Kind: OriginKind, Name: record.Origin},
+		Order: record.Order, Images: slices.Clone(record.Images),
+	}
+}
+
 // labelValue shortens a name that does not fit into a label, keeping it unique.
 func labelValue(name string) string {
 	if len(name) <= maxLabelValue {

@@ -374,6 +374,9 @@ type StageStatus struct {
 	// lastSeq is the number of the last Promotion; never lowered.
 	// +optional
 	LastSeq int64 `json:"lastSeq,omitempty"`
+	// record is what the Stage's branch said when the Stage was new.
+	// +optional
+	Record *StageRecord `json:"record,omitempty"`
 	// current Freight, one per origin.
 	// +optional
 	// +listType=map
@@ -404,6 +407,35 @@ type StageStatus struct {
 	// lastPromotion that finished.
 	// +optional
 	LastPromotion *PromotionReference `json:"lastPromotion,omitempty"`
+}
+
+// StageRecord is what the last promotion's commit on the Stage's branch says. It
+// is read once, before anything is promoted: so a Stage whose object is new and
+// whose branch is not goes on where it was.
+type StageRecord struct {
+	// readAt is when the branch was read; absent while it cannot be.
+	// +optional
+	ReadAt *metav1.Time `json:"readAt,omitempty"`
+	// commit that was found; absent when no promotion has written the branch.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// seq is the number of its Promotion.
+	// +optional
+	Seq int64 `json:"seq,omitempty"`
+	// freight that it brought, and what ran beside it.
+	// +optional
+	// +listType=atomic
+	Freight []StageFreight `json:"freight,omitempty"`
+	// message says why the branch cannot be read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// unreachable: its server does not answer.
+	// +optional
+	IsUnreachable bool `json:"unreachable,omitempty"`
+	// retryAt is when it is tried again.
+	// +optional
+	RetryAt *metav1.Time `json:"retryAt,omitempty"`
 }
 
 // StageFreight is Freight in a Stage.

@@ -321,6 +321,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		p.hooks,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, PublicURL: o.publicURL}),
 		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
+		controllers.NewRecordReconciler(controllers.RecordOptions{Client: c, Repositories: p.repositories, Clock: clk}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
