@@ -122,8 +122,8 @@ func (s *Server) samePlan(ctx context.Context, v *projectView, st *v1alpha1.Stag
 }
 
 func planChanged(project, stage string) *refusal {
-	return refuse(model.PlanChanged, "the plan is another one than you saw").
-		withHint("waybill diff %s/%s shows it; then decide again", project, stage)
+	return refuse(model.PlanChanged, "the plan is another one than you saw; look at it, then decide again").
+		withHint("waybill diff %s/%s", project, stage)
 }
 
 // Revoke takes back what the person decided about a Promotion that waits.

@@ -98,7 +98,7 @@ STAGE is written PROJECT/STAGE, or STAGE with -p PROJECT or a Project in the con
 FREIGHT is a version, an alias, the start of a name, latest, prev or @STAGE (what runs there).
 
 Exit codes, the same in every verb: 0 done; 1 the answer is no, or it failed; 2 usage, bad
-manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 conflict;
+manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 conflict or plan changed;
 6 waited too long, it goes on; 7 blocked by a gate; 130 interrupted.`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -130,12 +130,12 @@ manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 con
 			root.AddCommand(c)
 		}
 	}
-	group("deliver", "Deliver:", a.promoteCommand(), a.rollbackCommand(), a.holdCommand(), a.resumeCommand(),
+	group("deliver", "Deliver:", a.promoteCommand(), a.approveCommand(), a.revokeCommand(), a.rollbackCommand(), a.holdCommand(), a.resumeCommand(),
 		a.freezeCommand(), a.thawCommand(), a.rejectCommand(), a.unrejectCommand(), a.refreshCommand(), a.abortCommand())
-	group("look", "Look:", a.statusCommand(), a.whyCommand(), a.historyCommand(), a.watchCommand(), a.getCommand(), a.healthCommand())
+	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.whyCommand(), a.historyCommand(), a.watchCommand(), a.getCommand(), a.healthCommand())
 	group("define", "Define:", a.applyCommand(), a.deleteCommand())
 	group("operate", "Operate:", a.localCommand())
-	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.contextCommand())
+	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.contextCommand())
 	root.AddGroup(&cobra.Group{ID: "tools", Title: "Tools:"})
 	root.SetHelpCommandGroupID("tools")
 	root.SetCompletionCommandGroupID("tools")

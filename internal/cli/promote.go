@@ -13,7 +13,7 @@ import (
 func (a *App) promoteCommand() *cobra.Command {
 	var out *output
 	var w *waitFlags
-	var reason string
+	var reason, plan string
 	var bypass []string
 	cmd := &cobra.Command{
 		Use:   "promote FREIGHT [PROJECT/]STAGE",
@@ -42,7 +42,7 @@ gate stops it (7), or the time is up (6; it goes on).`,
 			if err != nil {
 				return err
 			}
-			request := model.PromoteRequest{Freight: args[0], Reason: reason}
+			request := model.PromoteRequest{Freight: args[0], Reason: reason, PlanHash: plan}
 			for _, gate := range bypass {
 				request.Bypass = append(request.Bypass, model.PromoteRequestBypass(gate))
 			}
@@ -65,8 +65,9 @@ gate stops it (7), or the time is up (6; it goes on).`,
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	w = addWaitFlags(cmd, "until it Succeeded and the Stage is Healthy")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	cmd.Flags().StringSliceVar(&bypass, "bypass", nil, "gates to pass: upstream, soak, rejected, freeze (needs the verb bypass and --reason)")
-	_ = cmd.RegisterFlagCompletionFunc("bypass", cobra.FixedCompletions([]string{"upstream", "soak", "rejected", "freeze"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&plan, "plan", "", "hash of the plan that you have seen (waybill diff); another one is refused")
+	cmd.Flags().StringSliceVar(&bypass, "bypass", nil, "gates to pass: upstream, soak, rejected, freeze, approval (needs the verb bypass and --reason)")
+	_ = cmd.RegisterFlagCompletionFunc("bypass", cobra.FixedCompletions([]string{"upstream", "soak", "rejected", "freeze", "approval"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -71,15 +71,22 @@ func (a *App) resumeCommand() *cobra.Command {
 func (a *App) freezeCommand() *cobra.Command {
 	var out *output
 	var reason, until string
-	var all bool
+	var all, everything bool
 	cmd := &cobra.Command{
 		Use:   "freeze [PROJECT/]STAGE",
-		Short: "Stop every promotion into a Stage, or into all Stages of a Project",
+		Short: "Stop every promotion into a Stage, into all Stages of a Project, or everywhere",
 		Example: `  waybill freeze guestbook/prod --until 2026-12-27T09:00:00Z --reason "holidays"
-  waybill freeze guestbook --all --reason "incident 17"`,
-		Args:              exactArgs("[PROJECT/]STAGE"),
+  waybill freeze guestbook --all --reason "incident 17"
+  waybill freeze --everything --until 4h --reason "registry outage"`,
+		Args:              rangeArgs(0, "[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if everything != (len(args) == 0) {
+				return usage(cmd, "name a Stage, or a Project with --all, or give --everything alone")
+			}
+			if everything {
+				return a.freezeEverything(cmd, reason, until, out)
+			}
 			c, stage, end, err := a.stopTarget(cmd, withAll(args[0], all), until)
 			if err != nil {
 				return err
@@ -98,7 +105,83 @@ func (a *App) freezeCommand() *cobra.Command {
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	addStopFlags(cmd, &reason, &until)
 	cmd.Flags().BoolVar(&all, "all", false, "every Stage of the Project that the argument names")
+	cmd.Flags().BoolVar(&everything, "everything", false, "every Stage of every Project you see")
 	return cmd
+}
+
+// freezeEverything freezes every Project, one by one: each is a decision of its
+// own, which its own roles allow or refuse.
+func (a *App) freezeEverything(cmd *cobra.Command, reason, until string, out *output) error {
+	end, err := a.untilFlag(cmd, until)
+	if err != nil {
+		return err
+	}
+	made := &model.FreezeList{Items: []model.Freeze{}}
+	err = a.everyProject(cmd, func(c *client.Client, project string) error {
+		f, err := c.Freeze(cmd.Context(), project, model.FreezeRequest{Stage: allStages, Reason: firstOf(reason, noReason), Until: end})
+		if err == nil {
+			made.Items = append(made.Items, *f)
+		}
+		return err
+	})
+	if len(made.Items) > 0 {
+		if out.format == "table" {
+			a.say("Frozen: %s. To lift it: waybill thaw --everything", counted(len(made.Items), "Project"))
+		}
+		if printed := a.printFreezes(made.Items, made, out); printed != nil {
+			return printed
+		}
+	}
+	return err
+}
+
+// everyProject does something in each Project one sees, and says where it was
+// refused.
+func (a *App) everyProject(cmd *cobra.Command, do func(c *client.Client, project string) error) error {
+	c, _, err := a.client()
+	if err != nil {
+		return err
+	}
+	page, err := c.Projects(cmd.Context())
+	if err != nil {
+		return err
+	}
+	refused := &failure{what: "not in every Project:"}
+	for _, p := range page.Items {
+		if err := do(c, p.Name); err != nil {
+			refused.code = max(refused.code, client.ExitCode(err))
+			refused.why = append(refused.why, fmt.Sprintf("%s: %v", p.Name, err))
+		}
+	}
+	if len(refused.why) > 0 {
+		return refused
+	}
+	return nil
+}
+
+// thawEverything lifts the freezes of whole Projects, in every Project.
+func (a *App) thawEverything(cmd *cobra.Command, out *output) error {
+	lifted := &model.FreezeList{Items: []model.Freeze{}}
+	err := a.everyProject(cmd, func(c *client.Client, project string) error {
+		inForce, err := c.Freezes(cmd.Context(), project)
+		if err != nil {
+			return err
+		}
+		for _, f := range inForce.Items {
+			if f.ShownAs != model.FreezeShownAsFreeze || f.Stage != allStages {
+				continue
+			}
+			if err := c.Thaw(cmd.Context(), project, f.Name); err != nil {
+				return err
+			}
+			lifted.Items = append(lifted.Items, f)
+		}
+		return nil
+	})
+	if printed := a.printLifted(lifted, out, "No Project is frozen as a whole."); printed != nil {
+		return printed
+	}
+	return err
 }
 
 // withAll turns the name of a Project into the name of all its Stages.
@@ -111,15 +194,22 @@ func withAll(arg string, all bool) string {
 
 func (a *App) thawCommand() *cobra.Command {
 	var out *output
-	var all bool
+	var all, everything bool
 	cmd := &cobra.Command{
 		Use:   "thaw [PROJECT/]STAGE",
-		Short: "Lift the freezes of a Stage, or those of a whole Project",
+		Short: "Lift the freezes of a Stage, of a whole Project, or of all Projects",
 		Example: `  waybill thaw guestbook/prod
-  waybill thaw guestbook --all`,
-		Args:              exactArgs("[PROJECT/]STAGE"),
+  waybill thaw guestbook --all
+  waybill thaw --everything`,
+		Args:              rangeArgs(0, "[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if everything != (len(args) == 0) {
+				return usage(cmd, "name a Stage, or a Project with --all, or give --everything alone")
+			}
+			if everything {
+				return a.thawEverything(cmd, out)
+			}
 			c, stage, _, err := a.stopTarget(cmd, withAll(args[0], all), "")
 			if err != nil {
 				return err
@@ -154,20 +244,27 @@ func (a *App) thawCommand() *cobra.Command {
 	}
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	cmd.Flags().BoolVar(&all, "all", false, "the freezes of the whole Project that the argument names")
+	cmd.Flags().BoolVar(&everything, "everything", false, "the freezes of whole Projects, in every Project you see")
 	return cmd
 }
 
 func (a *App) rejectCommand() *cobra.Command {
 	var out *output
-	var reason string
+	var reason, plan string
 	cmd := &cobra.Command{
-		Use:   "reject FREIGHT [PROJECT/]STAGE",
-		Short: "Keep a Freight out of a Stage; without a Stage, out of all",
+		Use:   "reject FREIGHT|PROJECT/PROMOTION|PROJECT/STAGE [[PROJECT/]STAGE]",
+		Short: "Keep a Freight out of a Stage, or reject a promotion that waits for approval",
+		Long: `Reject a Freight: it stays out of the Stage, or without a Stage out of all, until waybill unreject.
+Or, with one argument that has a slash, reject the promotion that waits for approval: that one ends.`,
 		Example: `  waybill reject 1.27.0 guestbook/prod --reason "memory leak"
-  waybill reject 1.27.0 -p guestbook --reason "withdrawn"`,
-		Args:              rangeArgs(1, "FREIGHT", "[PROJECT/]STAGE"),
+  waybill reject 1.27.0 -p guestbook --reason "withdrawn"
+  waybill reject guestbook/prod --reason "not before Monday"`,
+		Args:              rangeArgs(1, "FREIGHT|PROJECT/PROMOTION", "[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && strings.Contains(args[0], "/") {
+				return a.rejectPromotion(cmd, args[0], reason, plan, out)
+			}
 			c, project, stage, err := a.rejectTarget(cmd, args)
 			if err != nil {
 				return err
@@ -189,6 +286,7 @@ func (a *App) rejectCommand() *cobra.Command {
 	}
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().StringVar(&plan, "plan", "", "of a promotion: hash of the plan that you have seen (waybill diff)")
 	return cmd
 }
 
@@ -239,16 +337,9 @@ func addStopFlags(cmd *cobra.Command, reason, until *string) {
 
 // stopTarget reads the Stage and the end of a hold or freeze.
 func (a *App) stopTarget(cmd *cobra.Command, arg, until string) (*client.Client, target, time.Time, error) {
-	var end time.Time
-	if until != "" {
-		if d, err := time.ParseDuration(until); err == nil {
-			end = a.Now().Add(d).UTC().Truncate(time.Second)
-		} else if end, err = time.Parse(time.RFC3339, until); err != nil {
-			return nil, target{}, end, usagef(cmd, "--until %q is neither a time (2026-12-27T09:00:00Z) nor a duration (2h)", until)
-		}
-		if !end.After(a.Now()) {
-			return nil, target{}, end, usagef(cmd, "--until %q is in the past", until)
-		}
+	end, err := a.untilFlag(cmd, until)
+	if err != nil {
+		return nil, target{}, end, err
 	}
 	c, x, err := a.client()
 	if err != nil {

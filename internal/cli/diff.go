@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/api/client"
+	"github.com/waybill-dev/waybill/api/rest/model"
+)
+
+func (a *App) diffCommand() *cobra.Command {
+	var out *output
+	cmd := &cobra.Command{
+		Use:   "diff [FREIGHT] [PROJECT/]STAGE|PROMOTION",
+		Short: "Show what a promotion would change, and the hash of that plan",
+		Long: `Show what taking FREIGHT into a Stage would change, worked out by the steps themselves on throw-away
+trees; without FREIGHT, what the promotion that waits would. Objects that are deleted come first,
+and what Secrets hold is not shown.
+
+Exit codes: 0 nothing changes; 1 something does; above 1 it could not be worked out.`,
+		Example: `  waybill diff latest guestbook/prod
+  waybill diff guestbook/prod.7.f0123456
+  waybill diff 1.27.0 guestbook/prod -o json`,
+		Args:              rangeArgs(1, "FREIGHT", "[PROJECT/]STAGE|PROMOTION"),
+		ValidArgsFunction: a.completeStage(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			plan, err := a.planFor(cmd, args)
+			if err != nil {
+				return aboveOne(a.explain(err))
+			}
+			if plan.FilesMissing != "" {
+				return &failure{code: client.ExitUsage, what: "the plan cannot be worked out now: " + plan.FilesMissing}
+			}
+			if out.isMachine() {
+				err = out.encode(a.Stdout, plan)
+			} else {
+				err = a.printPlan(plan)
+			}
+			if err == nil && changesSomething(plan) {
+				return &failure{code: client.ExitFailed} // the answer, not a failure: nothing is said
+			}
+			return err
+		},
+	}
+	out = outputFlag(cmd, "table", "json", "yaml")
+	return cmd
+}
+
+// aboveOne keeps exit code 1 for "there are differences".
+func aboveOne(f *failure) *failure {
+	if f.code == client.ExitFailed {
+		f.code = client.ExitUsage
+	}
+	return f
+}
+
+func (a *App) planFor(cmd *cobra.Command, args []string) (*model.Plan, error) {
+	if len(args) == 1 {
+		c, p, err := a.waitsForApproval(cmd, args[0])
+		if err != nil {
+			return nil, err
+		}
+		return c.PlanOfPromotion(cmd.Context(), p.Project, p.Name)
+	}
+	c, x, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	to, err := a.target(cmd, x, args[1], "stage")
+	if err != nil {
+		return nil, err
+	}
+	return c.Plan(cmd.Context(), to.project, to.name, args[0])
+}
+
+func changesSomething(plan *model.Plan) bool {
+	for _, app := range plan.Applications {
+		if len(app.Objects) > 0 || app.Broken != "" {
+			return true
+		}
+	}
+	return len(plan.Files) > 0
+}
+
+func (a *App) printPlan(plan *model.Plan) error {
+	lines := []string{fmt.Sprintf("%s into %s/%s", freightName(plan.Freight), plan.Project, plan.Stage)}
+	if plan.Promotion.Name != "" {
+		lines[0] = promotionHeadline(&plan.Promotion)
+	}
+	if !changesSomething(plan) {
+		lines = append(lines, "Nothing changes.")
+	}
+	for _, s := range planSummary(plan) {
+		lines = append(lines, "  "+s)
+	}
+	for _, c := range plan.Overwrites {
+		lines = append(lines, fmt.Sprintf("  overwritten: %s %s (%s)", short(c.Commit), c.Subject, c.Author))
+	}
+	for _, c := range plan.Commits {
+		lines = append(lines, fmt.Sprintf("  comes along: %s %s (%s)", short(c.Commit), c.Subject, c.Author))
+	}
+	coloured := a.isColoured(a.Terminal.Stdout)
+	for _, app := range plan.Applications {
+		for _, o := range app.Objects {
+			name := o.Name
+			if o.Namespace != "" {
+				name = o.Namespace + "/" + o.Name
+			}
+			lines = append(lines, "", paint(fmt.Sprintf("%s %s, %s in %s", o.Kind, name, o.Change, app.Name), bold, coloured))
+			lines = append(lines, diffLines(o.Diff, coloured)...)
+			if o.Cut {
+				lines = append(lines, "  (not all of it is shown)")
+			}
+		}
+	}
+	if len(plan.Applications) == 0 { // a Stage that deploys nothing: what changes in Git
+		for _, f := range plan.Files {
+			lines = append(lines, "", paint(f.Path, bold, coloured))
+			for _, s := range f.Scalars {
+				lines = append(lines, fmt.Sprintf("  %s: %s -> %s", s.Field, firstOf(s.Before, "(absent)"), firstOf(s.After, "(absent)")))
+			}
+		}
+	}
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	if err := a.print("%s", strings.Join(lines, "\n")); err != nil {
+		return err
+	}
+	if plan.PlanHash != "" {
+		a.say("Plan: %s", plan.PlanHash)
+	}
+	switch entry, start := closedGates(plan.Gates); {
+	case plan.Promotion.ApprovalNeed.Need > 0:
+		a.say("Approve exactly this: waybill approve %s/%s --plan %s", plan.Promotion.Project, plan.Promotion.Name, plan.PlanHash)
+	case entry+start > 0:
+		a.say("%s closed: waybill why %s %s/%s", gatesAre(entry+start), freightName(plan.Freight), plan.Project, plan.Stage)
+	}
+	return nil
+}
+
+// diffLines shows a unified difference without its positions, which say nothing
+// about a manifest that was rendered.
+func diffLines(diff string, coloured bool) []string {
+	var out []string
+	for _, line := range strings.Split(strings.TrimSuffix(diff, "\n"), "\n") {
+		switch {
+		case strings.HasPrefix(line, "@@"):
+			line = paint("  ...", dim, coloured)
+		case strings.HasPrefix(line, "+"):
+			line = paint(line, green, coloured)
+		case strings.HasPrefix(line, "-"):
+			line = paint(line, red, coloured)
+		}
+		out = append(out, line)
+	}
+	return out
+}
