@@ -45,10 +45,9 @@ import (
 // the inventory grows. Single drifted objects are healed beside it, straight
 // from the watch event (application_heal.go).
 type ApplicationReconciler struct {
-	opts    ApplicationOptions
-	heads   *branchHeads
-	renders *renderCache
-	heals   workqueue.TypedDelayingInterface[healItem]
+	opts  ApplicationOptions
+	heads *branchHeads
+	heals workqueue.TypedDelayingInterface[healItem]
 
 	mu      sync.Mutex
 	states  map[types.NamespacedName]*appState
@@ -80,8 +79,7 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 		return nil, err
 	}
 	r := &ApplicationReconciler{
-		opts:    o,
-		renders: newRenderCache(o.Limits),
+		opts: o,
 		heals: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[healItem]{
 			Name: "application-heal", Clock: o.Clock,
 		}),

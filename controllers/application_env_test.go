@@ -33,6 +33,8 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/test/env"
@@ -52,7 +54,15 @@ var shared struct {
 }
 
 // TestMain stops what the tests shared.
+// It makes the test program a render worker when it is started as one.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == helm.WorkerArgument {
+		if err := helm.Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	if e := shared.env; e != nil {
 		if err := e.Stop(); err != nil {
@@ -111,6 +121,7 @@ type appFixture struct {
 	mirrors  string // directory
 	poll     time.Duration
 	fail     *failpoint.Set
+	renders  *render.Cache
 	stop     func()
 }
 
@@ -189,7 +200,7 @@ func (f *appFixture) start() {
 			password, _ := f.password.Load().(string)
 			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(password), CredentialName: project + "/git"}, nil
 		},
-		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail,
+		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail, Renders: f.renders,
 	})
 	if err != nil {
 		f.t.Fatal(err)

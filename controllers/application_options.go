@@ -29,6 +29,9 @@ type ApplicationOptions struct {
 	// Project (its namespace) has for it. It is called often: it reads from a
 	// cache.
 	Remote func(ctx context.Context, project, repoURL string) (git.Remote, error)
+	// Renders renders, and keeps what it rendered. It is the one the promotions
+	// plan with. Default: one of its own, without Helm.
+	Renders *render.Cache
 	// Limits bound what a repository can make us render; the zero value means
 	// the defaults.
 	Limits render.Limits
@@ -80,9 +83,15 @@ func ApplicationFailpoints() []string {
 	return []string{FailBeforeApply, FailDuringApply, FailAfterApply}
 }
 
+// defaultRenderBytes bounds a cache of rendered objects.
+const defaultRenderBytes = 16 << 20
+
 func (o ApplicationOptions) withDefaults() (ApplicationOptions, error) {
 	if o.Client == nil || o.Clusters == nil || o.Mirrors == nil || o.Remote == nil || o.Clock == nil {
 		return o, errors.New("application controller: Client, Clusters, Mirrors, Remote and Clock are required")
+	}
+	if o.Renders == nil {
+		o.Renders = render.NewCache(defaultRenderBytes, nil)
 	}
 	if o.PollInterval <= 0 {
 		o.PollInterval = 30 * time.Second

@@ -320,21 +320,22 @@ func (r *ApplicationReconciler) observeContent(ctx context.Context, o *observati
 		o.problem = gitProblem(err)
 		return nil
 	}
-	out := r.renders.get(ctx, repository, app.Spec.Source, pathTree.String(), rootTree.String())
-	if out.err != nil {
+	source := render.SourceOf(repository, app.Spec.Source, app.Name, app.Spec.Destination.Namespace)
+	out, tree, err := r.opts.Renders.Render(ctx, source, pathTree.String(), rootTree.String(), r.opts.Limits)
+	if err != nil {
 		if ctx.Err() != nil {
 			o.superseded = ctx.Err()
 			return nil
 		}
-		if a := app.Spec.SyncPolicy.Automated; a != nil && a.AllowEmpty && errors.Is(out.err, render.ErrNothingRendered) {
+		if a := app.Spec.SyncPolicy.Automated; a != nil && a.AllowEmpty && errors.Is(err, render.ErrNothingRendered) {
 			o.tree = pathTree.String()
 			return []*unstructured.Unstructured{}
 		}
-		o.problem = renderProblem(o, out.err)
+		o.problem = renderProblem(o, err)
 		return nil
 	}
-	o.tree = out.tree
-	return out.objects
+	o.tree = tree
+	return out.Objects
 }
 
 // renderProblem says which file of which revision is at fault and that nothing

@@ -16,7 +16,7 @@ func ApplicationName(stage *v1alpha1.Stage, d *v1alpha1.Deployment) string {
 func ApplicationSource(stage *v1alpha1.Stage, d *v1alpha1.Deployment) v1alpha1.ApplicationSource {
 	source := v1alpha1.ApplicationSource{
 		RepoURL: d.Source.RepoURL, TargetRevision: d.Source.TargetRevision,
-		Path: d.Source.Path, Directory: d.Source.Directory,
+		Path: d.Source.Path, Directory: d.Source.Directory, Kustomize: d.Source.Kustomize, Helm: d.Source.Helm,
 	}
 	writes := Writes(stage)
 	if len(writes) == 0 {

@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // Application is one unit of reconciliation: a path of a Git repository kept
 // equal to a namespace of a cluster. A Stage makes its own.
@@ -185,6 +188,186 @@ type ApplicationSource struct {
 	Path string `json:"path"`
 	// +optional
 	Directory *DirectoryOptions `json:"directory,omitempty"`
+	// kustomize changes what the kustomization of the path renders.
+	// +optional
+	Kustomize *KustomizeOptions `json:"kustomize,omitempty"`
+	// helm says how the chart of the path is rendered.
+	// +optional
+	Helm *HelmOptions `json:"helm,omitempty"`
+}
+
+// KustomizeOptions are what Argo CD lets an Application add to a kustomization.
+type KustomizeOptions struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	NamePrefix string `json:"namePrefix,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	NameSuffix string `json:"nameSuffix,omitempty"`
+	// namespace of every namespaced object.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// images as [OLD=]NEW[:TAG][@DIGEST].
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	Images []string `json:"images,omitempty"`
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Replicas []KustomizeReplicas `json:"replicas,omitempty"`
+	// commonLabels of every object, its selectors and templates included unless
+	// labelWithoutSelector.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	CommonLabels map[string]string `json:"commonLabels,omitempty"`
+	// labelWithoutSelector leaves selectors and templates as they are.
+	// +optional
+	LabelWithoutSelector bool `json:"labelWithoutSelector,omitempty"`
+	// labelIncludeTemplates labels templates, with labelWithoutSelector.
+	// +optional
+	LabelIncludeTemplates bool `json:"labelIncludeTemplates,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	CommonAnnotations map[string]string `json:"commonAnnotations,omitempty"`
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Patches []KustomizePatch `json:"patches,omitempty"`
+	// components by their folders, relative to path.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	Components []string `json:"components,omitempty"`
+	// ignoreMissingComponents leaves out components whose folder does not exist.
+	// +optional
+	IgnoreMissingComponents bool `json:"ignoreMissingComponents,omitempty"`
+}
+
+// KustomizeReplicas sets the number of replicas of a workload.
+type KustomizeReplicas struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Count int32 `json:"count"`
+}
+
+// KustomizePatch is one patch: a file or a text.
+// +kubebuilder:validation:XValidation:rule="has(self.path) != has(self.patch)",message="set path or patch, not both"
+type KustomizePatch struct {
+	// path of a file, relative to the path of the source.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Path string `json:"path,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Patch string `json:"patch,omitempty"`
+	// +optional
+	Target *KustomizeTarget `json:"target,omitempty"`
+	// options: allowNameChange, allowKindChange.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=4
+	Options map[string]bool `json:"options,omitempty"`
+}
+
+// KustomizeTarget selects what a patch changes.
+type KustomizeTarget struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Version string `json:"version,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Namespace string `json:"namespace,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	LabelSelector string `json:"labelSelector,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	AnnotationSelector string `json:"annotationSelector,omitempty"`
+}
+
+// HelmOptions say how a chart is rendered. Later values win: the chart's own,
+// valueFiles, values, valuesObject, parameters.
+type HelmOptions struct {
+	// releaseName; the Application's name when empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=53
+	ReleaseName string `json:"releaseName,omitempty"`
+	// namespace that .Release.Namespace says; the destination's when empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// valueFiles of the repository, relative to the chart's folder; a leading
+	// slash is the root of the repository.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	ValueFiles []string `json:"valueFiles,omitempty"`
+	// ignoreMissingValueFiles leaves out files that do not exist.
+	// +optional
+	IgnoreMissingValueFiles bool `json:"ignoreMissingValueFiles,omitempty"`
+	// values as YAML.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Values string `json:"values,omitempty"`
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	ValuesObject *runtime.RawExtension `json:"valuesObject,omitempty"`
+	// parameters as helm --set takes them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Parameters []HelmParameter `json:"parameters,omitempty"`
+	// +optional
+	SkipCrds bool `json:"skipCrds,omitempty"`
+	// +optional
+	SkipSchemaValidation bool `json:"skipSchemaValidation,omitempty"`
+	// kubeVersion that .Capabilities says; that of the library when empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KubeVersion string `json:"kubeVersion,omitempty"`
+	// apiVersions that .Capabilities has beside its own.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:items:MaxLength=253
+	APIVersions []string `json:"apiVersions,omitempty"`
+}
+
+// HelmParameter is one value by its path.
+type HelmParameter struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Name string `json:"name"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Value string `json:"value,omitempty"`
+	// forceString keeps 7 and true texts.
+	// +optional
+	ForceString bool `json:"forceString,omitempty"`
 }
 
 // DirectoryOptions select files of a folder of plain YAML.

@@ -320,6 +320,12 @@ type DeploymentSource struct {
 	Path string `json:"path"`
 	// +optional
 	Directory *DirectoryOptions `json:"directory,omitempty"`
+	// kustomize changes what the kustomization of the path renders.
+	// +optional
+	Kustomize *KustomizeOptions `json:"kustomize,omitempty"`
+	// helm says how the chart of the path is rendered.
+	// +optional
+	Helm *HelmOptions `json:"helm,omitempty"`
 }
 
 // RollbackPolicy says when and how a bad version is taken back.

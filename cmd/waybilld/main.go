@@ -11,9 +11,19 @@ import (
 	_ "time/tzdata" // windows name time zones, and an image may have none
 
 	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/gitops/render/helm"
 )
 
 func main() {
+	// Before anything else: a worker has to be small and to have read nothing.
+	if len(os.Args) == 2 && os.Args[1] == helm.WorkerArgument {
+		if err := helm.Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "waybilld: "+err.Error())
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {

@@ -39,6 +39,8 @@ import (
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
@@ -217,6 +219,8 @@ type parts struct {
 	hooks        *controllers.Hooks
 	engine       *engine.Engine
 	planner      *planner.Planner
+	charts       *helm.Pool
+	renders      *render.Cache
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -263,8 +267,14 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: &secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()},
 	}
-	p.planner = planner.New(p.repositories, p.engine)
 	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program itself: %w", err)
+	}
+	p.charts = helm.NewPool(executable, helm.WorkerArgument)
+	p.renders = render.NewCache(maxRenders, p.charts)
+	p.planner = planner.New(p.repositories, p.engine, p.renders)
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already
@@ -272,7 +282,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	return p, nil
 }
 
+// maxRenders bounds the memory of what was rendered, in bytes.
+const maxRenders = 32 << 20
+
 func (p *parts) close(logger *slog.Logger) {
+	p.charts.Close()
 	if err := errors.Join(p.mirrors.Close(), p.registry.Close()); err != nil {
 		logger.Error("close caches", "error", err)
 	}
@@ -311,7 +325,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	c, clk := mgr.GetClient(), clock.RealClock{}
 	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
 		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
-		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points,
+		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points, Renders: p.renders,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already

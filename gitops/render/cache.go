@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Key identifies a rendering: equal keys render to equal objects.
@@ -19,25 +17,29 @@ type Key struct {
 	Tree string
 	// Params is Source.Params.
 	Params string
+	// isPath tells the hash of a path's tree from that of a repository's.
+	isPath bool
 }
 
 // Params returns a digest of everything in source but its tree.
 func (s Source) Params() string {
-	text, err := json.Marshal(struct {
-		Path      string
-		Directory Directory
-	}{clean(s.Path), s.Directory})
-	if err != nil { // three texts and a boolean
-		return ""
+	s.FS, s.Charts = nil, nil
+	s.Path = clean(s.Path)
+	text, err := json.Marshal(s)
+	if err != nil { // texts, numbers and raw JSON that the API server has parsed
+		return s.Path
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
 }
 
-// Cache keeps the most recently used results, within a bound on their size. It is safe for concurrent use; several
-// callers that ask for one key at once share one rendering.
+// Cache keeps the most recently used results, within a bound on their size, and renders a few at a time: rendering is
+// work for the processor. It is safe for concurrent use; several callers that ask for the same at once share one
+// rendering. There is one for all who render, so that what a plan showed need not be rendered again to be applied.
 type Cache struct {
 	maxBytes int
+	charts   Charts
+	slots    chan struct{}
 
 	mu      sync.Mutex
 	bytes   int
@@ -47,60 +49,111 @@ type Cache struct {
 }
 
 type entry struct {
-	key    Key
+	key   Key
+	kept  kept
+	bytes int
+}
+
+// kept is a result, or an error that depends on the content alone.
+type kept struct {
 	result Result
-	bytes  int
+	tree   string
+	err    error
 }
 
 // flight is a rendering that somebody waits for.
 type flight struct {
-	done   chan struct{} // closed when result and err are set
-	result Result
-	err    error
+	done chan struct{} // closed when kept is set
+	kept
 }
+
+// slots is how many renderings run at a time.
+const slots = 2
 
 // NewCache returns a cache of about maxBytes of objects, measured as text. A result larger than that is not kept.
-func NewCache(maxBytes int) *Cache {
-	return &Cache{maxBytes: maxBytes, recent: list.New(), entries: map[Key]*list.Element{}, running: map[Key]*flight{}}
+// charts renders Helm charts; nil: they are refused.
+func NewCache(maxBytes int, charts Charts) *Cache {
+	return &Cache{
+		maxBytes: maxBytes, charts: charts, slots: make(chan struct{}, slots),
+		recent: list.New(), entries: map[Key]*list.Element{}, running: map[Key]*flight{},
+	}
 }
 
-// Render returns the result kept under key, or that of source, which it then keeps. key must identify source: its
-// tree and its parameters. Errors are not kept. The objects are the caller's own.
-func (c *Cache) Render(ctx context.Context, key Key, source Source, limits Limits) (Result, error) {
+// Render returns what source renders to. rootTree is the hash of the tree that source.FS shows, pathTree that of
+// source.Path in it ("" when it does not exist).
+//
+// tree identifies the content: pathTree as long as nothing outside the path was read, so that a commit elsewhere in
+// the repository, or a return to an earlier content, costs nothing; else rootTree. The objects are shared: they must
+// not be changed. Errors are kept as well, unless the next try may do better.
+func (c *Cache) Render(ctx context.Context, source Source, pathTree, rootTree string, limits Limits) (result Result, tree string, err error) {
+	if source.Charts == nil {
+		source.Charts = c.charts
+	}
+	params := source.Params()
+	pathKey, rootKey := Key{Tree: pathTree, Params: params, isPath: true}, Key{Tree: rootTree, Params: params}
 	for {
 		c.mu.Lock()
-		if element, ok := c.entries[key]; ok {
-			c.recent.MoveToFront(element)
-			result := element.Value.(*entry).result //nolint:forcetypeassert // the list holds nothing else
-			c.mu.Unlock()
-			return result.copied(), nil
+		for _, key := range []Key{pathKey, rootKey} {
+			if element, ok := c.entries[key]; ok && key.Tree != "" {
+				c.recent.MoveToFront(element)
+				k := element.Value.(*entry).kept //nolint:forcetypeassert // the list holds nothing else
+				c.mu.Unlock()
+				return k.result, k.tree, k.err
+			}
 		}
-		if other, ok := c.running[key]; ok {
+		if other, ok := c.running[rootKey]; ok {
 			c.mu.Unlock()
 			select {
 			case <-ctx.Done():
-				return Result{}, ctx.Err()
+				return Result{}, "", ctx.Err()
 			case <-other.done:
 			}
 			if isContext(other.err) {
 				continue // the other one gave up, for reasons of its own
 			}
-			return other.result.copied(), other.err
+			return other.result, other.tree, other.err
 		}
 		own := &flight{done: make(chan struct{})}
-		c.running[key] = own
+		c.running[rootKey] = own
 		c.mu.Unlock()
 
-		own.result, own.err = Run(ctx, source, limits)
+		key, keep := c.run(ctx, own, source, limits, pathKey, rootKey)
 
 		c.mu.Lock()
-		delete(c.running, key)
-		if own.err == nil {
-			c.keep(key, own.result)
+		delete(c.running, rootKey)
+		if keep {
+			c.keep(key, own.kept)
 		}
 		c.mu.Unlock()
 		close(own.done)
-		return own.result.copied(), own.err
+		return own.result, own.tree, own.err
+	}
+}
+
+// run renders, and says under which key the result may be kept.
+func (c *Cache) run(ctx context.Context, f *flight, source Source, limits Limits, pathKey, rootKey Key) (key Key, keep bool) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		f.err = ctx.Err()
+		return Key{}, false
+	}
+	f.result, f.err = Run(ctx, source, limits)
+	var named *Error
+	switch {
+	case f.err == nil && !f.result.Outside && pathKey.Tree != "":
+		f.tree = pathKey.Tree
+		return pathKey, true
+	case f.err == nil:
+		f.tree = rootKey.Tree
+		return rootKey, true
+	case ctx.Err() != nil, errors.Is(f.err, ErrTimeout), !errors.As(f.err, &named):
+		return Key{}, false
+	default:
+		// What an error depends on is not known: the whole repository, then.
+		f.tree = rootKey.Tree
+		return rootKey, true
 	}
 }
 
@@ -110,18 +163,18 @@ func isContext(err error) bool {
 }
 
 // keep adds a result and drops the least recently used ones beyond the bound. c.mu is held.
-func (c *Cache) keep(key Key, result Result) {
-	size := 0
-	for _, o := range result.Objects {
+func (c *Cache) keep(key Key, k kept) {
+	size := entrySize
+	for _, o := range k.result.Objects {
 		size += sizeOf(o.Object)
 	}
-	for _, f := range result.Files {
+	for _, f := range k.result.Files {
 		size += len(f)
 	}
 	if size > c.maxBytes {
 		return
 	}
-	c.entries[key] = c.recent.PushFront(&entry{key: key, result: result, bytes: size})
+	c.entries[key] = c.recent.PushFront(&entry{key: key, kept: k, bytes: size})
 	c.bytes += size
 	for c.bytes > c.maxBytes {
 		last := c.recent.Back()
@@ -131,18 +184,8 @@ func (c *Cache) keep(key Key, result Result) {
 	}
 }
 
-// copied returns r with objects that share nothing with r's.
-func (r Result) copied() Result {
-	objects := make([]*unstructured.Unstructured, len(r.Objects))
-	for i, o := range r.Objects {
-		objects[i] = o.DeepCopy()
-	}
-	r.Objects = objects
-	if len(objects) == 0 {
-		r.Objects = nil
-	}
-	return r
-}
+// entrySize is about what an entry needs beside its objects.
+const entrySize = 512
 
 // sizeOf estimates the memory of a decoded value.
 func sizeOf(value any) int {

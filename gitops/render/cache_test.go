@@ -19,23 +19,25 @@ func TestCache(t *testing.T) {
 		}
 	}}
 	source := Source{FS: files}
-	cache := NewCache(1 << 20)
-	render := func(key Key) Result {
+	cache := NewCache(1<<20, nil)
+	render := func(pathTree, rootTree string) Result {
 		t.Helper()
-		result, err := cache.Render(context.Background(), key, source, Limits{})
-		if err != nil {
-			t.Fatal(err)
+		result, tree, err := cache.Render(context.Background(), source, pathTree, rootTree, Limits{})
+		if err != nil || tree != pathTree {
+			t.Fatal(tree, err)
 		}
 		return result
 	}
-	key := Key{Tree: "t1", Params: source.Params()}
-	first := render(key)
+	render("t1", "r1")
 	once := opened.Load() // by one rendering
-	first.Objects[0].SetName("changed by its caller")
-	if got := names(t, render(key)); opened.Load() != once || !cmp.Equal(got, []string{"ConfigMap/a"}) {
+	if got := names(t, render("t1", "r1")); opened.Load() != once || !cmp.Equal(got, []string{"ConfigMap/a"}) {
 		t.Errorf("opened %d times, %v", opened.Load(), got)
 	}
-	render(Key{Tree: "t2", Params: source.Params()})
+	render("t1", "r2") // a commit elsewhere in the repository
+	if opened.Load() != once {
+		t.Error("the same content was rendered again")
+	}
+	render("t2", "r3")
 	if opened.Load() != 2*once {
 		t.Error("another tree was not rendered")
 	}
@@ -43,7 +45,7 @@ func TestCache(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 32 {
 		wait.Go(func() {
-			if _, err := cache.Render(context.Background(), Key{Tree: "t3"}, source, Limits{}); err != nil {
+			if _, _, err := cache.Render(context.Background(), source, "t3", "r4", Limits{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -55,32 +57,34 @@ func TestCache(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	cache := NewCache(2_000)
+	cache := NewCache(8_000, nil)
 	for i := range 100 {
 		source := Source{FS: repo(map[string]string{"a.yaml": configMap(fmt.Sprintf("a-%d", i))})}
-		if _, err := cache.Render(context.Background(), Key{Tree: fmt.Sprint(i)}, source, Limits{}); err != nil {
+		if _, _, err := cache.Render(context.Background(), source, fmt.Sprint(i), fmt.Sprint("r", i), Limits{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := cache.Render(context.Background(), Key{Tree: "0"}, Source{FS: repo(nil)}, Limits{}); err != nil {
+		if _, _, err := cache.Render(context.Background(), Source{FS: repo(nil)}, "0", "r0", Limits{}); err != nil {
 			t.Fatalf("the one in use was dropped after %d: %v", i, err)
 		}
 	}
 	if cache.bytes > cache.maxBytes || len(cache.entries) != cache.recent.Len() || len(cache.entries) > 20 || len(cache.entries) < 2 {
 		t.Errorf("%d bytes, %d entries, list of %d", cache.bytes, len(cache.entries), cache.recent.Len())
 	}
-	small := NewCache(10)
-	if _, err := small.Render(context.Background(), Key{}, Source{FS: repo(map[string]string{"a.yaml": configMap("a")})}, Limits{}); err != nil || len(small.entries) > 0 {
+	small := NewCache(10, nil)
+	if _, _, err := small.Render(context.Background(), Source{FS: repo(map[string]string{"a.yaml": configMap("a")})}, "t", "r", Limits{}); err != nil || len(small.entries) > 0 {
 		t.Errorf("%v, %d entries", err, len(small.entries))
 	}
 }
 
-func TestCacheKeepsNoErrors(t *testing.T) {
-	cache := NewCache(1 << 20)
-	if _, err := cache.Render(context.Background(), Key{}, Source{FS: repo(nil)}, Limits{}); !errors.Is(err, ErrNothingRendered) {
-		t.Fatalf("%v", err)
+func TestCacheKeepsErrorsOfTheContentAlone(t *testing.T) {
+	cache := NewCache(1<<20, nil)
+	for range 2 {
+		if _, tree, err := cache.Render(context.Background(), Source{FS: repo(nil)}, "t", "r", Limits{}); !errors.Is(err, ErrNothingRendered) || tree != "r" {
+			t.Fatalf("%s %v", tree, err)
+		}
 	}
-	if _, err := cache.Render(context.Background(), Key{}, Source{FS: repo(map[string]string{"a.yaml": configMap("a")})}, Limits{}); err != nil {
-		t.Errorf("%v", err)
+	if _, _, err := cache.Render(context.Background(), Source{FS: repo(map[string]string{"a.yaml": configMap("a")})}, "t", "r2", Limits{}); err != nil {
+		t.Errorf("the same path in another repository: %v", err)
 	}
 
 	// One caller gives up while it renders for two; the other renders itself.
@@ -92,16 +96,15 @@ func TestCacheKeepsNoErrors(t *testing.T) {
 			once.Do(func() { close(begun); <-release })
 		}
 	}}
-	key := Key{Tree: "slow"}
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		if _, err := cache.Render(ctx, key, Source{FS: slow}, Limits{}); err != nil && !errors.Is(err, context.Canceled) {
+		if _, _, err := cache.Render(ctx, Source{FS: slow}, "slow", "slow", Limits{}); err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("first: %v", err)
 		}
 	})
 	<-begun
 	wait.Go(func() {
-		if got, err := cache.Render(context.Background(), key, Source{FS: slow}, Limits{}); err != nil || len(got.Objects) != 1 {
+		if got, _, err := cache.Render(context.Background(), Source{FS: slow}, "slow", "slow", Limits{}); err != nil || len(got.Objects) != 1 {
 			t.Errorf("second: %v", err)
 		}
 	})

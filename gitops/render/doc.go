@@ -1,12 +1,14 @@
 // Package render turns one path of a repository into Kubernetes objects.
 //
 //	fs.FS ──► tree (limits, no symlinks) ──┬─ no kustomization ──► files ──► documents ──► objects
-//	                                       └─ kustomization ──► preflight ──► krusty ──► objects
+//	                                       ├─ kustomization ──► (inline options on top) ──► preflight ──► krusty ──► objects
+//	                                       └─ Chart.yaml ──► worker process (package helm) ──► documents ──► objects
 //
 // What is in the repository is hostile. So:
 //
 //   - Nothing is read but the given fs.FS, and nothing is written or executed. kustomize runs in this process over
-//     a read-only file system made of that fs.FS, with plugins, functions and Helm off.
+//     a read-only file system made of that fs.FS, with plugins, functions and Helm off. Charts are rendered in a process of
+//     their own that has no network, no files and little memory.
 //   - kustomize fetches URLs and clones repositories by itself when a reference looks like one. Every file it would
 //     follow is therefore read first (preflight), and a reference that leaves the repository is refused before
 //     kustomize runs.

@@ -27,6 +27,8 @@ var (
 	ErrTimeout = errors.New("rendering took too long")
 	// ErrKustomize: kustomize refused the kustomization.
 	ErrKustomize = errors.New("kustomize")
+	// ErrHelm: the chart, or the values given to it, cannot be rendered.
+	ErrHelm = errors.New("helm")
 )
 
 // Error says where in the repository rendering failed, and why.

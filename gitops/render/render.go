@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/yamledit"
 )
 
@@ -16,11 +17,28 @@ import (
 type Source struct {
 	// FS is the tree of one revision of a repository. It need not be safe against hostile names; it must be safe
 	// for concurrent reading.
-	FS fs.FS
+	FS fs.FS `json:"-"`
 	// Path of the folder, from the root of the repository; "." or "" is the root.
 	Path string
-	// Directory selects files when the folder has no kustomization. Names and meaning as in Argo CD.
+	// Directory selects files when the folder has neither chart nor kustomization. Names and meaning as in Argo CD.
 	Directory Directory
+	// Kustomize is put on top of the kustomization of the folder, Helm says how its chart is rendered. Without
+	// either, and without Directory, what the folder holds decides.
+	Kustomize *v1alpha1.KustomizeOptions
+	Helm      *v1alpha1.HelmOptions
+	// Release and Namespace are what a chart is told when Helm does not say.
+	Release, Namespace string
+	// Charts renders Helm charts; nil: they are refused.
+	Charts Charts `json:"-"`
+}
+
+// SourceOf returns the source of the Application called app, which deploys into namespace, in the repository files.
+func SourceOf(files fs.FS, source v1alpha1.ApplicationSource, app, namespace string) Source {
+	s := Source{FS: files, Path: source.Path, Kustomize: source.Kustomize, Helm: source.Helm, Release: app, Namespace: namespace}
+	if d := source.Directory; d != nil {
+		s.Directory = Directory{Recurse: d.Recurse, Include: d.Include, Exclude: d.Exclude}
+	}
+	return s
 }
 
 // Directory selects files of a folder of plain YAML.
@@ -97,11 +115,22 @@ func run(t *tree, source Source) (Result, error) {
 	}
 	var found []located
 	var err error
-	if kustomization, ambiguous := findKustomization(t, root); ambiguous {
+	kustomization, ambiguous := findKustomization(t, root)
+	isChart := t.isFile(path.Join(root, chartFile))
+	switch {
+	case source.Helm != nil && !isChart:
+		return Result{}, &Error{File: root, Err: fmt.Errorf("%w: helm is set and there is no %s", ErrPathNotFound, chartFile)}
+	case source.Kustomize != nil && kustomization == "" && !ambiguous:
+		return Result{}, &Error{File: root, Err: fmt.Errorf("%w: kustomize is set and there is no kustomization", ErrPathNotFound)}
+	case source.Helm != nil, isChart && source.Kustomize == nil && source.Directory == (Directory{}):
+		found, err = chart(t, root, source)
+	case ambiguous:
 		return Result{}, &Error{File: root, Err: fmt.Errorf("%w: more than one kustomization file", ErrInvalid)}
-	} else if kustomization != "" {
+	case source.Kustomize != nil:
+		found, err = overlaid(t, root, source.Kustomize)
+	case kustomization != "":
 		found, err = kustomize(t, root)
-	} else {
+	default:
 		found, err = plain(t, root, source.Directory)
 	}
 	if err != nil {

@@ -109,10 +109,10 @@ func (l *Planner) renderAll(ctx context.Context, stage *v1alpha1.Stage, r *Rehea
 			continue
 		}
 		var err error
-		if app.Before, app.WasBroken, app.beforeTree, err = l.renderTree(ctx, tree.Mirror, tree.Head, &app); err != nil {
+		if app.Before, app.WasBroken, app.beforeTree, err = l.renderTree(ctx, tree.Mirror, tree.Head, &app, d.Destination.Namespace); err != nil {
 			return err
 		}
-		if app.After, app.Broken, app.afterTree, err = l.renderTree(ctx, tree.Mirror, tree.Root, &app); err != nil {
+		if app.After, app.Broken, app.afterTree, err = l.renderTree(ctx, tree.Mirror, tree.Root, &app, d.Destination.Namespace); err != nil {
 			return err
 		}
 		r.Applications = append(r.Applications, app)
@@ -132,7 +132,7 @@ func treeOf(trees []*workspace.Tree, source v1alpha1.ApplicationSource) *workspa
 // renderTree renders what a commit or tree says to the Application, and adds the
 // files it read. broken says why it cannot be; err is of
 // the context or the mirror.
-func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, app *Application) (objects []*unstructured.Unstructured, broken, tree string, err error) {
+func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, app *Application, namespace string) (objects []*unstructured.Unstructured, broken, tree string, err error) {
 	if at.IsZero() {
 		return nil, "", "", nil
 	}
@@ -154,17 +154,16 @@ func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, ap
 	if err != nil {
 		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
-	in := render.Source{FS: files, Path: source.Path}
-	if d := source.Directory; d != nil {
-		in.Directory = render.Directory{Recurse: d.Recurse, Include: d.Include, Exclude: d.Exclude}
-	}
-	result, err := l.Renders.Render(ctx, render.Key{Tree: root.String(), Params: in.Params()}, in, l.Limits)
+	result, _, err := l.Renders.Render(ctx, render.SourceOf(files, source, app.Name, namespace), tree, root.String(), l.Limits)
 	switch {
 	case err == nil:
 		for _, name := range result.Files {
 			app.Files[name] = true
 		}
-		return result.Objects, "", tree, nil
+		for _, o := range result.Objects { // shared with everybody who renders
+			objects = append(objects, o.DeepCopy())
+		}
+		return objects, "", tree, nil
 	case ctx.Err() != nil:
 		return nil, "", "", ctx.Err()
 	case errors.Is(err, render.ErrTimeout):

@@ -40,12 +40,10 @@ type Planner struct {
 	Limits  render.Limits
 }
 
-// maxRenders bounds the memory of what a Planner has rendered, in bytes.
-const maxRenders = 16 << 20
-
 // New returns a Planner that reads repositories and previews with e.
-func New(repositories step.Repositories, e *engine.Engine) *Planner {
-	return &Planner{Repositories: repositories, Engine: e, Renders: render.NewCache(maxRenders)}
+// What it renders is kept in renders, which the reconciler has as well.
+func New(repositories step.Repositories, e *engine.Engine, renders *render.Cache) *Planner {
+	return &Planner{Repositories: repositories, Engine: e, Renders: renders}
 }
 
 // Plan returns the plan of p, a Promotion of freight into the observed Stage.

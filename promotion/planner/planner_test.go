@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gitserver"
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
@@ -49,7 +50,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	files["stages/test/kustomization.yaml"] = "images:\n- name: " + image + "\n  newTag: 1.25.0\n"
 	b.url = b.server.CreateRepo("guestbook", files)
 	e := &engine.Engine{Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}), Repositories: b, Clock: clock.RealClock{}}
-	b.planner = planner.New(b, e)
+	b.planner = planner.New(b, e, render.NewCache(16<<20, nil))
 	return b
 }
 

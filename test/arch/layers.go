@@ -115,7 +115,7 @@ func dependencies() []dependency {
 		{"github.com/jackc/pgx", []string{"history/postgres"}, "only the history has a database"},
 		{"modernc.org/sqlite", []string{"history/sqlite"}, "only the history has a database"},
 		{"github.com/pressly/goose", []string{"history/sqlite", "history/postgres"}, "each store brings its own tables up to date"},
-		{"os/exec", []string{"internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "test/..."}, "the server starts no programs"},
+		{"os/exec", []string{"gitops/render/helm", "internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "test/..."}, "the server starts no programs but itself, to render charts"},
 		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "history/historytest"}, "tests are in _test files"},
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/observe"
@@ -116,7 +117,7 @@ func newRig(t *testing.T, project string) *rig {
 	}
 	r.promotions = controllers.NewPromotionReconciler(controllers.PromotionOptions{
 		Client: r.cached, Live: r.admin, Clock: clock.RealClock{}, Policies: inForce{}, Repositories: r,
-		Planner: planner.New(r, e), Engine: e,
+		Planner: planner.New(r, e, render.NewCache(16<<20, nil)), Engine: e,
 	})
 	r.stages = controllers.NewStageReconciler(controllers.StageOptions{Client: r.cached, Clock: clock.RealClock{}, Policies: inForce{}})
 	r.create(&v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "guestbook"}, Spec: v1alpha1.WarehouseSpec{

@@ -1,0 +1,142 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops/render/helm"
+)
+
+const workload = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: "registry.example.com/web:1"}]}}
+`
+
+func TestInlineKustomizeOptions(t *testing.T) {
+	for _, root := range []string{".", "stages/test"} {
+		at := func(name string) string { return strings.TrimPrefix(root+"/"+name, "./") }
+		files := repo(map[string]string{
+			at("kustomization.yaml"):       "resources: [web.yaml]\n",
+			at("web.yaml"):                 workload,
+			at("patch.yaml"):               "- op: add\n  path: /metadata/annotations\n  value: {patched: file}\n",
+			at("extra/kustomization.yaml"): "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [more.yaml]\n",
+			at("extra/more.yaml"):          configMap("more"),
+		})
+		result, err := Run(context.Background(), Source{FS: files, Path: root, Kustomize: &v1alpha1.KustomizeOptions{
+			NamePrefix: "pre-", NameSuffix: "-suf", Namespace: "shop", CommonAnnotations: map[string]string{"team": "shop"},
+			Images:       []string{"registry.example.com/web=mirror.example.com:5000/web:2"},
+			Replicas:     []v1alpha1.KustomizeReplicas{{Name: "web", Count: 4}},
+			CommonLabels: map[string]string{"stage": "test"}, LabelWithoutSelector: true,
+			Patches: []v1alpha1.KustomizePatch{
+				{Path: "patch.yaml", Target: &v1alpha1.KustomizeTarget{Kind: "Deployment"}},
+				{Patch: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {paused: true}\n"},
+			},
+			Components: []string{"extra", "missing"}, IgnoreMissingComponents: true,
+		}}, Limits{})
+		if err != nil {
+			t.Fatalf("%s: %v", root, err)
+		}
+		if diff := cmp.Diff([]string{"ConfigMap/pre-more-suf", "Deployment/pre-web-suf"}, slices.Sorted(slices.Values(names(t, result)))); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", root, diff)
+		}
+		var d map[string]any
+		for _, o := range result.Objects {
+			if o.GetKind() == "Deployment" {
+				d = o.Object
+			}
+		}
+		spec := d["spec"].(map[string]any)
+		image := spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"]
+		selector, _, _ := unstructured.NestedString(d, "spec", "selector", "matchLabels", "stage")
+		meta := (&unstructured.Unstructured{Object: d})
+		got := fmt.Sprint(meta.GetNamespace(), image, spec["replicas"], spec["paused"], meta.GetLabels()["stage"], selector, meta.GetAnnotations()["patched"], meta.GetAnnotations()["team"])
+		if want := "shopmirror.example.com:5000/web:24truetestfileshop"; strings.ReplaceAll(got, " ", "") != want {
+			t.Errorf("%s: %s, want %s", root, got, want)
+		}
+		if result.Outside || !slices.Contains(result.Files, at("web.yaml")) || !slices.Contains(result.Files, at("patch.yaml")) {
+			t.Errorf("%s: files %v, outside %t", root, result.Files, result.Outside)
+		}
+	}
+}
+
+func TestInlineKustomizeOptionsStayInside(t *testing.T) {
+	files := repo(map[string]string{"app/kustomization.yaml": "resources: [web.yaml]\n", "app/web.yaml": workload})
+	for name, o := range map[string]*v1alpha1.KustomizeOptions{
+		"patch outside":     {Patches: []v1alpha1.KustomizePatch{{Path: "../../etc/passwd"}}},
+		"absolute patch":    {Patches: []v1alpha1.KustomizePatch{{Path: "/etc/passwd"}}},
+		"component outside": {Components: []string{"../../x"}},
+		"remote component":  {Components: []string{"https://example.com/x"}},
+		"missing component": {Components: []string{"nowhere"}},
+		"patch without end": {Patches: []v1alpha1.KustomizePatch{{Patch: "a: ["}}},
+	} {
+		if _, err := Run(context.Background(), Source{FS: files, Path: "app", Kustomize: o}, Limits{}); err == nil {
+			t.Errorf("%s is rendered", name)
+		} else if strings.Contains(err.Error(), overlaidRepo+"/") {
+			t.Errorf("%s: %v names a folder that does not exist", name, err)
+		}
+	}
+	if _, err := Run(context.Background(), Source{FS: repo(map[string]string{"a.yaml": workload}), Kustomize: &v1alpha1.KustomizeOptions{}}, Limits{}); !errors.Is(err, ErrPathNotFound) {
+		t.Errorf("without a kustomization: %v", err)
+	}
+}
+
+// echo is a Charts that says what it was asked.
+type echo struct{ asked *helm.Request }
+
+func (e *echo) Render(_ context.Context, r *helm.Request, _ time.Duration) ([]helm.Manifest, error) {
+	e.asked = r
+	return []helm.Manifest{{Name: "templates/a.yaml", Content: configMap("a") + "---\n" + configMap("b")}}, nil
+}
+
+func TestChart(t *testing.T) {
+	files := repo(map[string]string{
+		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n", "charts/web/templates/a.yaml": "x", "charts/web/.git": "no",
+		"charts/web/values.yaml": "a: 1", "charts/web/prod.yaml": "a: 2", "stages/prod/values.yaml": "a: 3",
+	})
+	charts := &echo{}
+	source := Source{FS: files, Path: "charts/web", Release: "test", Namespace: "shop-test", Charts: charts,
+		Helm: &v1alpha1.HelmOptions{ValueFiles: []string{"prod.yaml", "/stages/prod/values.yaml", "../../none.yaml"}, IgnoreMissingValueFiles: true}}
+	result, err := Run(context.Background(), source, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ConfigMap/a", "ConfigMap/b"}, names(t, result)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	r := charts.asked
+	if r.ReleaseName != "test" || r.Namespace != "shop-test" || len(r.Files) != 4 || len(r.ValueFiles) != 2 || string(r.ValueFiles[1].Content) != "a: 3" {
+		t.Errorf("asked %+v", r)
+	}
+	if !result.Outside {
+		t.Error("a value file outside the chart was read, and the path's tree alone does not identify the result")
+	}
+	for name, change := range map[string]func(*Source){
+		"value file outside":        func(s *Source) { s.Helm = &v1alpha1.HelmOptions{ValueFiles: []string{"../../../etc/passwd"}} },
+		"value file that is absent": func(s *Source) { s.Helm = &v1alpha1.HelmOptions{ValueFiles: []string{"none.yaml"}} },
+		"no chart there":            func(s *Source) { s.Path = "stages/prod" },
+		"nobody renders charts":     func(s *Source) { s.Charts = nil },
+	} {
+		s := source
+		change(&s)
+		if _, err := Run(context.Background(), s, Limits{}); err == nil {
+			t.Errorf("%s is rendered", name)
+		}
+	}
+	// A chart is found without being told.
+	if _, err := Run(context.Background(), Source{FS: files, Path: "charts/web", Charts: charts}, Limits{}); err != nil {
+		t.Error(err)
+	}
+}
