@@ -263,7 +263,7 @@ func (h *branchHeads) interested(key repoKey, want func(branch string) bool) []t
 // poll asks at once, then at every interval, sooner when kicked, and after
 // failures with growing pauses.
 func (h *branchHeads) poll(ctx context.Context, key repoKey, r *repoHeads) {
-	failures := 0
+	failures, kicked := 0, true
 	for {
 		h.mu.Lock()
 		remote, moves := r.remote, r.moves
@@ -277,12 +277,20 @@ func (h *branchHeads) poll(ctx context.Context, key repoKey, r *repoHeads) {
 				remote = fresh
 			}
 		}
-		refs, err := h.mirrors.LsRemote(bounded, remote)
+		// What a Warehouse asked meanwhile is as good as our own question, unless
+		// somebody wants to know what is true now.
+		now := h.clock.Now()
+		notBefore := now
+		if !kicked {
+			notBefore = now.Add(-h.interval * 9 / 10)
+		}
+		refs, at, _, err := h.mirrors.Refs(bounded, remote, notBefore)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
 		if again := h.settle(key, r, moves, refs, err); again {
+			kicked = true
 			continue
 		}
 		pause := h.interval*9/10 + rand.N(h.interval/5+1) //nolint:gosec // Jitter.
@@ -295,7 +303,9 @@ func (h *branchHeads) poll(ctx context.Context, key repoKey, r *repoHeads) {
 			}
 		} else {
 			failures = 0
+			pause -= min(max(now.Sub(at), 0), pause)
 		}
+		kicked = err != nil // a failure that is remembered answers nothing
 		timer := h.clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -303,6 +313,7 @@ func (h *branchHeads) poll(ctx context.Context, key repoKey, r *repoHeads) {
 			return
 		case <-r.kick:
 			timer.Stop()
+			kicked = true
 		case <-timer.C():
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,8 +110,16 @@ func RegisterHookIndexes(ctx context.Context, indexer client.FieldIndexer) error
 // subscribed returns the key of what a subscription follows, and, for a Git
 // branch, which.
 func subscribed(s v1alpha1.Subscription) (key, branch string) {
-	if s.Image != nil {
+	switch {
+	case s.Image != nil:
 		return hook.Key(hook.Image, s.Image.RepoURL), ""
+	case s.Git != nil:
+		return hook.Key(hook.Git, s.Git.RepoURL), s.Git.Branch
+	case s.Chart != nil:
+		if image, isOCI := strings.CutPrefix(s.Chart.RepoURL, "oci://"); isOCI {
+			return hook.Key(hook.Image, image), ""
+		}
+		return hook.Key(hook.Chart, s.Chart.RepoURL), ""
 	}
 	return "", ""
 }

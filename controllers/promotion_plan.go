@@ -27,7 +27,7 @@ func (r *PromotionReconciler) freightOf(ctx context.Context, reader client.Reade
 	if p.Spec.Kind == v1alpha1.KindRollback {
 		for _, c := range o.Stage.Status.Current {
 			if name == "" || c.Freight == name {
-				f := &v1alpha1.Freight{Origin: v1alpha1.Origin{Name: c.Origin}, Images: c.Images}
+				f := &v1alpha1.Freight{Origin: v1alpha1.Origin{Name: c.Origin}, Images: c.Images, Commits: c.Commits, Charts: c.Charts}
 				f.Namespace, f.Name = p.Namespace, c.Freight
 				return f, nil
 			}

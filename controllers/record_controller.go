@@ -150,20 +150,22 @@ func (r *RecordReconciler) read(ctx context.Context, s *v1alpha1.Stage) (*v1alph
 	return empty, nil
 }
 
-// complete attributes the images of a commit to its Freight: a Freight's name is
+// complete attributes the artifacts of a commit to its Freight: a Freight's name is
 // the digest of its content, so only what was really in it fits.
 func (r *RecordReconciler) complete(found *promotion.Record, c git.Commit) *v1alpha1.StageRecord {
 	record := &v1alpha1.StageRecord{Commit: c.Hash.String(), Seq: found.Seq}
-	images := found.Images
+	left := found.Artifacts
 	for _, f := range found.Freight {
-		for n := 1; n <= len(images); n++ {
-			name, err := warehouse.FreightName(v1alpha1.Origin{Kind: warehouse.OriginKind, Name: f.Origin}, images[:n])
+		var held v1alpha1.Artifacts
+		for n, a := range left {
+			held.Images, held.Commits, held.Charts = append(held.Images, a.Images...), append(held.Commits, a.Commits...), append(held.Charts, a.Charts...)
+			name, err := warehouse.FreightName(v1alpha1.Origin{Kind: warehouse.OriginKind, Name: f.Origin}, held)
 			if err != nil || name != f.Freight {
 				continue
 			}
-			f.Commit, f.Images = c.Hash.String(), images[:n:n]
+			f.Commit, f.Images, f.Commits, f.Charts = c.Hash.String(), held.Images, held.Commits, held.Charts
 			record.Freight = append(record.Freight, f)
-			images = images[n:]
+			left = left[n+1:]
 			break
 		}
 	}

@@ -62,7 +62,7 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 			}
 		}
 		next := v1alpha1.StageFreight{
-			Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images,
+			Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images, Commits: c.Commits, Charts: c.Charts,
 			Promotion: p.Name, Commit: commit, Since: toSecond(p.Status.PushedAt),
 		}
 		switch {

@@ -21,9 +21,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/warehouse"
+	"github.com/waybill-dev/waybill/warehouse/chart"
+	"github.com/waybill-dev/waybill/warehouse/gitsource"
 	"github.com/waybill-dev/waybill/warehouse/registry"
 )
 
@@ -44,6 +47,11 @@ type WarehouseOptions struct {
 	Client client.Client
 	// Registry asks image registries; shared by all Warehouses.
 	Registry *registry.Client
+	// Git asks Git repositories, and Charts chart repositories.
+	Git    *gitsource.Source
+	Charts *chart.Source
+	// Remote finds a Git repository with the credential of a Project.
+	Remote func(ctx context.Context, project, repoURL string) (git.Remote, error)
 	// Credentials finds the credential of a repository for a Project.
 	Credentials func(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error)
 	// SystemNamespace is where credentials of several Projects are.
@@ -91,7 +99,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return settle(ctrl.Result{}, err)
 	}
 	now := r.Clock.Now()
-	policies, err := compilePolicies(&w)
+	subscriptions, criteria, err := r.compile(&w)
 	if err != nil {
 		return r.invalid(ctx, &w, err)
 	}
@@ -108,11 +116,11 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	defer end()
 	after := w.DeepCopy()
-	r.poll(ctx, after, policies, now, asked)
+	r.poll(ctx, after, subscriptions, now, asked)
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err()
 	}
-	made, err := r.makeFreight(ctx, after)
+	made, err := r.makeFreight(ctx, after, criteria)
 	var records *recordsError
 	if errors.As(err, &records) {
 		after.Status.ObservedGeneration, after.Status.LastHandledRequest = w.Generation, requestOf(&w)
@@ -124,20 +132,8 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	after.Status.ObservedGeneration = w.Generation
 	after.Status.LastHandledRequest = requestOf(&w)
-	warehouseConditions(after, policies, made, err)
+	warehouseConditions(after, made, err)
 	return settle(lookAgain(r.Clock.Now(), nextPoll(after, now)), patchStatus(ctx, r.Client, &w, after))
-}
-
-func compilePolicies(w *v1alpha1.Warehouse) ([]*warehouse.Policy, error) {
-	policies := make([]*warehouse.Policy, len(w.Spec.Subscriptions))
-	for i, sub := range w.Spec.Subscriptions {
-		p, err := warehouse.Compile(*sub.Image)
-		if err != nil {
-			return nil, fmt.Errorf("spec.subscriptions[%d].image: %w", i, err)
-		}
-		policies[i] = p
-	}
-	return policies, nil
 }
 
 func (r *WarehouseReconciler) invalid(ctx context.Context, w *v1alpha1.Warehouse, cause error) (ctrl.Result, error) {
@@ -193,6 +189,24 @@ func interval(w *v1alpha1.Warehouse) time.Duration {
 	return defaultInterval
 }
 
+// hookedAt is when a webhook woke the subscription: all that it woke share what
+// was asked after that. What is no instant of the past means now.
+func hookedAt(told string, now time.Time) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, told)
+	if err != nil || at.After(now) {
+		return now
+	}
+	return at
+}
+
+// later returns the later of two instants.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // isFailing reports whether the last poll learned nothing. One that succeeded
 // may carry an error too: no tag matched, or the newest could not be read.
 func isFailing(s v1alpha1.SubscriptionStatus) bool {
@@ -201,23 +215,26 @@ func isFailing(s v1alpha1.SubscriptionStatus) bool {
 
 // poll asks for the subscriptions that are due, for all when asked, and writes
 // the results into the status. One that fails hides no other.
-func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, policies []*warehouse.Policy, start time.Time, asked bool) {
+func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, subscriptions []subscription, start time.Time, asked bool) {
 	old := w.Status.Subscriptions
 	isChanged := w.Status.ObservedGeneration != w.Generation || w.Status.LastHandledRequest != requestOf(w)
-	results := make([]v1alpha1.SubscriptionStatus, len(policies))
+	results := make([]v1alpha1.SubscriptionStatus, len(subscriptions))
 	var group errgroup.Group
 	group.SetLimit(pollsAtATime)
-	for i, p := range policies {
-		before := statusOf(old, p.RepoURL())
-		told := hookOf(w, w.Spec.Subscriptions[i])
-		asked := asked || isHooked(w, w.Spec.Subscriptions[i], before)
-		if !asked && !isChanged && before.NextPoll != nil && start.Before(before.NextPoll.Time) {
+	for i, sub := range subscriptions {
+		before := sub.identity().Find(old)
+		told, hooked := hookOf(w, w.Spec.Subscriptions[i]), isHooked(w, w.Spec.Subscriptions[i], before)
+		notBefore := oldest(w, before, start, asked)
+		if hooked {
+			notBefore = later(notBefore, hookedAt(told, start))
+		}
+		if !asked && !hooked && !isChanged && before.NextPoll != nil && start.Before(before.NextPoll.Time) {
 			results[i] = before
 			continue
 		}
 		group.Go(func() error {
-			result := r.pollOne(ctx, w, w.Spec.Subscriptions[i].Image, p, oldest(w, before, start, asked))
-			s := p.Merge(before, result)
+			result := sub.poll(ctx, w.Namespace, before, notBefore)
+			s := sub.merge(before, result)
 			next := warehouse.NextPoll(s, result, interval(w), w.CreationTimestamp.Time)
 			s.NextPoll, s.LastHandledHook = &next, told
 			results[i] = s
@@ -228,57 +245,65 @@ func (r *WarehouseReconciler) poll(ctx context.Context, w *v1alpha1.Warehouse, p
 	w.Status.Subscriptions = results
 }
 
-func (r *WarehouseReconciler) pollOne(ctx context.Context, w *v1alpha1.Warehouse, sub *v1alpha1.ImageSubscription, p *warehouse.Policy, notBefore time.Time) warehouse.Poll {
-	credential, err := r.Credentials(ctx, credentials.Image, w.Namespace, sub.RepoURL)
-	if err != nil {
-		return warehouse.Poll{At: metav1.Time{Time: r.Clock.Now()}, IsFailed: true, Reason: "InvalidCredential", Error: err.Error()}
-	}
-	repository := registry.Repository{URL: sub.RepoURL, Credential: credential, InsecureSkipTLSVerify: sub.InsecureSkipTLSVerify}
-	result, _ := r.Registry.Poll(ctx, repository, p, notBefore) // the result says what failed
-	return result
-}
-
-func statusOf(all []v1alpha1.SubscriptionStatus, repoURL string) v1alpha1.SubscriptionStatus {
-	for _, s := range all {
-		if s.RepoURL == repoURL {
-			return s
-		}
-	}
-	return v1alpha1.SubscriptionStatus{RepoURL: repoURL}
-}
-
-// makeFreight creates Freight of the newest candidates, unless it exists.
-func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Warehouse) (missing []string, err error) {
+// makeFreight creates the Freight that the candidates call for, unless it exists,
+// and removes what is neither kept nor needed.
+func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Warehouse, criteria *warehouse.Criteria) (warehouse.Assembly, error) {
 	var existing v1alpha1.FreightList
 	if err := r.Client.List(ctx, &existing, client.InNamespace(w.Namespace)); err != nil {
-		return nil, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
+		return warehouse.Assembly{}, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
 	}
-	images, missing := warehouse.Newest(w.Status.Subscriptions)
+	assembly, err := warehouse.Assemble(w, criteria, existing.Items)
+	if err != nil {
+		return assembly, err //nolint:wrapcheck // names the field already
+	}
 	until, err := r.awaitsRecords(ctx, w, existing.Items)
 	if err != nil {
-		return nil, err
+		return assembly, err
 	}
-	if len(missing) == 0 && !until.IsZero() {
-		return nil, &recordsError{until: until}
+	if len(assembly.Sets) > 0 && !until.IsZero() {
+		return assembly, &recordsError{until: until}
 	}
-	if len(missing) == 0 {
-		f, err := warehouse.BuildFreight(w, images, existing.Items)
+	for _, set := range assembly.Sets {
+		f, err := warehouse.BuildFreight(w, set, existing.Items)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the subscriptions already
+			return assembly, err //nolint:wrapcheck // names the subscriptions already
 		}
-		if f != nil {
-			if err := r.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
-				return nil, fmt.Errorf("create Freight %q: %w", f.Name, err)
-			}
-			existing.Items = append(existing.Items, *f)
+		if f == nil {
+			continue
 		}
+		if err := r.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
+			return assembly, fmt.Errorf("create Freight %q: %w", f.Name, err)
+		}
+		existing.Items = append(existing.Items, *f)
 	}
 	for i := range existing.Items {
-		if f := &existing.Items[i]; f.Origin.Name == w.Name && f.Order >= w.Status.LastOrder {
+		if f := &existing.Items[i]; warehouse.IsFrom(f, w) && f.Order >= w.Status.LastOrder {
 			w.Status.LastOrder, w.Status.LatestFreight = f.Order, f.Name
 		}
 	}
-	return missing, nil
+	return assembly, r.prune(ctx, w, existing.Items)
+}
+
+// prune removes Freight that is neither kept nor needed. What needs it is read
+// after the Freight, so that nothing is missed that came before.
+func (r *WarehouseReconciler) prune(ctx context.Context, w *v1alpha1.Warehouse, freight []v1alpha1.Freight) error {
+	if len(warehouse.Prune(w, freight, warehouse.Uses{})) == 0 {
+		return nil
+	}
+	var stages v1alpha1.StageList
+	var promotions v1alpha1.PromotionList
+	in := client.InNamespace(w.Namespace)
+	if err := errors.Join(r.Client.List(ctx, &stages, in), r.Client.List(ctx, &promotions, in)); err != nil {
+		return fmt.Errorf("find out which Freight of %q is needed: %w", w.Namespace, err)
+	}
+	for _, f := range warehouse.Prune(w, freight, warehouse.Uses{Stages: stages.Items, Promotions: promotions.Items}) {
+		// A Stage that enters it meanwhile changes it: then it stays.
+		unchanged := client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion}
+		if err := r.Client.Delete(ctx, f, unchanged); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("remove Freight %q: %w", f.Name, err)
+		}
+	}
+	return nil
 }
 
 // freshWarehouse is how long after its creation a Warehouse that nobody requests
@@ -354,7 +379,7 @@ func (r *WarehouseReconciler) awaitsRecords(ctx context.Context, w *v1alpha1.War
 
 // warehouseConditions says whether every subscription answers and Freight can
 // be made.
-func warehouseConditions(w *v1alpha1.Warehouse, policies []*warehouse.Policy, missing []string, invalid error) {
+func warehouseConditions(w *v1alpha1.Warehouse, made warehouse.Assembly, invalid error) {
 	g := w.Generation
 	setStalled(&w.Status.Conditions, g, "", "")
 	if invalid != nil {
@@ -378,10 +403,12 @@ func warehouseConditions(w *v1alpha1.Warehouse, policies []*warehouse.Policy, mi
 			reason = "PollFailed"
 		}
 		setReady(&w.Status.Conditions, g, false, reason, truncate(strings.Join(messages, "; "), 4096))
-	case len(missing) > 0:
-		setReady(&w.Status.Conditions, g, false, "NoFreight", "no candidate yet for "+strings.Join(missing, ", "))
+	case len(made.Missing) > 0:
+		setReady(&w.Status.Conditions, g, false, "NoFreight", "no candidate yet for "+strings.Join(made.Missing, ", "))
+	case made.IsHeldBack:
+		setReady(&w.Status.Conditions, g, true, "CriteriaNotMet", "the newest candidates do not meet freightCreationCriteria: no Freight is made of them")
 	default:
-		setReady(&w.Status.Conditions, g, true, "Watching", fmt.Sprintf("watching %d repositories", len(policies)))
+		setReady(&w.Status.Conditions, g, true, "Watching", fmt.Sprintf("watching %d repositories", len(w.Status.Subscriptions)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -158,7 +159,7 @@ func (m *Mirror) runFetch(ctx context.Context, branches map[string]struct{}) (Re
 		}
 	}
 	for name := range tips {
-		if _, exists := refs.Branches[name]; !exists {
+		if _, exists := refs.Branches[name]; !exists && !strings.HasPrefix(name, tagsPrefix) {
 			heads[name] = Hash{}
 		}
 	}
@@ -228,7 +229,7 @@ func (m *Mirror) fetchWants(ctx context.Context, w *wire, l *listing, wants, hav
 	}
 	return m.store.read(func(r *reader) error {
 		for _, h := range wants {
-			if _, err := r.commit(h); err != nil {
+			if stored, err := r.has(h); err != nil || !stored {
 				return w.fail(ErrUnreachable, "the pack lacks commit "+h.Short())
 			}
 		}

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
+
+	"k8s.io/utils/clock"
 
 	"github.com/waybill-dev/waybill/internal/failpoint"
 )
@@ -32,6 +35,8 @@ type Options struct {
 	AllowPlainHTTP bool
 	// Limits bound what a remote can make us spend.
 	Limits Limits
+	// Now is the clock by which answers age; nil: the machine's.
+	Now func() time.Time
 	// Failpoints stop a push where crash tests want it; nil in production.
 	Failpoints *failpoint.Set
 }
@@ -50,8 +55,9 @@ func Failpoints() []string { return []string{FailBeforePush, FailAfterPush} }
 
 // Mirrors owns a directory of mirrors.
 type Mirrors struct {
-	opts Options
-	lock *os.File
+	opts    Options
+	lock    *os.File
+	answers answers
 
 	mu         sync.Mutex
 	stores     map[string]*store
@@ -65,6 +71,9 @@ func NewMirrors(opts Options) (*Mirrors, error) {
 		return nil, errors.New("git mirrors: a directory and a transport are required")
 	}
 	opts.Limits = opts.Limits.withDefaults()
+	if opts.Now == nil {
+		opts.Now = clock.RealClock{}.Now
+	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("git mirrors: %w", err)
 	}
@@ -111,7 +120,8 @@ func (m *Mirrors) Close() error {
 	return m.lock.Close()
 }
 
-// LsRemote asks where the branches are, in one request. It touches no mirror.
+// LsRemote asks where branches and tags are, in one request. It touches no mirror
+// and shares nothing; see Refs.
 func (m *Mirrors) LsRemote(ctx context.Context, r Remote) (Refs, error) {
 	e, err := m.endpoint(r)
 	if err != nil {

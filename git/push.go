@@ -56,6 +56,7 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 		return err
 	}
 	defer w.close()
+	defer m.mirrors.answers.pushed(m.remote.normalized) // whatever came of it: ask again
 	var refusal *Error
 	for attempt := range pushAttempts {
 		at, l, err := w.branch(ctx, u.Branch)

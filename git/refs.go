@@ -8,7 +8,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 )
 
-// Refs is what a repository's branches were at one moment.
+// Refs is where a repository's branches and tags were at one moment.
 type Refs struct {
 	// URL is the repository's, normalised, for errors.
 	URL string
@@ -17,6 +17,8 @@ type Refs struct {
 	DefaultBranch string
 	// Branches maps names to commits; empty for an empty repository.
 	Branches map[string]Hash
+	// Tags maps names to what they point at, as far as that is a commit.
+	Tags map[string]TagRef
 }
 
 // Head returns the commit of a branch; an empty name means the default branch.
@@ -41,7 +43,16 @@ const headsPrefix = "refs/heads/"
 // out: nobody could promote to or from them.
 func newRefs(url string, adv *packp.AdvRefs) Refs {
 	r := Refs{URL: url, Branches: make(map[string]Hash, len(adv.References))}
+	r.Tags = map[string]TagRef{}
 	for name, h := range adv.References {
+		if tag, isTag := strings.CutPrefix(name, tagsPrefix); isTag && ValidateBranch(tag) == nil && !h.IsZero() {
+			ref := TagRef{Object: Hash(h), Commit: Hash(h)}
+			if peeled, isAnnotated := adv.Peeled[name]; isAnnotated {
+				ref.Commit = Hash(peeled)
+			}
+			r.Tags[tag] = ref
+			continue
+		}
 		branch, isBranch := strings.CutPrefix(name, headsPrefix)
 		if isBranch && ValidateBranch(branch) == nil && !h.IsZero() {
 			r.Branches[branch] = Hash(h)

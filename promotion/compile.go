@@ -188,22 +188,22 @@ func imageNames(collection []v1alpha1.StageFreight) []string {
 	return names
 }
 
-// commitSubject says what a promotion brings: "test: guestbook 1.27.0".
+// commitSubject says what a promotion brings: "test: guestbook 1.27.0", or the
+// commit it builds on when there is no image to set.
 func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight) string {
 	seen := map[string]struct{}{}
 	for _, img := range u.Kustomize.Images {
 		if found, ok := findImage(collection, img.Image); ok {
-			seen[path.Base(found.RepoURL)+" "+versionOf(found)] = struct{}{}
+			seen[path.Base(found.RepoURL)+" "+found.Version()] = struct{}{}
 		}
 	}
-	return stage + ": " + strings.Join(sortedKeys(seen), ", ")
-}
-
-func versionOf(img v1alpha1.Image) string {
-	if img.Tag != "" {
-		return img.Tag
+	if base, ok := BaseCommit(collection, u.RepoURL); ok && len(seen) == 0 {
+		seen[strings.TrimSuffix(path.Base(base.RepoURL), ".git")+" "+base.Version()] = struct{}{}
 	}
-	return short(strings.TrimPrefix(img.Digest, "sha256:"))
+	if len(seen) == 0 {
+		return stage + ": what " + orText(u.ReadBranch, "the default branch") + " holds"
+	}
+	return stage + ": " + strings.Join(sortedKeys(seen), ", ")
 }
 
 // Collection returns what the Stage will run: freight, and what is current for
@@ -212,14 +212,37 @@ func Collection(stage *v1alpha1.Stage, freight *v1alpha1.Freight) []v1alpha1.Sta
 	var out []v1alpha1.StageFreight
 	for _, r := range stage.Spec.RequestedFreight {
 		if r.Origin.Name == freight.Origin.Name {
-			out = append(out, v1alpha1.StageFreight{Origin: freight.Origin.Name, Freight: freight.Name, Order: freight.Order, Images: freight.Images})
+			out = append(out, v1alpha1.StageFreight{
+				Origin: freight.Origin.Name, Freight: freight.Name, Order: freight.Order,
+				Images: freight.Images, Commits: freight.Commits, Charts: freight.Charts,
+			})
 			continue
 		}
 		if cur := Current(stage, r.Origin.Name); cur != nil {
-			out = append(out, v1alpha1.StageFreight{Origin: cur.Origin, Freight: cur.Freight, Order: cur.Order, Images: cur.Images})
+			out = append(out, content(*cur))
 		}
 	}
 	return out
+}
+
+// content is f without how it came into the Stage.
+func content(f v1alpha1.StageFreight) v1alpha1.StageFreight {
+	return v1alpha1.StageFreight{
+		Origin: f.Origin, Freight: f.Freight, Order: f.Order, Images: f.Images, Commits: f.Commits, Charts: f.Charts,
+	}
+}
+
+// BaseCommit returns the commit of a repository in a collection: what a
+// promotion builds on when there is one.
+func BaseCommit(collection []v1alpha1.StageFreight, repoURL string) (v1alpha1.Commit, bool) {
+	for _, f := range collection {
+		for _, c := range f.Commits {
+			if IsSameRepository(c.RepoURL, repoURL) {
+				return c, true
+			}
+		}
+	}
+	return v1alpha1.Commit{}, false
 }
 
 // Trailer is one line at the end of a commit message.
@@ -251,8 +274,8 @@ func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trail
 		}
 	}
 	for _, f := range collection {
-		for _, img := range f.Images {
-			t = append(t, Trailer{TrailerArtifact, fmt.Sprintf("image %s:%s@%s", img.RepoURL, img.Tag, img.Digest)})
+		for _, line := range artifactLines(f.Artifacts()) {
+			t = append(t, Trailer{TrailerArtifact, line})
 		}
 	}
 	return t

@@ -139,8 +139,5 @@ func flows(o *Observation, d *v1alpha1.Stage) bool {
 }
 
 func versionOfFreight(f *v1alpha1.Freight) string {
-	for _, img := range f.Images {
-		return versionOf(img)
-	}
-	return short(f.Name)
+	return orText(f.Artifacts().Version(), short(f.Name))
 }

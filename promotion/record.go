@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -12,10 +13,10 @@ import (
 type Record struct {
 	// Seq is the number of the Promotion.
 	Seq int64
-	// Freight of the collection, without images.
+	// Freight of the collection, without its artifacts.
 	Freight []v1alpha1.StageFreight
-	// Images of all of it, in the order of Freight.
-	Images []v1alpha1.Image
+	// Artifacts of all of it, one in each, in the order of Freight.
+	Artifacts []v1alpha1.Artifacts
 }
 
 // ReadRecord reads the trailers of a commit (Trailers); nil when it is not of a
@@ -43,8 +44,8 @@ func ReadRecord(project, stage string, trailers []Trailer) *Record {
 				orders[origin] = n
 			}
 		case strings.EqualFold(t.Key, TrailerArtifact):
-			if img, ok := readImage(t.Value); ok {
-				r.Images = append(r.Images, img)
+			if a, ok := readArtifact(t.Value); ok {
+				r.Artifacts = append(r.Artifacts, a)
 			}
 		}
 	}
@@ -61,16 +62,66 @@ func ReadRecord(project, stage string, trailers []Trailer) *Record {
 	return &r
 }
 
-// readImage reads "image <repository>:<tag>@<digest>".
-func readImage(text string) (v1alpha1.Image, bool) {
-	ref, isImage := strings.CutPrefix(text, "image ")
-	name, digest, hasDigest := strings.Cut(ref, "@")
-	if !isImage || !hasDigest {
-		return v1alpha1.Image{}, false
+// artifactLines are the values of TrailerArtifact for what a Freight holds, in its
+// order: images, commits, charts. What identifies an artifact is in its line.
+//
+//	image REPOSITORY:TAG@DIGEST
+//	commit REPOSITORY@ID [TAG]
+//	chart REPOSITORY NAME:VERSION[@DIGEST]
+//	chart oci://REPOSITORY:VERSION[@DIGEST]
+func artifactLines(a v1alpha1.Artifacts) []string {
+	var out []string
+	for _, i := range a.Images {
+		out = append(out, fmt.Sprintf("image %s:%s@%s", i.RepoURL, i.Tag, i.Digest))
 	}
-	i := strings.LastIndex(name, ":")
-	if i <= strings.LastIndex(name, "/") {
-		return v1alpha1.Image{}, false
+	for _, c := range a.Commits {
+		out = append(out, strings.TrimSuffix(fmt.Sprintf("commit %s@%s %s", c.RepoURL, c.ID, c.Tag), " "))
 	}
-	return v1alpha1.Image{RepoURL: name[:i], Tag: name[i+1:], Digest: digest}, true
+	for _, c := range a.Charts {
+		version := strings.TrimSuffix(":"+c.Version+"@"+c.Digest, "@")
+		if c.Name != "" {
+			version = " " + c.Name + version
+		}
+		out = append(out, "chart "+c.RepoURL+version)
+	}
+	return out
+}
+
+// readArtifact reads a line of artifactLines.
+func readArtifact(line string) (v1alpha1.Artifacts, bool) {
+	kind, rest, _ := strings.Cut(line, " ")
+	switch kind {
+	case "image":
+		name, digest, hasDigest := strings.Cut(rest, "@")
+		repoURL, tag, ok := cutLast(name, ":")
+		return v1alpha1.Artifacts{Images: []v1alpha1.Image{{RepoURL: repoURL, Tag: tag, Digest: digest}}}, ok && hasDigest
+	case "commit":
+		at, tag, _ := strings.Cut(rest, " ")
+		repoURL, id, ok := cutLast(at, "@")
+		return v1alpha1.Artifacts{Commits: []v1alpha1.Commit{{RepoURL: repoURL, ID: id, Tag: tag}}}, ok
+	case "chart":
+		var c v1alpha1.Chart
+		where, version := "", rest
+		if repoURL, named, isNamed := strings.Cut(rest, " "); isNamed {
+			where, version = repoURL, named
+		}
+		if i := strings.LastIndex(version, "@sha256:"); i > 0 {
+			version, c.Digest = version[:i], version[i+1:]
+		}
+		name, v, ok := cutLast(version, ":")
+		if c.RepoURL, c.Name, c.Version = where, name, v; where == "" {
+			c.RepoURL, c.Name = name, ""
+		}
+		return v1alpha1.Artifacts{Charts: []v1alpha1.Chart{c}}, ok
+	}
+	return v1alpha1.Artifacts{}, false
+}
+
+// cutLast cuts at the last sep that follows the last slash.
+func cutLast(text, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(text, sep)
+	if i <= strings.LastIndex(text, "/") {
+		return "", "", false
+	}
+	return text[:i], text[i+1:], true
 }

@@ -83,10 +83,10 @@ func isCurrent(s *v1alpha1.Stage, freight string) bool {
 // collectionWith is the Stage's current collection with good in place of its
 // origin's Freight.
 func collectionWith(s *v1alpha1.Stage, good v1alpha1.StageFreight) []v1alpha1.StageFreight {
-	out := []v1alpha1.StageFreight{{Origin: good.Origin, Freight: good.Freight, Order: good.Order, Images: good.Images}}
+	out := []v1alpha1.StageFreight{content(good)}
 	for _, c := range s.Status.Current {
 		if c.Origin != good.Origin {
-			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images})
+			out = append(out, content(c))
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Origin < out[j].Origin })
@@ -140,9 +140,7 @@ func CompileRollback(stage *v1alpha1.Stage, t RollbackTarget, shared bool) ([]v1
 func rollbackSubject(stage string, t RollbackTarget) string {
 	var versions []string
 	for _, f := range t.Collection {
-		for _, img := range f.Images {
-			versions = append(versions, versionOf(img))
-		}
+		versions = append(versions, f.Artifacts().Versions()...)
 	}
 	sort.Strings(versions)
 	return fmt.Sprintf("%s: roll back to %s", stage, strings.Join(versions, ", "))

@@ -170,6 +170,12 @@ type origin struct{ Kind, Name string }
 // image is what imageFrom returns, with the names that Kargo's templates use.
 type image struct{ RepoURL, Tag, Digest string }
 
+// commit and chart are what commitFrom and chartFrom return.
+type (
+	commit struct{ RepoURL, ID, Branch, Tag, Message, Author string }
+	chart  struct{ RepoURL, Name, Version, Digest string }
+)
+
 // freightFunctions are warehouse, imageFrom and those like it.
 func freightFunctions(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) map[string]expression.Function {
 	return map[string]expression.Function{
@@ -193,8 +199,40 @@ func freightFunctions(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight)
 			}
 			return nil, &ImageMissingError{Image: repoURL, Have: imageNames(collection)}
 		},
-		"commitFrom":   missing("commitFrom", "Git commit"),
-		"chartFrom":    missing("chartFrom", "chart"),
+		"commitFrom": func(args ...any) (any, error) {
+			repoURL, from, err := wanted("commitFrom", args)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range collection {
+				for _, c := range f.Commits {
+					if (from == "" || f.Origin == from) && IsSameRepository(c.RepoURL, repoURL) {
+						return commit{c.RepoURL, c.ID, c.Branch, c.Tag, c.Message, c.Author}, nil
+					}
+				}
+			}
+			return nil, notCarried(repoURL, "Git commit")
+		},
+		"chartFrom": func(args ...any) (any, error) {
+			name := ""
+			if len(args) > 1 { // (repoURL, name) or (repoURL, name, warehouse(...))
+				if text, ok := args[1].(string); ok {
+					name, args = text, append([]any{args[0]}, args[2:]...)
+				}
+			}
+			repoURL, from, err := wanted("chartFrom", args)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range collection {
+				for _, c := range f.Charts {
+					if (from == "" || f.Origin == from) && IsSameRepository(c.RepoURL, repoURL) && (name == "" || c.Name == name) {
+						return chart{c.RepoURL, c.Name, c.Version, c.Digest}, nil
+					}
+				}
+			}
+			return nil, notCarried(repoURL, "chart")
+		},
 		"artifactFrom": missing("artifactFrom", "artifact"),
 	}
 }
@@ -205,8 +243,12 @@ func missing(name, what string) expression.Function {
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("no Freight of this Stage carries a %s of %q", what, repoURL)
+		return nil, notCarried(repoURL, what)
 	}
+}
+
+func notCarried(repoURL, what string) error {
+	return fmt.Errorf("no Freight of this Stage carries a %s of %q", what, repoURL)
 }
 
 func oneText(args []any) (string, bool) {

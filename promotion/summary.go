@@ -147,9 +147,7 @@ func pendingText(p *v1alpha1.Promotion) string {
 func versions(fs []v1alpha1.StageFreight) string {
 	var out []string
 	for _, f := range fs {
-		for _, img := range f.Images {
-			out = append(out, versionOf(img))
-		}
+		out = append(out, f.Artifacts().Versions()...)
 	}
 	return strings.Join(out, ", ")
 }

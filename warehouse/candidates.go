@@ -54,6 +54,10 @@ func (p *Policy) Select(resolved []Resolved) []v1alpha1.Image {
 const (
 	// ReasonNoMatchingTag: no tag passes the filters of the subscription.
 	ReasonNoMatchingTag = "NoMatchingTag"
+	// ReasonNoMatchingCommit: no commit passes the filters of the subscription.
+	ReasonNoMatchingCommit = "NoMatchingCommit"
+	// ReasonNoMatchingVersion: no version of the chart is in the constraint.
+	ReasonNoMatchingVersion = "NoMatchingVersion"
 	// ReasonTagPassedOver: the newest tag cannot be read, an older one is used.
 	ReasonTagPassedOver = "TagPassedOver"
 )
@@ -64,6 +68,9 @@ type Poll struct {
 	Requests   int         // sent to the registry and its token service
 	Tags       int         // the repository has, before any filter
 	Candidates []v1alpha1.Image
+	Commits    []v1alpha1.Commit
+	Charts     []v1alpha1.Chart
+	Observed   string // of a git subscription
 	// Stretch is by how much the registry wants polls spread; at least 1.
 	Stretch int
 	// RetryAt is when the registry may be asked again; zero when it did not say.
@@ -103,20 +110,89 @@ func NextPoll(s v1alpha1.SubscriptionStatus, poll Poll, interval time.Duration, 
 	return metav1.NewTime(next)
 }
 
-// Merge returns the status of the subscription of p after poll. A failed poll
-// keeps the old candidates that the Policy still accepts.
-func (p *Policy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
-	if old.RepoURL != p.repoURL {
-		old = v1alpha1.SubscriptionStatus{} // another subscription stood at this place
+// Identity tells the subscriptions of a Warehouse apart.
+type Identity struct{ Type, RepoURL, Chart string }
+
+// The types of subscriptions.
+const (
+	TypeImage = "image"
+	TypeGit   = "git"
+	TypeChart = "chart"
+)
+
+// Identity returns what tells the subscription of p from others.
+func (p *Policy) Identity() Identity { return Identity{TypeImage, p.repoURL, ""} }
+
+// Identity returns what tells the subscription of p from others.
+func (p *CommitPolicy) Identity() Identity { return Identity{TypeGit, p.sub.RepoURL, ""} }
+
+// Identity returns what tells the subscription of p from others.
+func (p *ChartPolicy) Identity() Identity { return Identity{TypeChart, p.sub.RepoURL, p.sub.Name} }
+
+// String names the subscription for people.
+func (i Identity) String() string { return strings.TrimSuffix(i.RepoURL+" "+i.Chart, " ") }
+
+// Find returns the status of the subscription among all, or an empty one.
+func (i Identity) Find(all []v1alpha1.SubscriptionStatus) v1alpha1.SubscriptionStatus {
+	for _, s := range all {
+		if s.RepoURL == i.RepoURL && s.Chart == i.Chart && (s.Type == i.Type || s.Type == "" && i.Type == TypeImage) {
+			return s
+		}
 	}
-	s := old
-	s.RepoURL, s.LastPoll = p.repoURL, poll.At.DeepCopy()
+	return v1alpha1.SubscriptionStatus{Type: i.Type, RepoURL: i.RepoURL, Chart: i.Chart}
+}
+
+// merge returns old after poll; candidates are the caller's business.
+func (i Identity) merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
+	s := i.Find([]v1alpha1.SubscriptionStatus{old}) // another subscription may have stood at this place
+	s.Type, s.LastPoll = i.Type, poll.At.DeepCopy()
 	s.Requests, s.Reason, s.Error = int32(poll.Requests), poll.Reason, poll.Error //nolint:gosec // thousands at most
+	if !poll.IsFailed {
+		s.LastSuccess, s.Tags = poll.At.DeepCopy(), int32(poll.Tags) //nolint:gosec // limited by the listing
+	}
+	return s
+}
+
+// Merge returns the status of the subscription of p after poll. A failed poll
+// keeps the old candidates that the policy still accepts.
+func (p *Policy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
+	s := p.Identity().merge(old, poll)
 	if poll.IsFailed {
-		s.Candidates = p.stillAccepted(old.Candidates)
+		s.Candidates = p.stillAccepted(s.Candidates)
+	} else {
+		s.Candidates = poll.Candidates
+	}
+	return s
+}
+
+// Merge returns the status of the subscription of p after poll. A failed poll
+// keeps the old candidates if the policy has not changed.
+func (p *CommitPolicy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
+	s := p.Identity().merge(old, poll)
+	switch {
+	case !poll.IsFailed:
+		s.Commits, s.Observed = poll.Commits, poll.Observed
+	case !strings.HasPrefix(s.Observed, p.digest):
+		s.Commits, s.Observed = nil, ""
+	}
+	return s
+}
+
+// Merge returns the status of the subscription of p after poll. A failed poll
+// keeps the old candidates that the policy still accepts.
+func (p *ChartPolicy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
+	s := p.Identity().merge(old, poll)
+	if !poll.IsFailed {
+		s.Charts = poll.Charts
 		return s
 	}
-	s.LastSuccess, s.Tags, s.Candidates = poll.At.DeepCopy(), int32(poll.Tags), poll.Candidates //nolint:gosec // limited by the listing
+	var versions []string
+	for _, c := range s.Charts {
+		versions = append(versions, c.Version)
+	}
+	accepted := p.Order(versions)
+	s.Charts = slices.DeleteFunc(slices.Clone(s.Charts), func(c v1alpha1.Chart) bool { return !slices.Contains(accepted, c.Version) })
+	s.Charts = s.Charts[:min(len(s.Charts), p.Limit())]
 	return s
 }
 
@@ -134,21 +210,4 @@ func (p *Policy) stillAccepted(candidates []v1alpha1.Image) []v1alpha1.Image {
 		}
 	}
 	return out
-}
-
-// Newest returns the newest candidate of every subscription, in their order. When
-// some have none, it returns their repositories as missing, and no Freight can
-// be made.
-func Newest(subscriptions []v1alpha1.SubscriptionStatus) (images []v1alpha1.Image, missing []string) {
-	for _, s := range subscriptions {
-		if len(s.Candidates) == 0 {
-			missing = append(missing, s.RepoURL)
-			continue
-		}
-		images = append(images, s.Candidates[0])
-	}
-	if len(missing) > 0 {
-		return nil, missing
-	}
-	return images, nil
 }

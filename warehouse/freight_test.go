@@ -29,7 +29,7 @@ func TestFreightNameIsTheDigestOfContent(t *testing.T) {
 	a, b := image(repo, "1.0.0", 1), image("registry.example/web", "2.0.0", 2)
 	name := func(o v1alpha1.Origin, images ...v1alpha1.Image) string {
 		t.Helper()
-		n, err := warehouse.FreightName(o, images)
+		n, err := warehouse.FreightName(o, v1alpha1.Artifacts{Images: images})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,14 +63,14 @@ func TestFreightNameIsTheDigestOfContent(t *testing.T) {
 			t.Errorf("%s does not matter", why)
 		}
 	}
-	if _, err := warehouse.FreightName(origin, nil); err == nil {
+	if _, err := warehouse.FreightName(origin, v1alpha1.Artifacts{}); err == nil {
 		t.Error("nothing has a name")
 	}
 }
 
 func TestBuildFreight(t *testing.T) {
 	w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Name: "guestbook", Namespace: "demo"}}
-	first, err := warehouse.BuildFreight(w, []v1alpha1.Image{image(repo, "1.0.0", 1)}, nil)
+	first, err := warehouse.BuildFreight(w, v1alpha1.Artifacts{Images: []v1alpha1.Image{image(repo, "1.0.0", 1)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,27 +84,27 @@ func TestBuildFreight(t *testing.T) {
 	if d := cmp.Diff(want, first); d != "" {
 		t.Error(d)
 	}
-	if again, err := warehouse.BuildFreight(w, first.Images, []v1alpha1.Freight{*first}); again != nil || err != nil {
+	if again, err := warehouse.BuildFreight(w, first.Artifacts(), []v1alpha1.Freight{*first}); again != nil || err != nil {
 		t.Errorf("the same versions again: %v, %v", again, err)
 	}
 
 	foreign := v1alpha1.Freight{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Origin: v1alpha1.Origin{Name: "other"}, Order: 40}
-	second, err := warehouse.BuildFreight(w, []v1alpha1.Image{image(repo, "1.0.1", 2)}, []v1alpha1.Freight{*first, foreign})
+	second, err := warehouse.BuildFreight(w, v1alpha1.Artifacts{Images: []v1alpha1.Image{image(repo, "1.0.1", 2)}}, []v1alpha1.Freight{*first, foreign})
 	if err != nil || second.Order != 2 {
 		t.Errorf("order counts within the Warehouse: %v, %v", second, err)
 	}
 	w.Status.LastOrder = 7
-	third, err := warehouse.BuildFreight(w, []v1alpha1.Image{image(repo, "1.0.2", 3)}, []v1alpha1.Freight{*first})
+	third, err := warehouse.BuildFreight(w, v1alpha1.Artifacts{Images: []v1alpha1.Image{image(repo, "1.0.2", 3)}}, []v1alpha1.Freight{*first})
 	if err != nil || third.Order != 8 {
 		t.Errorf("an order is never given twice, even after Freight was deleted: %v, %v", third, err)
 	}
 
-	_, err = warehouse.BuildFreight(w, []v1alpha1.Image{image(repo, "1.0.0", 1), image("Registry.example/app", "1.0.0", 1)}, nil)
+	_, err = warehouse.BuildFreight(w, v1alpha1.Artifacts{Images: []v1alpha1.Image{image(repo, "1.0.0", 1), image("Registry.example/app", "1.0.0", 1)}}, nil)
 	if !errors.Is(err, warehouse.ErrInvalid) {
 		t.Errorf("two images of one repository: %v", err)
 	}
 	w.Name = strings.Repeat("a", 200)
-	long, err := warehouse.BuildFreight(w, []v1alpha1.Image{image(repo, "1.0.0", 1)}, nil)
+	long, err := warehouse.BuildFreight(w, v1alpha1.Artifacts{Images: []v1alpha1.Image{image(repo, "1.0.0", 1)}}, nil)
 	if err != nil || len(long.Labels[v1alpha1.LabelWarehouse]) > 63 {
 		t.Errorf("long names must fit into a label: %v, %v", long, err)
 	}
@@ -180,9 +180,11 @@ func TestOneFailingSubscriptionHidesNothing(t *testing.T) {
 		good.Merge(old[0], warehouse.Poll{At: now, Requests: 1, Tags: 2, Candidates: []v1alpha1.Image{image("r.example/good", "1.1.0", 2), image("r.example/good", "1.0.0", 1)}}),
 		bad.Merge(old[1], warehouse.Poll{At: now, Requests: 2, IsFailed: true, Reason: "AccessDenied", Error: "denied"}),
 	}
-	images, missing := warehouse.Newest(status)
-	if d := cmp.Diff([]v1alpha1.Image{image("r.example/good", "1.1.0", 2), image("r.example/bad", "5.0.0", 5)}, images); d != "" || missing != nil {
-		t.Error(d, missing)
+	all := &v1alpha1.Warehouse{Status: v1alpha1.WarehouseStatus{Subscriptions: status}}
+	made, err := warehouse.Assemble(all, nil, nil)
+	want := warehouse.Assembly{Sets: []v1alpha1.Artifacts{{Images: []v1alpha1.Image{image("r.example/good", "1.1.0", 2), image("r.example/bad", "5.0.0", 5)}}}}
+	if d := cmp.Diff(want, made); d != "" || err != nil {
+		t.Error(d, err)
 	}
 	if s := status[1]; s.Error != "denied" || s.Reason != "AccessDenied" || !s.LastSuccess.Equal(&then) || !s.LastPoll.Equal(&now) || s.Tags != 1 || s.Requests != 2 {
 		t.Errorf("failed: %+v", s)
@@ -208,7 +210,8 @@ func TestOneFailingSubscriptionHidesNothing(t *testing.T) {
 	if s := other.Merge(old[1], warehouse.Poll{At: now, IsFailed: true, Error: "down"}); len(s.Candidates) != 0 || s.LastSuccess != nil {
 		t.Errorf("kept the candidates of another repository: %+v", s)
 	}
-	if images, missing := warehouse.Newest([]v1alpha1.SubscriptionStatus{status[0], {RepoURL: "r.example/none"}}); images != nil || !slices.Equal(missing, []string{"r.example/none"}) {
-		t.Errorf("got %v, %v", images, missing)
+	all.Status.Subscriptions[1] = v1alpha1.SubscriptionStatus{RepoURL: "r.example/none"}
+	if made, err := warehouse.Assemble(all, nil, nil); len(made.Sets) != 0 || !slices.Equal(made.Missing, []string{"r.example/none"}) || err != nil {
+		t.Errorf("got %+v, %v", made, err)
 	}
 }

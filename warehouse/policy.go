@@ -39,6 +39,10 @@ type Policy struct {
 	mutable     *regexp.Regexp // nil: none
 	platform    Platform
 	limit       int
+	// isName accepts what can be the name of a tag here; isChart says that the
+	// tags are versions of a chart.
+	isName  func(string) bool
+	isChart bool
 }
 
 // Compile checks sub and returns its Policy, or an error that wraps ErrInvalid
@@ -49,9 +53,10 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 	}
 	p := &Policy{
 		repoURL: sub.RepoURL, strategy: sub.ImageSelectionStrategy, source: strings.TrimSpace(sub.Constraint),
-		isStrict: sub.StrictSemvers == nil || *sub.StrictSemvers, limit: int(sub.DiscoveryLimit),
+		isStrict: sub.StrictSemvers == nil || *sub.StrictSemvers, limit: int(sub.DiscoveryLimit), isName: tagSyntax.MatchString,
 	}
 	if _, err := repourl.Normalize(sub.RepoURL); err != nil {
+		sub.RepoURL = "" // it may hold a password
 		return bad("repoURL", "%v", err)
 	}
 	if p.limit == 0 {
@@ -182,6 +187,9 @@ func (p *Policy) NeedsCreated() bool { return p.strategy == v1alpha1.SelectNewes
 // NeedsPlatforms reports whether Select looks at platforms.
 func (p *Policy) NeedsPlatforms() bool { return p.platform != Platform{} }
 
+// WantsCharts reports whether the tags are versions of a Helm chart.
+func (p *Policy) WantsCharts() bool { return p.isChart }
+
 // Limit is how many candidates are kept.
 func (p *Policy) Limit() int { return p.limit }
 
@@ -200,7 +208,7 @@ func (p *Policy) IsMutable(tag string) bool { return p.mutable != nil && p.mutab
 func (p *Policy) Order(tags []string) []string {
 	var kept []ranked
 	for _, tag := range tags {
-		if !tagSyntax.MatchString(tag) {
+		if !p.isName(tag) {
 			continue
 		}
 		if p.strategy == v1alpha1.SelectDigest {
@@ -242,6 +250,9 @@ func (p *Policy) rank(tag string) (ranked, bool) {
 			return r, false
 		}
 		r.part = m[1]
+	}
+	if p.isChart {
+		r.part = chartVersion(r.part)
 	}
 	switch p.strategy {
 	case v1alpha1.SelectSemVer:

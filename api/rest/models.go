@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/warehouse"
 )
 
 // The functions of this file turn objects into what pages show. They decide
@@ -58,24 +60,6 @@ func setMicroTime(into *model.Time, t *metav1.MicroTime) {
 	}
 }
 
-// versionOf returns what people call an image: its tag, or the start of its
-// digest.
-func versionOf(img v1alpha1.Image) string {
-	if img.Tag != "" {
-		return img.Tag
-	}
-	digest := strings.TrimPrefix(img.Digest, "sha256:")
-	return digest[:min(12, len(digest))]
-}
-
-// versionOfAll returns the version of the first image: what a Freight is called.
-func versionOfAll(images []v1alpha1.Image) string {
-	if len(images) == 0 {
-		return ""
-	}
-	return versionOf(images[0])
-}
-
 func imageModel(img v1alpha1.Image) model.Image {
 	return model.Image{RepoURL: img.RepoURL, Tag: img.Tag, Digest: img.Digest}
 }
@@ -84,6 +68,24 @@ func imageModels(images []v1alpha1.Image) []model.Image {
 	out := make([]model.Image, 0, len(images))
 	for _, img := range images {
 		out = append(out, imageModel(img))
+	}
+	return out
+}
+
+func commitModels(commits []v1alpha1.Commit) []model.GitCommit {
+	var out []model.GitCommit
+	for _, c := range commits {
+		m := model.GitCommit{RepoURL: c.RepoURL, ID: c.ID, Branch: c.Branch, Tag: c.Tag, Message: c.Message, Author: c.Author}
+		setTime(&m.Date, c.Date)
+		out = append(out, m)
+	}
+	return out
+}
+
+func chartModels(charts []v1alpha1.Chart) []model.Chart {
+	var out []model.Chart
+	for _, c := range charts {
+		out = append(out, model.Chart{RepoURL: c.RepoURL, Name: c.Name, Version: c.Version, Digest: c.Digest})
 	}
 	return out
 }
@@ -142,22 +144,21 @@ func (v *projectView) freightRef(name string) model.FreightRef {
 	}
 	ref := model.FreightRef{Name: name}
 	if f := v.freightByName[name]; f != nil {
-		ref.Alias, ref.Version, ref.Origin = f.Alias, versionOfAll(f.Images), f.Origin.Name
+		ref.Alias, ref.Version, ref.Origin = f.Alias, f.Artifacts().Version(), f.Origin.Name
 	}
 	return ref
 }
 
 func (v *projectView) stageFreightModel(f v1alpha1.StageFreight) model.StageFreight {
 	out := model.StageFreight{
-		Name: f.Freight, Version: versionOfAll(f.Images), Origin: f.Origin, Images: imageModels(f.Images),
-		Promotion: f.Promotion, Commit: f.Commit,
+		Name: f.Freight, Origin: f.Origin, Promotion: f.Promotion, Commit: f.Commit,
 	}
 	if known := v.freightByName[f.Freight]; known != nil {
 		out.Alias = known.Alias
-		if len(f.Images) == 0 {
-			out.Images, out.Version = imageModels(known.Images), versionOfAll(known.Images)
-		}
 	}
+	held := v.artifactsOf(f)
+	out.Version, out.Images = held.Version(), imageModels(held.Images)
+	out.Commits, out.Charts = commitModels(held.Commits), chartModels(held.Charts)
 	setTime(&out.Since, f.Since)
 	return out
 }
@@ -172,8 +173,8 @@ func (v *projectView) stageFreightModels(fs []v1alpha1.StageFreight) []model.Sta
 
 func (v *projectView) freightModel(f *v1alpha1.Freight) model.Freight {
 	out := model.Freight{
-		Name: f.Name, Alias: f.Alias, Version: versionOfAll(f.Images), Origin: f.Origin.Name, Order: f.Order,
-		Images: imageModels(f.Images), CreatedAt: f.CreationTimestamp.UTC(), Stages: []model.FreightInStage{}, Rejections: []model.Freeze{},
+		Name: f.Name, Alias: f.Alias, Version: f.Artifacts().Version(), Origin: f.Origin.Name, Order: f.Order,
+		Images: imageModels(f.Images), Commits: commitModels(f.Commits), Charts: chartModels(f.Charts), CreatedAt: f.CreationTimestamp.UTC(), Stages: []model.FreightInStage{}, Rejections: []model.Freeze{},
 	}
 	current := map[string]bool{}
 	for _, name := range v.runningIn[f.Name] {
@@ -334,27 +335,42 @@ func lastChange(p *v1alpha1.Promotion) model.Time {
 
 func (v *projectView) warehouseModel(w *v1alpha1.Warehouse) model.Warehouse {
 	out := model.Warehouse{
-		Name: w.Name, Project: w.Namespace, Interval: w.Spec.Interval.Duration.String(), LatestFreight: v.freightRef(w.Status.LatestFreight),
-		LastHandledRequest: w.Status.LastHandledRequest, Subscriptions: []model.Subscription{},
+		Name: w.Name, Project: w.Namespace, Interval: w.Spec.Interval.Duration.String(),
+		FreightCreationPolicy: string(cmp.Or(w.Spec.FreightCreationPolicy, v1alpha1.FreightAutomatic)),
+		LatestFreight:         v.freightRef(w.Status.LatestFreight),
+		LastHandledRequest:    w.Status.LastHandledRequest, Subscriptions: []model.Subscription{},
 	}
 	if c := readyCondition(w.Status.Conditions); c != nil {
 		out.Ready, out.Reason, out.Message = c.Status == metav1.ConditionTrue, c.Reason, c.Message
 	}
-	for i, sub := range w.Spec.Subscriptions {
-		if sub.Image == nil {
-			continue
-		}
-		m := model.Subscription{RepoURL: sub.Image.RepoURL, Constraint: sub.Image.Constraint, Strategy: string(sub.Image.ImageSelectionStrategy)}
-		// In the order of the spec; the status may be of an older one.
-		if i < len(w.Status.Subscriptions) && w.Status.Subscriptions[i].RepoURL == sub.Image.RepoURL {
-			st := w.Status.Subscriptions[i]
-			m.Tags, m.Candidates, m.Error, m.Reason = int(st.Tags), imageModels(st.Candidates), st.Error, st.Reason
-			setTime(&m.LastPoll, st.LastPoll)
-			setTime(&m.LastSuccess, st.LastSuccess)
-		}
-		out.Subscriptions = append(out.Subscriptions, m)
+	for _, sub := range w.Spec.Subscriptions {
+		out.Subscriptions = append(out.Subscriptions, subscriptionModel(w, sub))
 	}
 	return out
+}
+
+func subscriptionModel(w *v1alpha1.Warehouse, sub v1alpha1.Subscription) model.Subscription {
+	var m model.Subscription
+	switch {
+	case sub.Image != nil:
+		m = model.Subscription{
+			Type: warehouse.TypeImage, RepoURL: sub.Image.RepoURL, Constraint: sub.Image.Constraint, Strategy: string(sub.Image.ImageSelectionStrategy),
+		}
+	case sub.Git != nil:
+		m = model.Subscription{
+			Type: warehouse.TypeGit, RepoURL: sub.Git.RepoURL, Constraint: sub.Git.Constraint, Branch: sub.Git.Branch, Strategy: string(sub.Git.CommitSelectionStrategy),
+		}
+	case sub.Chart != nil:
+		m = model.Subscription{Type: warehouse.TypeChart, RepoURL: sub.Chart.RepoURL, Chart: sub.Chart.Name, Constraint: sub.Chart.Constraint}
+	}
+	// The status may be of an older spec.
+	st := warehouse.Identity{Type: string(m.Type), RepoURL: m.RepoURL, Chart: m.Chart}.Find(w.Status.Subscriptions)
+	m.Tags, m.Requests, m.Error, m.Reason = int(st.Tags), int(st.Requests), st.Error, st.Reason
+	m.Candidates, m.Commits, m.Charts = imageModels(st.Candidates), commitModels(st.Commits), chartModels(st.Charts)
+	setTime(&m.LastPoll, st.LastPoll)
+	setTime(&m.NextPoll, st.NextPoll)
+	setTime(&m.LastSuccess, st.LastSuccess)
+	return m
 }
 
 func applicationModel(a *v1alpha1.Application) model.Application {

@@ -323,7 +323,7 @@ func (v *projectView) summary() model.ProjectSummary {
 		stages = append(stages, m)
 		cell := model.StageCell{Name: st.Name, Rank: v.ranks[st.Name], Status: m.Status.Word}
 		if len(st.Status.Current) > 0 {
-			cell.Version = versionOfAll(v.imagesOf(st.Status.Current[0]))
+			cell.Version = v.artifactsOf(st.Status.Current[0]).Version()
 		}
 		out.Stages = append(out.Stages, cell)
 	}

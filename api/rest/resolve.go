@@ -132,7 +132,7 @@ func (v *projectView) find(text string, preferred []string) (*v1alpha1.Freight, 
 		return nil, ambiguous(text, fs)
 	}
 	fs := byRule(func(f *v1alpha1.Freight) bool {
-		return slices.ContainsFunc(f.Images, func(img v1alpha1.Image) bool { return img.Tag == text || img.Digest == text })
+		return isVersionOf(f.Artifacts(), text)
 	})
 	if len(fs) > 0 {
 		for _, f := range fs[1:] {
@@ -157,10 +157,18 @@ func (v *projectView) find(text string, preferred []string) (*v1alpha1.Freight, 
 	return nil, r.withHint("there is no Freight yet; waybill get warehouses -p %s shows what the Warehouses found", v.project.Name)
 }
 
+// isVersionOf reports whether text is what people call one of the artifacts: a
+// tag, a digest, a commit by at least seven digits, a version of a chart.
+func isVersionOf(a v1alpha1.Artifacts, text string) bool {
+	return slices.Contains(a.Versions(), text) ||
+		slices.ContainsFunc(a.Images, func(i v1alpha1.Image) bool { return i.Digest == text }) ||
+		slices.ContainsFunc(a.Commits, func(c v1alpha1.Commit) bool { return len(text) >= 7 && strings.HasPrefix(c.ID, text) })
+}
+
 func ambiguous(text string, fs []*v1alpha1.Freight) *refusal {
 	var names []string
 	for _, f := range fs[:min(5, len(fs))] {
-		names = append(names, fmt.Sprintf("%s (%s of %s)", f.Name[:min(12, len(f.Name))], versionOfAll(f.Images), f.Origin.Name))
+		names = append(names, fmt.Sprintf("%s (%s of %s)", f.Name[:min(12, len(f.Name))], f.Artifacts().Version(), f.Origin.Name))
 	}
 	return refuse(model.InvalidRequest, "%q means more than one Freight: %s", text, strings.Join(names, ", ")).withHint("give the start of its name")
 }
@@ -171,7 +179,7 @@ func (v *projectView) knownVersions() string {
 		if len(out) == 5 {
 			break
 		}
-		out = append(out, versionOfAll(v.freight[i].Images))
+		out = append(out, v.freight[i].Artifacts().Version())
 	}
 	return strings.Join(out, ", ")
 }
@@ -220,7 +228,7 @@ func describeFreight(f *v1alpha1.Freight) string {
 }
 
 func versionOrName(f *v1alpha1.Freight) string {
-	if version := versionOfAll(f.Images); version != "" {
+	if version := f.Artifacts().Version(); version != "" {
 		return version
 	}
 	return f.Name

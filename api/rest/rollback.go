@@ -15,8 +15,8 @@ type rollbackAsk struct {
 	from   string // name of the Freight that is taken back
 	to     string // name asked for; empty for the last good one
 	ref    model.FreightRef
-	images []v1alpha1.Image // of ref
-	reason string           // why it cannot be done; empty when it can
+	held   v1alpha1.Artifacts // of ref
+	reason string             // why it cannot be done; empty when it can
 	gates  []v1alpha1.GateVerdict
 }
 
@@ -53,7 +53,7 @@ func (v *projectView) lookAtRollback(st *v1alpha1.Stage, to string) (rollbackAsk
 		}
 		for _, c := range t.Collection {
 			if c.Freight == ask.ref.Name {
-				ask.images = v.imagesOf(c)
+				ask.held = v.artifactsOf(c)
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func (s *Server) PreviewRollback(ctx context.Context, request PreviewRollbackReq
 				before = v.imagesOf(c)
 			}
 		}
-		out.Images = imageChanges(before, ask.images)
+		out.Images = imageChanges(before, ask.held.Images)
 	}
 	if p := v.observe(st).Active(); p != nil {
 		out.Aborts = v.shortPromotion(p)
@@ -107,14 +107,14 @@ func (v *projectView) rollbackTargets(st *v1alpha1.Stage, ask rollbackAsk) []mod
 	if ref, err := v.rollbackTarget(st, ""); err == nil {
 		lastGood = ref.Name
 	}
-	add := func(name string, images []v1alpha1.Image, good bool) {
+	add := func(name string, held v1alpha1.Artifacts, good bool) {
 		if seen[name] || slices.Contains(v.runningIn[name], st.Name) {
 			return
 		}
 		seen[name] = true
-		t := model.RollbackTarget{Freight: v.freightRef(name), Good: good, LastGood: name == lastGood, Images: imageModels(images)}
+		t := model.RollbackTarget{Freight: v.freightRef(name), Good: good, LastGood: name == lastGood, Images: imageModels(held.Images)}
 		if t.Freight.Version == "" {
-			t.Freight.Version = versionOfAll(images)
+			t.Freight.Version = held.Version()
 		}
 		if f := v.freightByName[name]; f != nil {
 			rec := f.Status.Stages[st.Name]
@@ -129,16 +129,16 @@ func (v *projectView) rollbackTargets(st *v1alpha1.Stage, ask rollbackAsk) []mod
 		out = append(out, t)
 	}
 	for _, g := range st.Status.Good {
-		add(g.Freight, v.imagesOf(g), true)
+		add(g.Freight, v.artifactsOf(g), true)
 	}
 	for i := range v.freight {
 		f := &v.freight[i]
 		if rec, ok := f.Status.Stages[st.Name]; ok && rec.EnteredAt != nil {
-			add(f.Name, f.Images, false)
+			add(f.Name, f.Artifacts(), false)
 		}
 	}
 	if ask.ref.Name != "" {
-		add(ask.ref.Name, ask.images, true)
+		add(ask.ref.Name, ask.held, true)
 	}
 	return out
 }

@@ -131,9 +131,9 @@ func together(origins []model.StageFreight) model.StageFreight {
 		return model.StageFreight{}
 	}
 	out := origins[0]
-	out.Images = slices.Clone(out.Images)
+	out.Images, out.Commits, out.Charts = slices.Clone(out.Images), slices.Clone(out.Commits), slices.Clone(out.Charts)
 	for _, o := range origins[1:] {
-		out.Images = append(out.Images, o.Images...)
+		out.Images, out.Commits, out.Charts = append(out.Images, o.Images...), append(out.Commits, o.Commits...), append(out.Charts, o.Charts...)
 	}
 	return out
 }
@@ -159,7 +159,7 @@ func (v *projectView) rollbackTarget(st *v1alpha1.Stage, to string) (model.Freig
 	if ref.Version == "" {
 		for _, c := range t.Collection {
 			if c.Freight == name {
-				ref.Version, ref.Origin = versionOfAll(c.Images), c.Origin
+				ref.Version, ref.Origin = c.Artifacts().Version(), c.Origin
 			}
 		}
 	}
@@ -203,21 +203,26 @@ func (v *projectView) shutOut(r resolved) model.ShutOut {
 }
 
 func (v *projectView) imagesOf(f v1alpha1.StageFreight) []v1alpha1.Image {
-	if len(f.Images) == 0 {
-		if known := v.freightByName[f.Freight]; known != nil {
-			return known.Images
-		}
+	return v.artifactsOf(f).Images
+}
+
+// artifactsOf is what a Freight in a Stage holds, as the Stage remembers it, or
+// as the Freight itself says.
+func (v *projectView) artifactsOf(f v1alpha1.StageFreight) v1alpha1.Artifacts {
+	held := f.Artifacts()
+	if known := v.freightByName[f.Freight]; held.IsEmpty() && known != nil {
+		return known.Artifacts()
 	}
-	return f.Images
+	return held
 }
 
 // collectionWith is what the Stage would run: f, and what is current for its
 // other origins.
 func collectionWith(st *v1alpha1.Stage, f *v1alpha1.Freight) []v1alpha1.StageFreight {
-	out := []v1alpha1.StageFreight{{Origin: f.Origin.Name, Freight: f.Name, Images: f.Images}}
+	out := []v1alpha1.StageFreight{{Origin: f.Origin.Name, Freight: f.Name, Images: f.Images, Commits: f.Commits, Charts: f.Charts}}
 	for _, c := range st.Status.Current {
 		if c.Origin != f.Origin.Name {
-			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Images: c.Images})
+			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Images: c.Images, Commits: c.Commits, Charts: c.Charts})
 		}
 	}
 	return out

@@ -107,25 +107,6 @@ type Origin struct {
 	Name string `json:"name"`
 }
 
-// Image is one container image, pinned by digest.
-type Image struct {
-	// repoURL is the repository without tag or digest, as the subscription
-	// spells it.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	RepoURL string `json:"repoURL"`
-	// tag as found in the registry.
-	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9._-]*$`
-	Tag string `json:"tag,omitempty"`
-	// digest of what the tag pointed at, algorithm first: sha256:...
-	// +required
-	// +kubebuilder:validation:Pattern=`^sha256:[a-f0-9]{64}$`
-	Digest string `json:"digest"`
-}
-
 // DriftPolicy says what happens to a change made in the cluster by hand.
 // +kubebuilder:validation:Enum=heal;report;off
 type DriftPolicy string

@@ -13,7 +13,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.images[0].tag`
 // +kubebuilder:printcolumn:name="Order",type=integer,JSONPath=`.order`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.origin == oldSelf.origin && self.order == oldSelf.order && self.images == oldSelf.images",message="Freight is immutable; only its alias may change"
+// +kubebuilder:validation:XValidation:rule="self.origin == oldSelf.origin && self.order == oldSelf.order && has(self.images) == has(oldSelf.images) && (!has(self.images) || self.images == oldSelf.images) && has(self.commits) == has(oldSelf.commits) && (!has(self.commits) || self.commits == oldSelf.commits) && has(self.charts) == has(oldSelf.charts) && (!has(self.charts) || self.charts == oldSelf.charts)",message="Freight is immutable; only its alias may change"
+// +kubebuilder:validation:XValidation:rule="has(self.images) || has(self.commits) || has(self.charts)",message="Freight holds at least one image, commit or chart"
 type Freight struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -32,12 +33,25 @@ type Freight struct {
 	// +kubebuilder:validation:Minimum=1
 	Order int64 `json:"order"`
 	// images in the Freight, at most one per repository.
-	// +required
+	// +optional
 	// +listType=map
 	// +listMapKey=repoURL
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
-	Images []Image `json:"images"`
+	Images []Image `json:"images,omitempty"`
+	// commits in the Freight, at most one per repository.
+	// +optional
+	// +listType=map
+	// +listMapKey=repoURL
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Commits []Commit `json:"commits,omitempty"`
+	// charts in the Freight, at most one version of each.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Charts []Chart `json:"charts,omitempty"`
 	// +optional
 	Status FreightStatus `json:"status,omitempty"`
 }

@@ -210,19 +210,21 @@ type GitRepoUpdate struct {
 	// +kubebuilder:validation:Enum=Wait;Overwrite
 	// +kubebuilder:default=Wait
 	ForeignCommits string `json:"foreignCommits,omitempty"`
-	// kustomize sets images in kustomization files.
-	// +required
-	Kustomize KustomizeUpdate `json:"kustomize"`
+	// kustomize sets images in kustomization files. Without it the commit holds
+	// what its base holds: the commit of this repository in the Freight, or the
+	// head of readBranch.
+	// +optional
+	Kustomize KustomizeUpdate `json:"kustomize,omitzero"`
 }
 
 // KustomizeUpdate sets images in kustomization files.
 type KustomizeUpdate struct {
 	// images to set.
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Images []KustomizeImage `json:"images"`
+	Images []KustomizeImage `json:"images,omitempty"`
 }
 
 // PinMode says how an image is written.
@@ -467,6 +469,14 @@ type StageFreight struct {
 	// +optional
 	// +listType=atomic
 	Images []Image `json:"images,omitempty"`
+	// commits of the Freight.
+	// +optional
+	// +listType=atomic
+	Commits []Commit `json:"commits,omitempty"`
+	// charts of the Freight.
+	// +optional
+	// +listType=atomic
+	Charts []Chart `json:"charts,omitempty"`
 }
 
 // PromotionReference is the end of a Promotion.

@@ -32,6 +32,19 @@ type WarehouseSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=duration
 	Interval metav1.Duration `json:"interval,omitempty"`
+	// freightCreationPolicy: Automatic makes Freight of the newest artifact of
+	// each subscription; Every makes one for each new version of the first
+	// subscription, the oldest first, so that nothing between two polls is lost
+	// (up to its discoveryLimit); with Manual, people assemble Freight.
+	// +optional
+	// +kubebuilder:default=Automatic
+	FreightCreationPolicy FreightCreationPolicy `json:"freightCreationPolicy,omitempty"`
+	// freightCreationCriteria must be met by what Freight is made of.
+	// +optional
+	FreightCreationCriteria *FreightCreationCriteria `json:"freightCreationCriteria,omitempty"`
+	// freightRetention says how much Freight is kept.
+	// +optional
+	FreightRetention FreightRetention `json:"freightRetention,omitzero"`
 	// subscriptions: the newest artifact of each makes one Freight.
 	// +required
 	// +listType=atomic
@@ -40,12 +53,169 @@ type WarehouseSpec struct {
 	Subscriptions []Subscription `json:"subscriptions"`
 }
 
+// FreightCreationPolicy says when Freight is made.
+// +kubebuilder:validation:Enum=Automatic;Every;Manual
+type FreightCreationPolicy string
+
+// The policies.
+const (
+	FreightAutomatic FreightCreationPolicy = "Automatic"
+	FreightEvery     FreightCreationPolicy = "Every"
+	FreightManual    FreightCreationPolicy = "Manual"
+)
+
+// FreightCreationCriteria decides on sets of candidates.
+type FreightCreationCriteria struct {
+	// expression is true of a set that Freight may be made of:
+	// imageFrom('registry.example.com/app').Tag == chartFrom('https://charts.example.com', 'app').Version.
+	// Also there: commitFrom(repoURL).ID, .Tag, .Branch and .Message.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Expression string `json:"expression,omitempty"`
+}
+
+// FreightRetention says how much Freight is kept. What runs in a Stage, is being
+// promoted, or is the last good version of a Stage is never removed.
+type FreightRetention struct {
+	// keep is how many of the newest Freight are kept.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Keep int32 `json:"keep,omitempty"`
+}
+
 // Subscription watches one repository.
-// +kubebuilder:validation:XValidation:rule="has(self.image)",message="set image: it says which image repository to watch"
+// +kubebuilder:validation:XValidation:rule="[has(self.image), has(self.git), has(self.chart)].filter(x, x).size() == 1",message="set one of image, git and chart: it says which repository to watch"
 type Subscription struct {
 	// image watches an image repository.
 	// +optional
 	Image *ImageSubscription `json:"image,omitempty"`
+	// git watches a Git repository.
+	// +optional
+	Git *GitSubscription `json:"git,omitempty"`
+	// chart watches a Helm chart.
+	// +optional
+	Chart *ChartSubscription `json:"chart,omitempty"`
+}
+
+// CommitSelectionStrategy says which commits of a repository count.
+// +kubebuilder:validation:Enum=NewestFromBranch;NewestTag;SemVer;Lexical
+type CommitSelectionStrategy string
+
+// The strategies.
+const (
+	// SelectNewestFromBranch takes the head of a branch, or the newest commit on
+	// it that passes the filters.
+	SelectNewestFromBranch CommitSelectionStrategy = "NewestFromBranch"
+	// SelectNewestTag takes the tag that was made last.
+	SelectNewestTag CommitSelectionStrategy = "NewestTag"
+	// SelectTagSemVer takes the tag with the highest semantic version.
+	SelectTagSemVer CommitSelectionStrategy = "SemVer"
+	// SelectTagLexical takes the last tag in byte order.
+	SelectTagLexical CommitSelectionStrategy = "Lexical"
+)
+
+// GitSubscription selects one commit of a repository.
+// +kubebuilder:validation:XValidation:rule="!has(self.branch) || size(self.branch) == 0 || !has(self.commitSelectionStrategy) || self.commitSelectionStrategy == 'NewestFromBranch'",message="branch belongs to commitSelectionStrategy NewestFromBranch; the others watch tags"
+// +kubebuilder:validation:XValidation:rule="!has(self.constraint) || size(self.constraint) == 0 || (has(self.commitSelectionStrategy) && self.commitSelectionStrategy == 'SemVer')",message="constraint belongs to commitSelectionStrategy SemVer"
+// +kubebuilder:validation:XValidation:rule="!(has(self.allowTagsRegexes) || has(self.ignoreTagsRegexes)) || (has(self.commitSelectionStrategy) && self.commitSelectionStrategy != 'NewestFromBranch')",message="allowTagsRegexes and ignoreTagsRegexes belong to the strategies that watch tags: NewestTag, SemVer, Lexical"
+type GitSubscription struct {
+	// repoURL of the repository, https or SSH, without user name and password.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	RepoURL string `json:"repoURL"`
+	// commitSelectionStrategy says which commits count; the first is the newest.
+	// +optional
+	// +kubebuilder:default=NewestFromBranch
+	CommitSelectionStrategy CommitSelectionStrategy `json:"commitSelectionStrategy,omitempty"`
+	// branch to watch; empty is the repository's default branch.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Branch string `json:"branch,omitempty"`
+	// constraint is a semantic version range for SemVer: ^1.26.0.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Constraint string `json:"constraint,omitempty"`
+	// strictSemvers accepts only tags with all of major, minor and patch.
+	// +optional
+	// +kubebuilder:default=true
+	StrictSemvers *bool `json:"strictSemvers,omitempty"`
+	// allowTagsRegexes: when set, a tag must match one of them (RE2).
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	AllowTagsRegexes []string `json:"allowTagsRegexes,omitempty"`
+	// ignoreTagsRegexes: a tag that matches one of them is passed over (RE2).
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	IgnoreTagsRegexes []string `json:"ignoreTagsRegexes,omitempty"`
+	// includePaths: when set, a commit counts only if it changes a file that
+	// matches one of them: a file or folder, glob:PATTERN (* within a folder, **
+	// across folders) or regex:PATTERN (RE2).
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	IncludePaths []string `json:"includePaths,omitempty"`
+	// excludePaths: a changed file that matches one of them does not count.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	ExcludePaths []string `json:"excludePaths,omitempty"`
+	// expressionFilter must be true of a commit (id, commitDate, author,
+	// committer, subject) or, for tags, also of the tag (tag, creatorDate,
+	// tagger, annotation): subject startsWith 'feat:'.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	ExpressionFilter string `json:"expressionFilter,omitempty"`
+	// since: nothing older counts.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// discoveryLimit is how many candidates are kept in status.
+	// +optional
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	DiscoveryLimit int32 `json:"discoveryLimit,omitempty"`
+}
+
+// ChartSubscription selects one version of a Helm chart.
+// +kubebuilder:validation:XValidation:rule="self.repoURL.startsWith('oci://') != (has(self.name) && size(self.name) > 0)",message="an http(s) repository needs the name of the chart; an oci:// repoURL names it already: leave name out"
+type ChartSubscription struct {
+	// repoURL of the repository: https://charts.example.com, or
+	// oci://registry.example.com/charts/app with the chart's name in it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.startsWith('http://') || self.startsWith('oci://')",message="repoURL of a chart begins with https://, http:// or oci://"
+	RepoURL string `json:"repoURL"`
+	// name of the chart in an http(s) repository.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// constraint is a semantic version range: ^1.26.0. Empty: every release.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Constraint string `json:"constraint,omitempty"`
+	// discoveryLimit is how many candidates are kept in status.
+	// +optional
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	DiscoveryLimit int32 `json:"discoveryLimit,omitempty"`
+	// insecureSkipTLSVerify accepts any certificate of the server.
+	// +optional
+	InsecureSkipTLSVerify bool `json:"insecureSkipTLSVerify,omitempty"`
 }
 
 // ImageSelectionStrategy orders the tags of a repository.
@@ -164,6 +334,13 @@ type WarehouseStatus struct {
 type SubscriptionStatus struct {
 	// repoURL of the subscription.
 	RepoURL string `json:"repoURL"`
+	// type of the subscription: image, git or chart.
+	// +optional
+	// +kubebuilder:validation:Enum=image;git;chart
+	Type string `json:"type,omitempty"`
+	// chart is the name of the chart, for an http(s) chart repository.
+	// +optional
+	Chart string `json:"chart,omitempty"`
 	// lastPoll is when the repository was last asked: by this Warehouse, or by
 	// another with the same credential whose answer it took.
 	// +optional
@@ -178,10 +355,11 @@ type SubscriptionStatus struct {
 	// requests the last poll cost; 0 when its answer was shared.
 	// +optional
 	Requests int32 `json:"requests,omitempty"`
-	// tags the repository has, before any filter.
+	// tags the repository has, or versions the chart has, before any filter.
 	// +optional
 	Tags int32 `json:"tags,omitempty"`
-	// candidates, newest first; kept while the repository does not answer.
+	// candidates of an image subscription, newest first; kept while the
+	// repository does not answer.
 	// +optional
 	// +listType=atomic
 	Candidates []Image `json:"candidates,omitempty"`
@@ -190,6 +368,19 @@ type SubscriptionStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	LastHandledHook string `json:"lastHandledHook,omitempty"`
+	// commits are the candidates of a git subscription, newest first.
+	// +optional
+	// +listType=atomic
+	Commits []Commit `json:"commits,omitempty"`
+	// charts are the candidates of a chart subscription, newest first.
+	// +optional
+	// +listType=atomic
+	Charts []Chart `json:"charts,omitempty"`
+	// observed stands for what a git subscription saw and how it was told to
+	// look: while it is the same, nothing is looked through again.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Observed string `json:"observed,omitempty"`
 	// error of the last poll; empty when it succeeded.
 	// +optional
 	Error string `json:"error,omitempty"`

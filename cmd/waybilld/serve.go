@@ -50,6 +50,8 @@ import (
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/warehouse/chart"
+	"github.com/waybill-dev/waybill/warehouse/gitsource"
 	"github.com/waybill-dev/waybill/warehouse/registry"
 )
 
@@ -334,7 +336,9 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		p.policies,
 		p.hooks,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, PublicURL: o.publicURL}),
-		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{Client: c, Registry: p.registry, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
+		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{
+			Client: c, Registry: p.registry, Git: gitsource.New(p.mirrors, clk.Now), Charts: chart.New(p.registry, clk.Now),
+			Remote: p.store.Remote, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
 		controllers.NewRecordReconciler(controllers.RecordOptions{Client: c, Repositories: p.repositories, Clock: clk}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{

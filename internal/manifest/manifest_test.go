@@ -18,6 +18,10 @@ func warehouse(image string) string {
 	return head + "Warehouse\nmetadata: {name: w, namespace: p}\nspec:\n  subscriptions:\n  - image:\n      repoURL: registry.example.com/app\n" + image
 }
 
+func warehouseOf(subscriptions string) string {
+	return head + "Warehouse\nmetadata: {name: w, namespace: p}\nspec:\n  subscriptions:\n" + subscriptions
+}
+
 func stage(spec string) string {
 	return head + "Stage\nmetadata: {name: test, namespace: p}\nspec:\n" + spec
 }
@@ -36,6 +40,11 @@ func TestParseFindings(t *testing.T) {
 			[]string{"f.yaml: document 1, line 8: spec.subscriptions[0].image.allowTags: allowTags is now allowTagsRegexes (a list of regular expressions)"}},
 		{"ignoreTags", "Kargo v0.8", warehouse("      ignoreTags: [latest]\n"),
 			[]string{"f.yaml: document 1, line 8: spec.subscriptions[0].image.ignoreTags: ignoreTags is now ignoreTagsRegexes (a list of regular expressions)"}},
+		{"semverConstraint of git and chart", "Kargo", warehouseOf("  - git:\n      repoURL: https://git.example.com/app\n      semverConstraint: ^1.0.0\n  - chart:\n      repoURL: https://charts.example.com\n      name: app\n      semverConstraint: ^1.0.0\n"),
+			[]string{
+				"f.yaml: document 1, line 8: spec.subscriptions[0].git.semverConstraint: semverConstraint is now constraint",
+				"f.yaml: document 1, line 12: spec.subscriptions[1].chart.semverConstraint: semverConstraint is now constraint",
+			}},
 		{"argoCDAppUpdates", "Kargo v0.8: Argo CD synced", stage(direct + "  promotionMechanisms:\n    gitRepoUpdates:\n    - repoURL: https://git.example.com/app.git\n      writeBranch: stage/test\n      kustomize: {images: [{image: registry.example.com/app, path: stages/test}]}\n    argoCDAppUpdates:\n    - appName: demo\n"),
 			[]string{"f.yaml: document 1, line 13: spec.promotionMechanisms.argoCDAppUpdates: argoCDAppUpdates is now deploy (spec.deploy of the Stage: destination, source and syncPolicy, as in an Argo CD Application)"}},
 		{"subscriptions of a Stage", "Kargo before v0.8", stage("  subscriptions:\n    upstreamStages: [{name: test}]\n"),

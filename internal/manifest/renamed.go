@@ -22,6 +22,8 @@ type rename struct {
 // CD v3.
 func renames() []rename {
 	const image = "spec.subscriptions[].image."
+	const git = "spec.subscriptions[].git."
+	const chart = "spec.subscriptions[].chart."
 	const update = "spec.promotionMechanisms.gitRepoUpdates[]."
 	return []rename{
 		{"Warehouse", image + "semverConstraint", "constraint", ""},
@@ -31,10 +33,15 @@ func renames() []rename {
 		{"Warehouse", image + "ignoreTags", "ignoreTagsRegexes", "a list of regular expressions"},
 		{"Warehouse", image + "gitRepoURL", "", "is not needed; leave it out"},
 		{"Warehouse", image + "cacheByTag", "", "is not needed: digests are kept; leave it out"},
-		{"Warehouse", "spec.subscriptions[].git", "", "cannot be subscribed to yet; subscribe to image"},
-		{"Warehouse", "spec.subscriptions[].chart", "", "cannot be subscribed to yet; subscribe to image"},
-		{"Warehouse", "spec.freightCreationPolicy", "", "is not there yet: Freight is made automatically; leave it out"},
-		{"Warehouse", "spec.freightCreationCriteria", "", "is not there yet; leave it out"},
+		{"Warehouse", git + "semverConstraint", "constraint", ""},
+		{"Warehouse", git + "allowTags", "allowTagsRegexes", "a list of regular expressions"},
+		{"Warehouse", git + "ignoreTags", "ignoreTagsRegexes", "a list of regular expressions"},
+		{"Warehouse", git + "blobless", "", "is not needed: a repository is fetched once for all; leave it out"},
+		{"Warehouse", git + "insecureSkipTLSVerify", "", "is not there: put the certificate authority under caCert of the credential Secret"},
+		{"Warehouse", chart + "semverConstraint", "constraint", ""},
+		{"Warehouse", chart + "registryURL", "repoURL", ""},
+		{"Warehouse", "spec.subscriptions[].name", "", "is not needed: a subscription is known by its repository; leave it out"},
+		{"Warehouse", "spec.subscriptions[].subscriptionType", "", "is not there: subscribe to image, git or chart"},
 		{"Warehouse", "spec.shard", "", "is not needed; leave it out"},
 
 		{"Stage", "spec.subscriptions", "requestedFreight", "{warehouse: W} is requestedFreight: [{origin: {kind: Warehouse, name: W}, sources: {direct: true}}], and upstreamStages go to sources.stages"},

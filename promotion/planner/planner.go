@@ -65,7 +65,7 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 	}
 	var src promotion.Sources
 	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		r, err := l.resolve(ctx, o, u, approvedPlan(o, p))
+		r, err := l.resolve(ctx, o, u, approvedPlan(o, p), plan.Collection)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +109,7 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 		if u.WriteBranch != target.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, target.Undo.RepoURL) {
 			continue
 		}
-		r, err := l.resolve(ctx, o, u, nil)
+		r, err := l.resolve(ctx, o, u, nil, nil) // a rollback builds on nothing but the branch
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func keptBase(plan *v1alpha1.PromotionPlan, m *git.Mirror, repoURL, branch strin
 
 // resolve finds the branches of one mechanism. kept is the plan whose base is
 // kept, or nil.
-func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate, kept *v1alpha1.PromotionPlan) (resolved, error) {
+func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alpha1.GitRepoUpdate, kept *v1alpha1.PromotionPlan, collection []v1alpha1.StageFreight) (resolved, error) {
 	mirror, err := l.Repositories.Open(ctx, o.Stage.Namespace, u.RepoURL)
 	if err != nil {
 		return resolved{}, err //nolint:wrapcheck // names the repository already
@@ -173,11 +173,16 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 	if readBranch == "" {
 		readBranch = refs.DefaultBranch
 	}
-	base, err := refs.Head(readBranch)
+	readHead, err := refs.Head(readBranch)
 	if err != nil {
 		return resolved{}, fmt.Errorf("readBranch of Stage %q: %w", o.Stage.Name, err)
 	}
-	if h, ok := keptBase(kept, mirror, u.RepoURL, readBranch); ok {
+	base := readHead
+	if c, ok := promotion.BaseCommit(collection, u.RepoURL); ok {
+		if base, err = fetchCommit(ctx, mirror, c); err != nil {
+			return resolved{}, err
+		}
+	} else if h, ok := keptBase(kept, mirror, u.RepoURL, readBranch); ok {
 		base = h
 	}
 	r := resolved{
@@ -186,11 +191,39 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 	}
 	if head, exists := refs.Branches[u.WriteBranch]; exists {
 		r.head = head.String()
-		if r.foreign, err = foreignCommits(mirror, o.Stage.Namespace, head, base); err != nil {
+		if r.foreign, err = foreignCommits(mirror, o.Stage.Namespace, head, readHead); err != nil {
 			return resolved{}, err
 		}
 	}
 	return r, nil
+}
+
+// fetchCommit brings the commit of a Freight into the mirror: with the branch it
+// was found on, or by its hash when that branch has been rewritten or it was
+// found by a tag.
+func fetchCommit(ctx context.Context, m *git.Mirror, c v1alpha1.Commit) (git.Hash, error) {
+	h, err := git.ParseHash(c.ID)
+	if err != nil {
+		return h, step.Terminal("CommitMissing", fmt.Errorf("commit of the Freight: %w", err))
+	}
+	if !m.Has(h) && c.Branch != "" {
+		if _, err := m.Fetch(ctx, c.Branch); err != nil {
+			return h, err //nolint:wrapcheck // names the repository already
+		}
+	}
+	if m.Has(h) {
+		return h, nil
+	}
+	switch _, err := m.FetchObjects(ctx, h); {
+	case errors.Is(err, git.ErrRejected):
+		return h, step.Terminal("CommitMissing", fmt.Errorf("%s does not have commit %s of the Freight any more", m.URL(), h.Short()))
+	case err != nil:
+		return h, err //nolint:wrapcheck // names the repository already
+	}
+	if !m.Has(h) {
+		return h, step.Terminal("CommitMissing", fmt.Errorf("%s of the Freight is no commit of %s", h.Short(), m.URL()))
+	}
+	return h, nil
 }
 
 // foreignCommits lists the commits of a branch that would be replaced by the

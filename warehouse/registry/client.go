@@ -132,10 +132,16 @@ func (c *Client) open(verb string, r Repository) (*session, *repository, error) 
 		host: strings.ToLower(parsed.RegistryStr()), credential: r.Credential.Fingerprint(), isInsecure: r.InsecureSkipTLSVerify,
 	}
 	key.scheme = c.scheme(key.host, r)
+	return c.session(verb, key, r, parsed.RepositoryStr())
+}
+
+// session returns the session of key and the repository at path.
+func (c *Client) session(verb string, key sessionKey, r Repository, path string) (*session, *repository, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, ok := c.sessions[key]
 	if !ok {
+		var err error
 		if s, err = c.newSession(key, r); err != nil {
 			return nil, nil, &Error{Kind: ErrInvalid, Op: verb, Repository: r.URL, Credential: r.Credential.String(), Detail: clean(err.Error())}
 		}
@@ -143,7 +149,7 @@ func (c *Client) open(verb string, r Repository) (*session, *repository, error) 
 		c.sessions[key] = s
 	}
 	s.lastUsed = c.opts.Now()
-	return s, s.repository(parsed.RepositoryStr(), s.lastUsed), nil
+	return s, s.repository(path, s.lastUsed), nil
 }
 
 // hasOddSegment reports whether path, put into a URL, would lead elsewhere.
@@ -225,6 +231,12 @@ type counterKey struct{}
 func withCounter(ctx context.Context) (context.Context, *requestCounter) {
 	c := &requestCounter{}
 	return context.WithValue(ctx, counterKey{}, c), c
+}
+
+// Count returns a context under which the requests of File are counted.
+func Count(ctx context.Context) (counted context.Context, total func() int) {
+	ctx, c := withCounter(ctx)
+	return ctx, c.total
 }
 
 // observer counts requests and hears what the registry says about its limits,

@@ -115,3 +115,10 @@ func (g *gate) atMost() int {
 	defer g.mu.Unlock()
 	return g.limit
 }
+
+// spreadNow returns by how much polls are spread without a change.
+func (g *gate) spreadNow() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stretch
+}

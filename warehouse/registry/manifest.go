@@ -18,6 +18,9 @@ const (
 	maxConfigBytes   = 4 << 20
 	maxPlatforms     = 256
 
+	// chartConfigType is the config of a Helm chart in a registry (HIP 6).
+	chartConfigType = "application/vnd.cncf.helm.config.v1+json"
+
 	annotationPrefix  = "org.opencontainers.image."
 	annotationCreated = annotationPrefix + "created"
 	maxAnnotations    = 32
@@ -35,6 +38,8 @@ type metadata struct {
 	// a value it does not say.
 	HasCreated   bool `json:"hasCreated,omitempty"`
 	HasPlatforms bool `json:"hasPlatforms,omitempty"`
+	// IsChart: it is a Helm chart, not an image.
+	IsChart bool `json:"isChart,omitempty"`
 
 	children []child // of an index, images only; not kept
 	config   v1.Hash // of a single image; not kept
@@ -42,6 +47,9 @@ type metadata struct {
 
 // lacks reports whether the image has to be asked for something that is wanted.
 func (m metadata) lacks(want Want) bool {
+	if want.Chart {
+		return !m.IsChart
+	}
 	return want.Created && !m.HasCreated || want.Platforms && !m.HasPlatforms
 }
 
@@ -99,6 +107,9 @@ func parseManifest(contentType string, body []byte) (metadata, error) {
 	m, err := v1.ParseManifest(bytes.NewReader(body))
 	if err != nil {
 		return metadata{}, fmt.Errorf("its manifest cannot be read")
+	}
+	if m.Config.MediaType == chartConfigType {
+		return metadata{MediaType: string(mediaType), Notes: notes(m.Annotations), IsChart: true, HasCreated: true, HasPlatforms: true}, nil
 	}
 	if !m.Config.MediaType.IsConfig() {
 		return metadata{}, fmt.Errorf("it is an artifact of type %q, not a container image", m.Config.MediaType)

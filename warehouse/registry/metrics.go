@@ -72,6 +72,8 @@ func (m *metrics) request(host string, req *http.Request, code int) {
 func kindOf(req *http.Request) string {
 	path := req.URL.Path
 	switch {
+	case strings.HasSuffix(path, "/index.yaml"):
+		return "index"
 	case !strings.HasPrefix(path, "/v2/"):
 		return "token"
 	case strings.HasSuffix(path, "/tags/list"):

@@ -55,16 +55,21 @@ func (c *Client) account(r Repository, poll *warehouse.Poll, err error) {
 	if openErr != nil {
 		return
 	}
-	result := "ok"
+	poll.Stretch = s.account(poll.Requests, err)
+}
+
+// account counts a poll and returns by how much to spread the next.
+func (s *session) account(requests int, err error) (stretch int) {
+	result, m := "ok", s.client.metrics
 	if err != nil {
 		result = Reason(err)
 	}
-	c.metrics.polls.WithLabelValues(c.metrics.host(s.host), result).Inc()
-	if poll.Requests > 0 {
-		isLimited := errors.Is(err, ErrRateLimited) || errors.Is(err, ErrServer) || s.isRunningLow()
-		poll.Stretch = s.gate.spread(isLimited)
+	m.polls.WithLabelValues(m.host(s.host), result).Inc()
+	m.limit.WithLabelValues(m.host(s.host)).Set(float64(s.gate.atMost()))
+	if requests == 0 {
+		return s.gate.spreadNow()
 	}
-	c.metrics.limit.WithLabelValues(c.metrics.host(s.host)).Set(float64(s.gate.atMost()))
+	return s.gate.spread(errors.Is(err, ErrRateLimited) || errors.Is(err, ErrServer) || s.isRunningLow())
 }
 
 // discovery is what one poll found.
@@ -79,7 +84,7 @@ type discovery struct {
 }
 
 func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy, notBefore time.Time) (discovery, error) {
-	want := Want{Created: p.NeedsCreated(), Platforms: p.NeedsPlatforms()}
+	want := Want{Created: p.NeedsCreated(), Platforms: p.NeedsPlatforms(), Chart: p.WantsCharts()}
 	if tag, ok := p.FollowedTag(); ok {
 		want.Since = notBefore
 		a, err := c.Resolve(ctx, r, tag, want)

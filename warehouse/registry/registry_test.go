@@ -399,7 +399,7 @@ func TestTagThatCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := tagsOf(poll.Candidates); !slices.Equal(got, []string{"1.0.0"}) || poll.Reason != warehouse.ReasonTagPassedOver ||
-			!strings.Contains(poll.Error, `tag "1.1.0" is passed over`) || !strings.Contains(poll.Error, "helm") {
+			!strings.Contains(poll.Error, `tag "1.1.0" is passed over`) || !strings.Contains(poll.Error, "Helm chart") {
 			t.Errorf("got %v, %q: %s", got, poll.Reason, poll.Error)
 		}
 		if n := r.Total(); i == 1 && n != 1 {

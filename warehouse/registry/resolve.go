@@ -30,6 +30,8 @@ const unreadableFor = time.Hour
 type Want struct {
 	Created   bool
 	Platforms bool
+	// Chart wants a Helm chart, not an image: all its manifest says is known.
+	Chart bool
 	// Since is for a tag that moves: the registry must have been asked after this
 	// instant what it points at. Zero: what is known is good enough.
 	Since time.Time
@@ -150,6 +152,9 @@ func (s *session) resolve(ctx context.Context, op operation, repo *repository, t
 
 // complete finds out what md lacks of want.
 func (s *session) complete(ctx context.Context, op operation, repo *repository, tag, digest string, md metadata, want Want) (Artifact, error) {
+	if md.IsChart && !want.Chart && (want.Created || want.Platforms) {
+		return Artifact{}, s.fail(op, ErrUnsupported, 0, "it is a Helm chart, not a container image")
+	}
 	if !md.lacks(want) {
 		return artifact(tag, digest, md), nil
 	}
@@ -159,6 +164,9 @@ func (s *session) complete(ctx context.Context, op operation, repo *repository, 
 			return Artifact{}, err
 		}
 		md = again
+	}
+	if want.Chart && !md.IsChart {
+		return Artifact{}, s.fail(op, ErrUnsupported, 0, "it is a container image, not a Helm chart")
 	}
 	if md.lacks(want) {
 		if err := s.readConfig(ctx, op, repo, &md); err != nil {

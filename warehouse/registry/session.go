@@ -73,6 +73,8 @@ type request struct {
 	// isAnywhere follows redirects to other hosts: only for content that is
 	// checked against its digest.
 	isAnywhere bool
+	// isBasic sends user name and password without being asked, as Helm does.
+	isBasic bool
 }
 
 // fetch sends r for repo, authenticates as the registry demands,
@@ -91,7 +93,7 @@ func (s *session) fetch(ctx context.Context, op operation, repo *repository, r r
 	defer func() { s.gate.leave(round, load) }()
 	var a answer
 	for attempt := range 2 {
-		authorization, err := s.authorization(ctx, op, repo)
+		authorization, err := s.authorization(ctx, op, repo, r.isBasic)
 		if err != nil {
 			return answer{}, err
 		}
@@ -171,10 +173,13 @@ func (s *session) learn(a answer, repo *repository, authorization string) bool {
 
 // authorization returns the header for a request for repo, or "" while nothing
 // is demanded.
-func (s *session) authorization(ctx context.Context, op operation, repo *repository) (string, error) {
+func (s *session) authorization(ctx context.Context, op operation, repo *repository, isBasic bool) (string, error) {
 	s.mu.Lock()
 	c := s.challenge
 	s.mu.Unlock()
+	if isBasic {
+		c = &challenge{scheme: "basic"}
+	}
 	if c == nil {
 		return "", nil
 	}

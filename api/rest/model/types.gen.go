@@ -604,6 +604,27 @@ func (e StepState) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionType.
+const (
+	SubscriptionTypeChart SubscriptionType = "chart"
+	SubscriptionTypeGit   SubscriptionType = "git"
+	SubscriptionTypeImage SubscriptionType = "image"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionType enum.
+func (e SubscriptionType) Valid() bool {
+	switch e {
+	case SubscriptionTypeChart:
+		return true
+	case SubscriptionTypeGit:
+		return true
+	case SubscriptionTypeImage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for VerdictState.
 const (
 	VerdictStateArriving VerdictState = "arriving"
@@ -794,6 +815,16 @@ type Branch struct {
 	WriteBranch string `json:"writeBranch"`
 }
 
+// Chart defines model for Chart.
+type Chart struct {
+	Digest string `json:"digest,omitempty,omitzero"`
+
+	// Name absent for oci://
+	Name    string `json:"name,omitempty,omitzero"`
+	RepoURL string `json:"repoURL"`
+	Version string `json:"version"`
+}
+
 // Commit defines model for Commit.
 type Commit struct {
 	Branch  string `json:"branch"`
@@ -962,10 +993,12 @@ type FreezeRequest struct {
 
 // Freight defines model for Freight.
 type Freight struct {
-	Alias     string  `json:"alias,omitempty,omitzero"`
-	CreatedAt Time    `json:"createdAt"`
-	Images    []Image `json:"images"`
-	Name      string  `json:"name"`
+	Alias     string      `json:"alias,omitempty,omitzero"`
+	Charts    []Chart     `json:"charts,omitempty,omitzero"`
+	Commits   []GitCommit `json:"commits,omitempty,omitzero"`
+	CreatedAt Time        `json:"createdAt"`
+	Images    []Image     `json:"images"`
+	Name      string      `json:"name"`
 
 	// Order higher is newer
 	Order int64 `json:"order"`
@@ -977,7 +1010,7 @@ type Freight struct {
 	// Stages where it is and was
 	Stages []FreightInStage `json:"stages"`
 
-	// Version tag of the first image, for people
+	// Version of the first artifact, for people: an image's tag, a commit's tag or short hash, a chart's version
 	Version string `json:"version,omitempty,omitzero"`
 }
 
@@ -1033,6 +1066,21 @@ type GateVerdict struct {
 
 // GateVerdictGroup defines model for GateVerdict.Group.
 type GateVerdictGroup string
+
+// GitCommit defines model for GitCommit.
+type GitCommit struct {
+	Author string `json:"author,omitempty,omitzero"`
+	Branch string `json:"branch,omitempty,omitzero"`
+	Date   Time   `json:"date,omitempty,omitzero"`
+
+	// ID the whole hash
+	ID string `json:"id"`
+
+	// Message its first line
+	Message string `json:"message,omitempty,omitzero"`
+	RepoURL string `json:"repoURL"`
+	Tag     string `json:"tag,omitempty,omitzero"`
+}
 
 // Health defines model for Health.
 type Health string
@@ -1625,9 +1673,11 @@ type StageDetail struct {
 
 // StageFreight defines model for StageFreight.
 type StageFreight struct {
-	Alias  string  `json:"alias,omitempty,omitzero"`
-	Commit string  `json:"commit,omitempty,omitzero"`
-	Images []Image `json:"images"`
+	Alias   string      `json:"alias,omitempty,omitzero"`
+	Charts  []Chart     `json:"charts,omitempty,omitzero"`
+	Commit  string      `json:"commit,omitempty,omitzero"`
+	Commits []GitCommit `json:"commits,omitempty,omitzero"`
+	Images  []Image     `json:"images"`
 
 	// Name name of the Freight
 	Name string `json:"name"`
@@ -1689,16 +1739,39 @@ type StepState string
 
 // Subscription defines model for Subscription.
 type Subscription struct {
-	Candidates  []Image `json:"candidates,omitempty,omitzero"`
-	Constraint  string  `json:"constraint,omitempty,omitzero"`
-	Error       string  `json:"error,omitempty,omitzero"`
-	LastPoll    Time    `json:"lastPoll,omitempty,omitzero"`
-	LastSuccess Time    `json:"lastSuccess,omitempty,omitzero"`
-	Reason      string  `json:"reason,omitempty,omitzero"`
-	RepoURL     string  `json:"repoURL"`
-	Strategy    string  `json:"strategy,omitempty,omitzero"`
-	Tags        int     `json:"tags,omitempty,omitzero"`
+	// Branch that is watched; absent: the default branch, or tags
+	Branch string `json:"branch,omitempty,omitzero"`
+
+	// Candidates of an image, newest first
+	Candidates []Image `json:"candidates,omitempty,omitzero"`
+
+	// Chart name of the chart in an HTTP repository
+	Chart string `json:"chart,omitempty,omitzero"`
+
+	// Charts of a chart, newest first
+	Charts []Chart `json:"charts,omitempty,omitzero"`
+
+	// Commits of a Git repository, newest first
+	Commits     []GitCommit `json:"commits,omitempty,omitzero"`
+	Constraint  string      `json:"constraint,omitempty,omitzero"`
+	Error       string      `json:"error,omitempty,omitzero"`
+	LastPoll    Time        `json:"lastPoll,omitempty,omitzero"`
+	LastSuccess Time        `json:"lastSuccess,omitempty,omitzero"`
+	NextPoll    Time        `json:"nextPoll,omitempty,omitzero"`
+	Reason      string      `json:"reason,omitempty,omitzero"`
+	RepoURL     string      `json:"repoURL"`
+
+	// Requests that the last poll cost; 0: its answer was shared
+	Requests int    `json:"requests,omitempty,omitzero"`
+	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// Tags tags, versions or commits that were looked at
+	Tags int              `json:"tags,omitempty,omitzero"`
+	Type SubscriptionType `json:"type"`
 }
+
+// SubscriptionType defines model for Subscription.Type.
+type SubscriptionType string
 
 // Time defines model for Time.
 type Time = time.Time
@@ -1735,6 +1808,9 @@ type Version struct {
 
 // Warehouse defines model for Warehouse.
 type Warehouse struct {
+	// FreightCreationPolicy Automatic, Every or Manual
+	FreightCreationPolicy string `json:"freightCreationPolicy,omitempty,omitzero"`
+
 	// Interval a Go duration: 5m0s
 	Interval           string         `json:"interval"`
 	LastHandledRequest string         `json:"lastHandledRequest,omitempty,omitzero"`

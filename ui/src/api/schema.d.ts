@@ -1035,6 +1035,13 @@ export interface components {
             repoURL: string;
             writeBranch: string;
         };
+        Chart: {
+            digest?: string;
+            /** @description absent for oci:// */
+            name?: string;
+            repoURL: string;
+            version: string;
+        };
         Commit: {
             branch: string;
             commit: string;
@@ -1152,6 +1159,8 @@ export interface components {
         };
         Freight: {
             alias?: string;
+            charts?: components["schemas"]["Chart"][];
+            commits?: components["schemas"]["GitCommit"][];
             createdAt: components["schemas"]["Time"];
             images: components["schemas"]["Image"][];
             name: string;
@@ -1165,7 +1174,7 @@ export interface components {
             rejections: components["schemas"]["Freeze"][];
             /** @description where it is and was */
             stages: components["schemas"]["FreightInStage"][];
-            /** @description tag of the first image, for people */
+            /** @description of the first artifact, for people: an image's tag, a commit's tag or short hash, a chart's version */
             version?: string;
         };
         FreightInStage: {
@@ -1205,6 +1214,17 @@ export interface components {
             opensAt?: components["schemas"]["Time"];
             opensBy?: string;
             reason?: string;
+        };
+        GitCommit: {
+            author?: string;
+            branch?: string;
+            date?: components["schemas"]["Time"];
+            /** @description the whole hash */
+            id: string;
+            /** @description its first line */
+            message?: string;
+            repoURL: string;
+            tag?: string;
         };
         /** @enum {string} */
         Health: "Healthy" | "Progressing" | "Degraded" | "Suspended" | "Missing" | "Unknown";
@@ -1630,7 +1650,9 @@ export interface components {
         };
         StageFreight: {
             alias?: string;
+            charts?: components["schemas"]["Chart"][];
             commit?: string;
+            commits?: components["schemas"]["GitCommit"][];
             images: components["schemas"]["Image"][];
             /** @description name of the Freight */
             name: string;
@@ -1675,15 +1697,30 @@ export interface components {
             uses: string;
         };
         Subscription: {
+            /** @description that is watched; absent: the default branch, or tags */
+            branch?: string;
+            /** @description of an image, newest first */
             candidates?: components["schemas"]["Image"][];
+            /** @description name of the chart in an HTTP repository */
+            chart?: string;
+            /** @description of a chart, newest first */
+            charts?: components["schemas"]["Chart"][];
+            /** @description of a Git repository, newest first */
+            commits?: components["schemas"]["GitCommit"][];
             constraint?: string;
             error?: string;
             lastPoll?: components["schemas"]["Time"];
             lastSuccess?: components["schemas"]["Time"];
+            nextPoll?: components["schemas"]["Time"];
             reason?: string;
             repoURL: string;
+            /** @description that the last poll cost; 0: its answer was shared */
+            requests?: number;
             strategy?: string;
+            /** @description tags, versions or commits that were looked at */
             tags?: number;
+            /** @enum {string} */
+            type: "image" | "git" | "chart";
         };
         /** Format: date-time */
         Time: string;
@@ -1711,6 +1748,8 @@ export interface components {
             version: string;
         };
         Warehouse: {
+            /** @description Automatic, Every or Manual */
+            freightCreationPolicy?: string;
             /** @description a Go duration: 5m0s */
             interval: string;
             lastHandledRequest?: string;

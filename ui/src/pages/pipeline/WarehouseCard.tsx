@@ -1,5 +1,11 @@
 import { Button } from '@mantine/core';
-import { IconAlertTriangleFilled, IconBrandDocker, IconPackage } from '@tabler/icons-react';
+import {
+  IconAlertTriangleFilled,
+  IconBrandDocker,
+  IconGitBranch,
+  IconPackage,
+  IconTopologyStar3,
+} from '@tabler/icons-react';
 import { usePermissions, useRefresh } from '../../api/queries';
 import type { Warehouse } from '../../api/types';
 import { When } from '../../components/When';
@@ -9,6 +15,12 @@ import classes from './WarehouseCard.module.css';
 
 export interface WarehouseCardProps {
   warehouse: Warehouse;
+}
+
+/** What kind of repository is watched. */
+function TypeIcon({ type }: { type: Warehouse['subscriptions'][number]['type'] }) {
+  const Icon = { image: IconBrandDocker, git: IconGitBranch, chart: IconTopologyStar3 }[type];
+  return <Icon size={15} stroke={1.6} aria-hidden="true" />;
 }
 
 /** Where Freight comes from: what is watched, when it was looked at, and what stops it. */
@@ -31,13 +43,16 @@ export function WarehouseCard({ warehouse }: WarehouseCardProps) {
       </div>
       <ul className={classes.list} aria-label="Subscriptions">
         {subscriptions.slice(0, shownSubscriptions).map((each) => (
-          <li key={each.repoURL} title={each.error ? `${each.repoURL}: ${each.error}` : each.repoURL}>
+          <li
+            key={`${each.type} ${each.repoURL} ${each.chart ?? ''}`}
+            title={each.error ? `${each.repoURL}: ${each.error}` : each.repoURL}
+          >
             {each.error ? (
               <IconAlertTriangleFilled size={15} color="var(--st-bad)" aria-label="failing" />
             ) : (
-              <IconBrandDocker size={15} stroke={1.6} aria-hidden="true" />
+              <TypeIcon type={each.type} />
             )}
-            <span className={classes.repo}>{twoParts(each.repoURL)}</span>
+            <span className={classes.repo}>{each.chart ?? twoParts(each.repoURL)}</span>
           </li>
         ))}
         {rest > 0 && <li>and {rest} more</li>}
