@@ -171,14 +171,18 @@ const (
 // soakIn returns how far verified Freight has soaked in a Stage, and when it
 // will be ready if the clock runs on.
 func soakIn(rec *v1alpha1.FreightInStage, need time.Duration, now time.Time) (soakState, time.Time) {
+	soak := &rec.Soak
 	switch {
-	case Soaked(rec.Soak, now) >= need:
+	case max(soak.Longest.Duration, soak.Accumulated.Duration) >= need:
 		return soakReady, time.Time{}
-	case rec.Soak.RunningSince != nil:
-		return soakRunning, rec.Soak.RunningSince.Add(need - rec.Soak.Accumulated.Duration)
-	default:
+	case soak.RunningSince == nil:
 		return soakIdle, time.Time{}
 	}
+	at := soak.RunningSince.Add(need - soak.Accumulated.Duration)
+	if !now.Before(at) {
+		return soakReady, time.Time{}
+	}
+	return soakRunning, at
 }
 
 // isEnough reports whether as many Stages as are asked for say yes.

@@ -56,7 +56,12 @@ func keepsForSoak(o *Observation, origin string) *kept {
 
 // isSoakAsked reports whether a Stage asks for soak of the origin here.
 func isSoakAsked(o *Observation, origin string) bool {
-	return slices.ContainsFunc(o.Stages, func(d v1alpha1.Stage) bool { return soakAskedBy(&d, o.Stage.Name, origin) > 0 })
+	for i := range o.Stages { // by index: a Stage is large to copy
+		if soakAskedBy(&o.Stages[i], o.Stage.Name, origin) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // soakAskedBy returns how long Stage d wants Freight of the origin to have
@@ -81,9 +86,12 @@ func isGoodHere(o *Observation, f *v1alpha1.Freight, cur *v1alpha1.StageFreight)
 		return true
 	}
 	// Its record follows the end of its Promotion by a moment.
-	return slices.ContainsFunc(o.Promotions, func(p v1alpha1.Promotion) bool {
-		return p.Name == cur.Promotion && p.Status.Phase == v1alpha1.PhaseSucceeded
-	})
+	for i := range o.Promotions {
+		if p := &o.Promotions[i]; p.Name == cur.Promotion {
+			return p.Status.Phase == v1alpha1.PhaseSucceeded
+		}
+	}
+	return false
 }
 
 func isRejected(o *Observation, stage, freight string) bool {
