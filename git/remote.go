@@ -3,9 +3,7 @@ package git
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/waybill-dev/waybill/internal/repourl"
@@ -40,7 +38,7 @@ type endpoint struct {
 	Remote
 	base       string // to append /info/refs to
 	normalized string // to compare and to show
-	ssh        *sshTarget
+	ssh        *repourl.SSHAddress
 }
 
 // check returns the endpoint, or an ErrInvalidRemote. No error repeats a URL
@@ -48,43 +46,19 @@ type endpoint struct {
 func (r Remote) check(allowHTTP bool) (endpoint, error) {
 	e := endpoint{Remote: r}
 	invalid := func(why string) (endpoint, error) { return e, fmt.Errorf("%w: %s", ErrInvalidRemote, why) }
-	if target, isSSH, err := parseSSH(r.URL); isSSH {
-		if err != nil {
-			return invalid(err.Error())
-		}
-		e.ssh = target
-		e.normalized, err = repourl.Normalize(r.URL)
-		if err != nil {
-			return invalid("it cannot be parsed")
-		}
-		return e, nil
-	}
-	normalized, err := repourl.Normalize(r.URL)
-	if errors.Is(err, repourl.ErrUserInfo) {
-		return invalid(repourl.ErrUserInfo.Error())
-	}
-	u, parseErr := url.Parse(strings.TrimSpace(r.URL))
+	address, err := repourl.ParseGit(r.URL)
 	switch {
-	case !strings.Contains(r.URL, "://"):
-		return invalid("it has no scheme; write https://HOST/PATH, or USER@HOST:PATH for SSH")
-	case err != nil || parseErr != nil:
-		return invalid("it cannot be parsed")
-	case u.User != nil:
-		return invalid(repourl.ErrUserInfo.Error())
-	case u.Scheme == "http" && !allowHTTP:
-		return invalid(fmt.Sprintf("%q is not encrypted; plain HTTP is off", normalized))
-	case u.Scheme != "https" && u.Scheme != "http":
-		return invalid(fmt.Sprintf("scheme %q is not supported; use https or ssh", u.Scheme))
-	case u.Hostname() == "" || strings.Trim(u.Path, "/") == "":
-		return invalid(fmt.Sprintf("%q has no host or no path", normalized))
-	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return invalid(fmt.Sprintf("%q must have neither query nor fragment", normalized))
+	case err != nil:
+		return invalid(err.Error())
+	case address.URL != nil && address.URL.Scheme == "http" && !allowHTTP:
+		return invalid(fmt.Sprintf("%q is not encrypted; plain HTTP is off", address.Normalized))
 	case strings.ContainsAny(r.Username, ":\r\n"):
 		return invalid("the user name contains a colon or a line break")
 	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	u.RawPath = strings.TrimRight(u.RawPath, "/")
-	e.base, e.normalized = u.String(), normalized
+	e.normalized, e.ssh = address.Normalized, address.SSH
+	if address.URL != nil {
+		e.base = address.URL.String()
+	}
 	return e, nil
 }
 
@@ -103,7 +77,7 @@ func (e endpoint) key() string {
 	if e.ssh != nil {
 		// user@host:path is below the user's home there, ssh://user@host/path is
 		// not, although both have one normal form.
-		parts = append(parts, e.ssh.path)
+		parts = append(parts, e.ssh.Path)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])

@@ -8,65 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"golang.org/x/crypto/ssh"
-
-	"github.com/waybill-dev/waybill/internal/repourl"
 )
-
-// sshTarget is where an SSH address leads.
-type sshTarget struct {
-	user    string
-	address string // host:port
-	path    string // as the server reads it: relative ones are below the user's home
-}
-
-// parseSSH reads ssh://[user@]host[:port]/path and user@host:path. isSSH is
-// false for any other address. No error repeats what it read.
-func parseSSH(raw string) (_ *sshTarget, isSSH bool, _ error) {
-	raw = strings.TrimSpace(raw)
-	t := &sshTarget{}
-	var host, port string
-	if user, h, path, isSCP := repourl.SplitSCP(raw); isSCP {
-		t.user, host, t.path = user, strings.ToLower(h), path
-	} else {
-		if len(raw) < 6 || !strings.EqualFold(raw[:6], "ssh://") {
-			return nil, false, nil
-		}
-		u, err := url.Parse(raw)
-		if err != nil {
-			return nil, true, errors.New("it cannot be parsed")
-		}
-		if _, hasPassword := u.User.Password(); hasPassword {
-			return nil, true, repourl.ErrUserInfo
-		}
-		if u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
-			return nil, true, errors.New("it must have neither query nor fragment")
-		}
-		t.user, host, port, t.path = u.User.Username(), strings.ToLower(u.Hostname()), u.Port(), u.Path
-	}
-	if t.user == "" {
-		t.user = "git"
-	}
-	if port == "" {
-		port = "22"
-	}
-	t.address = net.JoinHostPort(host, port)
-	switch {
-	case host == "" || strings.Trim(t.path, "/") == "":
-		return nil, true, errors.New("it has no host or no path")
-	case strings.HasPrefix(host, "-") || strings.HasPrefix(t.path, "-") || strings.HasPrefix(t.user, "-"):
-		return nil, true, errors.New("host, user and path must not begin with a dash")
-	case strings.ContainsFunc(t.user+host+t.path, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("'\"\\!`$", r) }):
-		return nil, true, errors.New("it contains a quote, a dollar sign, white space or a control character")
-	}
-	return t, true, nil
-}
 
 // sshWire returns the wire of an operation over SSH. It connects when first
 // used.
@@ -112,7 +59,7 @@ func (l *sshLink) connect(ctx context.Context) error {
 		return nil
 	}
 	target := l.w.endpoint.ssh
-	conn, err := l.dial(ctx, "tcp", target.address)
+	conn, err := l.dial(ctx, "tcp", target.Address)
 	if err != nil {
 		return l.w.unreachable(ctx, err)
 	}
@@ -121,7 +68,7 @@ func (l *sshLink) connect(ctx context.Context) error {
 	var untrusted error
 	asked := false // for our key: the host key is fine then
 	config := &ssh.ClientConfig{
-		User: target.user,
+		User: target.User,
 		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			asked = true
 			return []ssh.Signer{l.signer}, nil
@@ -130,10 +77,10 @@ func (l *sshLink) connect(ctx context.Context) error {
 			untrusted = l.hosts.check(address, remote, key)
 			return untrusted
 		},
-		HostKeyAlgorithms: l.hosts.algorithms(target.address, conn.RemoteAddr()),
+		HostKeyAlgorithms: l.hosts.algorithms(target.Address, conn.RemoteAddr()),
 		ClientVersion:     "SSH-2.0-waybill",
 	}
-	c, channels, requests, err := ssh.NewClientConn(conn, target.address, config)
+	c, channels, requests, err := ssh.NewClientConn(conn, target.Address, config)
 	if err == nil {
 		l.client = ssh.NewClient(c, channels, requests)
 		return nil
@@ -153,7 +100,7 @@ func (l *sshLink) connect(ctx context.Context) error {
 	case errors.As(err, &negotiation):
 		e = l.w.fail(ErrNotGit, "the SSH server offers no algorithm that is still safe")
 	case asked && !errors.As(err, &netErr) && !errors.Is(err, io.EOF):
-		e = l.w.fail(ErrAuthentication, fmt.Sprintf("the server does not accept the key %s for user %q, %s", ssh.FingerprintSHA256(l.signer.PublicKey()), target.user, l.w.who()))
+		e = l.w.fail(ErrAuthentication, fmt.Sprintf("the server does not accept the key %s for user %q, %s", ssh.FingerprintSHA256(l.signer.PublicKey()), target.User, l.w.who()))
 	default:
 		e = l.w.unreachable(ctx, err)
 	}
@@ -219,8 +166,8 @@ func newSSHSession(w *wire, service string) (*sshSession, error) {
 		var out io.Reader
 		if out, err = session.StdoutPipe(); err == nil {
 			s.out = bufio.NewReader(out)
-			// parseSSH refuses paths with quotes.
-			err = session.Start(service + " '" + w.endpoint.ssh.path + "'")
+			// repourl.ParseGit refuses paths with quotes.
+			err = session.Start(service + " '" + w.endpoint.ssh.Path + "'")
 		}
 	}
 	if err != nil {

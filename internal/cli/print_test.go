@@ -334,6 +334,46 @@ spec:
 	}
 }
 
+// TestLint needs no server and nobody signed in.
+func TestLint(t *testing.T) {
+	const good = "apiVersion: waybill.dev/v1alpha1\nkind: Warehouse\nmetadata: {name: guestbook, namespace: guestbook}\nspec:\n  subscriptions: [{image: {repoURL: registry.example.com/guestbook, constraint: ^1.0.0}}]\n"
+	const stray = "apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: guestbook, namespace: guestbook}\nspec: {requestedFreight: [{origin: {kind: Warehouse, name: gone}, sources: {direct: true}}]}\n"
+	for name, tc := range map[string]struct{ args, content string }{
+		"lint-clean": {"lint -", good},
+		"lint-errors": {"lint -", strings.Replace(good, "^1.0.0", "newest", 1) + `---
+apiVersion: waybill.dev/v1alpha1
+kind: Stage
+metadata: {name: test, namespace: guestbook}
+spec:
+  requestedFreight: [{origin: {kind: Warehouse, name: gestbook}, sources: {direct: true}}]
+`},
+		"lint-warning":  {"lint -f -", stray},
+		"lint-strict":   {"lint --strict -", stray},
+		"lint-json":     {"lint - -o json", strings.Replace(good, "^1.0.0", "newest", 1)},
+		"lint-not-yaml": {"lint -", "a: b: c\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSession(t)
+			s.stdin = tc.content
+			golden(t, name, s.run(strings.Fields(tc.args)...).String())
+		})
+	}
+}
+
+// TestLintLive compares with what the server has.
+func TestLintLive(t *testing.T) {
+	const api = "/api/v1/projects/guestbook/definitions/"
+	house := model.Definition{"apiVersion": "waybill.dev/v1alpha1", "kind": "Warehouse", "metadata": map[string]any{"name": "guestbook", "namespace": "guestbook"},
+		"spec": map[string]any{"subscriptions": []any{map[string]any{"image": map[string]any{"repoURL": "registry.example.com/guestbook"}}}}}
+	s := signedIn(t, serve(t, map[string]answer{
+		"GET " + api + "stages?limit=500":         ok(model.DefinitionList{Items: []model.Definition{}}),
+		"GET " + api + "warehouses?limit=500":     ok(model.DefinitionList{Items: []model.Definition{house}}),
+		"GET " + api + "promotiontasks?limit=500": ok(model.DefinitionList{Items: []model.Definition{}}),
+	}).URL)
+	s.stdin = "apiVersion: waybill.dev/v1alpha1\nkind: Stage\nmetadata: {name: test, namespace: guestbook}\nspec:\n  requestedFreight: [{origin: {kind: Warehouse, name: guestbook}, sources: {direct: true}}, {origin: {kind: Warehouse, name: other}, sources: {stages: [prod]}}]\n"
+	golden(t, "lint-live", s.run("lint", "-", "--live").String())
+}
+
 func TestUnreachableServer(t *testing.T) {
 	server := serve(t, nil)
 	server.Close()

@@ -42,7 +42,8 @@ func compileGeneric(g v1alpha1.GenericReceiver) (*program, error) {
 		}
 		p, err := expr.Compile(source, append(options, expr.Env(env{}), expr.MaxNodes(maxNodes))...)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s", field, strings.Join(strings.Fields(err.Error()), " "))
+			what, _, _ := strings.Cut(err.Error(), "\n") // a drawing follows
+			return nil, fmt.Errorf("%s: %s", field, what)
 		}
 		return p, nil
 	}

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -20,9 +21,41 @@ type Existing struct {
 	Tasks      []v1alpha1.PromotionTask
 }
 
+// Add takes in one object of a Project, as JSON; of kinds that Lint does not look
+// at it takes none.
+func (e *Existing) Add(raw []byte) error {
+	var kind struct {
+		Kind string `json:"kind"`
+	}
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return fmt.Errorf("read an object: %w", err)
+	}
+	var err error
+	switch kind.Kind {
+	case "Stage":
+		e.Stages, err = appendDecoded(e.Stages, raw)
+	case "Warehouse":
+		e.Warehouses, err = appendDecoded(e.Warehouses, raw)
+	case "PromotionTask":
+		e.Tasks, err = appendDecoded(e.Tasks, raw)
+	}
+	if err != nil {
+		return fmt.Errorf("read a %s: %w", kind.Kind, err)
+	}
+	return nil
+}
+
+func appendDecoded[T any](to []T, raw []byte) ([]T, error) {
+	var one T
+	err := json.Unmarshal(raw, &one)
+	return append(to, one), err //nolint:wrapcheck // the caller names the kind
+}
+
 // Lint finds what would fail at run time: Stages that wait for each other,
 // Stages that name no Warehouse or no Stage, places written by two Stages, and
-// images that no Warehouse delivers. The rules are those of promotion.CheckStage.
+// images that no Warehouse delivers; and what each controller would refuse of its
+// own objects. The rules are theirs: promotion.CheckStage, warehouse.Compile,
+// repourl.ParseGit, credentials.Parse, hook.Compile.
 func Lint(docs []Document, existing Existing) []Finding {
 	projects := map[string]*project{}
 	at := func(ns string) *project {
@@ -55,6 +88,7 @@ func Lint(docs []Document, existing Existing) []Finding {
 	}
 	var out []Finding
 	for i := range docs {
+		out = append(out, lintAlone(&docs[i])...)
 		if _, ok := docs[i].Object.(*v1alpha1.Stage); ok {
 			out = append(out, at(docs[i].Namespace).lint(&docs[i], existing.IsComplete)...)
 		}
@@ -115,7 +149,7 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 	if stage.Spec.PromotionMechanisms == nil {
 		return nil
 	}
-	delivered := map[string]bool{}
+	var delivered []v1alpha1.Subscription
 	var from []string
 	for _, r := range stage.Spec.RequestedFreight {
 		w := p.warehouses[r.Origin.Name]
@@ -123,16 +157,12 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 			return nil
 		}
 		from = append(from, fmt.Sprintf("%q", w.Name))
-		for _, s := range w.Spec.Subscriptions {
-			if s.Image != nil {
-				delivered[s.Image.RepoURL] = true
-			}
-		}
+		delivered = append(delivered, w.Spec.Subscriptions...)
 	}
 	var out []Finding
 	for i, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
 		for j, img := range u.Kustomize.Images {
-			if !delivered[img.Image] {
+			if !delivers(delivered, img.Image) {
 				out = append(out, d.Finding(Warning, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d].kustomize.images[%d].image", i, j),
 					fmt.Sprintf("Warehouse %s does not deliver image %q; subscribe to it or correct the name", strings.Join(from, ", "), img.Image)))
 			}

@@ -14,7 +14,7 @@ import (
 
 const head = "apiVersion: waybill.dev/v1alpha1\nkind: "
 
-func warehouse(image string) string {
+func warehouseYAML(image string) string {
 	return head + "Warehouse\nmetadata: {name: w, namespace: p}\nspec:\n  subscriptions:\n  - image:\n      repoURL: registry.example.com/app\n" + image
 }
 
@@ -34,11 +34,11 @@ func TestParseFindings(t *testing.T) {
 		name, why, yaml string
 		want            []string
 	}{
-		{"semverConstraint", "Kargo until v1.9", warehouse("      semverConstraint: ^1.0.0\n"),
+		{"semverConstraint", "Kargo until v1.9", warehouseYAML("      semverConstraint: ^1.0.0\n"),
 			[]string{"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint"}},
-		{"allowTags", "Kargo v0.8: one expression", warehouse("      allowTags: ^v\n"),
+		{"allowTags", "Kargo v0.8: one expression", warehouseYAML("      allowTags: ^v\n"),
 			[]string{"f.yaml: document 1, line 8: spec.subscriptions[0].image.allowTags: allowTags is now allowTagsRegexes (a list of regular expressions)"}},
-		{"ignoreTags", "Kargo v0.8", warehouse("      ignoreTags: [latest]\n"),
+		{"ignoreTags", "Kargo v0.8", warehouseYAML("      ignoreTags: [latest]\n"),
 			[]string{"f.yaml: document 1, line 8: spec.subscriptions[0].image.ignoreTags: ignoreTags is now ignoreTagsRegexes (a list of regular expressions)"}},
 		{"semverConstraint of git and chart", "Kargo", warehouseOf("  - git:\n      repoURL: https://git.example.com/app\n      semverConstraint: ^1.0.0\n  - chart:\n      repoURL: https://charts.example.com\n      name: app\n      semverConstraint: ^1.0.0\n"),
 			[]string{
@@ -59,18 +59,18 @@ func TestParseFindings(t *testing.T) {
 			[]string{"f.yaml: document 1, line 1: apiVersion: kargo.akuity.io/v1alpha1 is now waybill.dev/v1alpha1"}},
 		{"Freight", "made by the Warehouse", head + "Freight\nmetadata: {name: f, namespace: p}\n",
 			[]string{"f.yaml: document 1, line 2: kind: Freight is made by its Warehouse, not applied"}},
-		{"unknown field", "typing error", warehouse("      constrain: ^1.0.0\n"),
+		{"unknown field", "typing error", warehouseYAML("      constrain: ^1.0.0\n"),
 			[]string{`f.yaml: document 1, line 8: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
 		{"unknown field without a neighbour", "says what there is", stage(direct + "  windows: []\n"),
 			[]string{`f.yaml: document 1, line 8: spec.windows: unknown field "windows"; known here: approval, autoPromotion, deploy, promotionMechanisms, promotionTemplate, requestedFreight, rollback, vars`}},
-		{"several at once", "one run shows all", warehouse("      semverConstraint: x\n      foo: 1\n"),
+		{"several at once", "one run shows all", warehouseYAML("      semverConstraint: x\n      foo: 1\n"),
 			[]string{
 				"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint",
 				`f.yaml: document 1, line 9: spec.subscriptions[0].image.foo: unknown field "foo"; known here: allowTagsRegexes, constraint, discoveryLimit, extract, ignoreTagsRegexes, imageSelectionStrategy, insecureSkipTLSVerify, mutableTags, platform, repoURL, strictSemvers`,
 			}},
-		{"second document", "documents are counted", head + "Project\nmetadata: {name: p}\n---\n" + warehouse("      constrain: x\n"),
+		{"second document", "documents are counted", head + "Project\nmetadata: {name: p}\n---\n" + warehouseYAML("      constrain: x\n"),
 			[]string{`f.yaml: document 2, line 12: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
-		{"number where text is expected", "1.10 would become 1.1", warehouse("      constraint: 1.10\n"),
+		{"number where text is expected", "1.10 would become 1.1", warehouseYAML("      constraint: 1.10\n"),
 			[]string{`f.yaml: document 1, line 8: spec.subscriptions[0].image.constraint: expected text, found a number: write it in quotes, "1.10"`}},
 		{"text where true or false is expected", "yes is text in YAML 1.2", stage(direct + "  autoPromotion: {enabled: \"yes\"}\n"),
 			[]string{"f.yaml: document 1, line 8: spec.autoPromotion.enabled: expected true or false, found text"}},
@@ -99,7 +99,7 @@ func TestParseFindings(t *testing.T) {
 		{"Project with a namespace", "", head + "Project\nmetadata: {name: p, namespace: p}\n",
 			[]string{"f.yaml: document 1, line 3: metadata.namespace: a Project is cluster-scoped; leave the namespace out"}},
 		{"any Secret", "apply is no way to other Secrets", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p}\nstringData: {password: hunter2}\n",
-			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart, or generic for expressions"}},
+			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart, generic for expressions, or webhook"}},
 		{"any Namespace", "nor to other Namespaces", "apiVersion: v1\nkind: Namespace\nmetadata: {name: p}\n",
 			[]string{`f.yaml: document 1, line 1: metadata.labels: a Namespace is applied only as the home of a Project: label it waybill.dev/project: "true"`}},
 		{"a secret number", "the value must not be shown", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p, labels: {waybill.dev/cred-type: git}}\nstringData: {password: 12345}\n",
@@ -208,11 +208,11 @@ func TestLint(t *testing.T) {
 		existing   Existing
 		want       []string
 	}{
-		{"cycle", warehouse("") + upstream("a", "b", "stage/a") + upstream("b", "a", "stage/b"), Existing{}, []string{
+		{"cycle", warehouseYAML("") + upstream("a", "b", "stage/a") + upstream("b", "a", "stage/b"), Existing{}, []string{
 			"error f: document 2, line 13: spec.requestedFreight: Stages wait for each other: a <- b <- a; remove one of them from sources.stages",
 			"error f: document 3, line 26: spec.requestedFreight: Stages wait for each other: b <- a <- b; remove one of them from sources.stages",
 		}},
-		{"one branch, one path, two Stages", warehouse("") + stageAfter("a", "stage/x") + stageAfter("b", "stage/x"), Existing{}, []string{
+		{"one branch, one path, two Stages", warehouseYAML("") + stageAfter("a", "stage/x") + stageAfter("b", "stage/x"), Existing{}, []string{
 			`error f: document 2, line 16: spec.promotionMechanisms: Stage "b" also writes path "app" of branch "stage/x" of https://git.example.com/app.git; give each Stage its own branch or path`,
 			`error f: document 3, line 29: spec.promotionMechanisms: Stage "a" also writes path "app" of branch "stage/x" of https://git.example.com/app.git; give each Stage its own branch or path`,
 		}},
@@ -220,12 +220,38 @@ func TestLint(t *testing.T) {
 		{"no Warehouse", stageAfter("a", "stage/a"), Existing{IsComplete: true}, []string{
 			`warning f: document 1, line 7: spec.requestedFreight[0].origin.name: no Warehouse "w" in Project "p"; create it or correct the name`,
 		}},
-		{"unknown upstream", warehouse("") + upstream("a", "nowhere", "stage/a"), Existing{IsComplete: true}, []string{
+		{"unknown upstream", warehouseYAML("") + upstream("a", "nowhere", "stage/a"), Existing{IsComplete: true}, []string{
 			`warning f: document 2, line 13: spec.requestedFreight: names upstream Stage "nowhere", which is not in Project "p"; create it or correct the name`,
 		}},
-		{"image nobody delivers", strings.Replace(warehouse(""), "example.com/app", "example.com/other", 1) + stageAfter("a", "stage/a"), Existing{}, []string{
+		{"image nobody delivers", strings.Replace(warehouseYAML(""), "example.com/app", "example.com/other", 1) + stageAfter("a", "stage/a"), Existing{}, []string{
 			`warning f: document 2, line 20: spec.promotionMechanisms.gitRepoUpdates[0].kustomize.images[0].image: Warehouse "w" does not deliver image "registry.example.com/app"; subscribe to it or correct the name`,
 		}},
+		{"a range that is none", warehouseYAML("      constraint: newest\n"), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].image: constraint of image "registry.example.com/app": "newest" is not a version range such as ^1.26.0`,
+		}},
+		{"an expression that is none", warehouseYAML("      allowTagsRegexes: [\"(\"]\n"), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].image: allowTagsRegexes of image "registry.example.com/app": "(" is not a regular expression (RE2 syntax)`,
+		}},
+		{"one repository twice", warehouseYAML("  - image: {repoURL: registry.example.com/app/}\n"), Existing{}, []string{
+			`error f: document 1, line 8: spec.subscriptions[1].image: spec.subscriptions[0] watches the same repository; one Freight holds one version of it`,
+		}},
+		{"an address with a password", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://git", "https://me:canary@git", 1), Existing{}, []string{
+			`error f: document 2, line 18: spec.promotionMechanisms.gitRepoUpdates[0].repoURL: user information is not allowed in a repository URL; put it into a credential Secret`,
+		}},
+		{"an address of a protocol nobody speaks", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://", "git://", 1), Existing{}, []string{
+			`error f: document 2, line 18: spec.promotionMechanisms.gitRepoUpdates[0].repoURL: scheme "git" is not supported; use https or ssh`,
+		}},
+		{"SSH is fine", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://git.example.com/app.git", "git@git.example.com:app.git", 1), Existing{}, nil},
+		{"a receiver with a mistake", head + "Project\nmetadata: {name: p}\nspec:\n  webhookReceivers:\n  - name: ci\n    generic: {secretRef: {name: s}, repoURLs: body.repo +}\n", Existing{}, []string{
+			"error f: document 1, line 6: spec.webhookReceivers[0]: generic.repoURLs: unexpected token EOF (1:11)",
+		}},
+		{"a credential without password", secretYAML("git", "repoURL: https://git.example.com/, username: canary"), Existing{}, []string{
+			`error f: document 1, line 1: credential Secret "s" in "p": set both username and password (for a token, any user name does)`,
+		}},
+		{"a short webhook secret", secretYAML("webhook", "secret: canary"), Existing{}, []string{
+			`error f: document 1, line 1: Secret "s" needs a key secret of at least 16 characters`,
+		}},
+		{"a Docker config", secretYAML("image", `.dockerconfigjson: '{"auths":{"registry.example.com":{"username":"u","password":"p"}}}'`), Existing{}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			docs, findings := Parse([]File{{Name: "f", Content: []byte(tc.yaml)}}, "")
@@ -241,6 +267,10 @@ func TestLint(t *testing.T) {
 			}
 		})
 	}
+}
+
+func secretYAML(typ, data string) string {
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p, labels: {waybill.dev/cred-type: " + typ + "}}\nstringData: {" + data + "}\n"
 }
 
 func stageAfter(name, branch string) string {
@@ -264,7 +294,7 @@ func TestOrder(t *testing.T) {
 
 // FuzzParse: no panic, and what reads well has a kind, a name and JSON.
 func FuzzParse(f *testing.F) {
-	f.Add(warehouse("      constraint: ^1\n"))
+	f.Add(warehouseYAML("      constraint: ^1\n"))
 	f.Add(stage(direct))
 	f.Add("a: &a [*a]\n")
 	f.Add("? {a: b}\n: c\n")

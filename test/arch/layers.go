@@ -37,7 +37,7 @@ func layers() []layer {
 		{
 			"readers", "what YAML, Secrets and the status of objects mean; pure as well",
 			[]string{"internal/manifest", "internal/credentials", "internal/hook", "gitops/health"},
-			[]string{"types", "roots", "leaves"},
+			[]string{"types", "roots", "leaves", "readers"},
 		},
 		{
 			"adapters", "one outside system each: Git, registries, clusters",

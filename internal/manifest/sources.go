@@ -1,0 +1,164 @@
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/internal/hook"
+	"github.com/waybill-dev/waybill/internal/repourl"
+	"github.com/waybill-dev/waybill/warehouse"
+)
+
+// lintAlone finds what is wrong with one document whatever else there is: what
+// its controller would refuse, by the controller's own rules.
+func lintAlone(d *Document) []Finding {
+	switch obj := d.Object.(type) {
+	case *v1alpha1.Warehouse:
+		return lintWarehouse(d, obj)
+	case *v1alpha1.Project:
+		return lintProject(d, obj)
+	case *v1alpha1.Stage:
+		return lintAddresses(d, obj)
+	case *v1alpha1.Application:
+		return lintAddress(d, "spec.source.repoURL", obj.Spec.Source.RepoURL)
+	case nil:
+		if d.Kind == "Secret" {
+			return lintSecret(d)
+		}
+	}
+	return nil
+}
+
+// lintWarehouse finds subscriptions that cannot be polled.
+func lintWarehouse(d *Document, w *v1alpha1.Warehouse) []Finding {
+	var out []Finding
+	seen := map[string]int{}
+	for i, s := range w.Spec.Subscriptions {
+		field := fmt.Sprintf("spec.subscriptions[%d]", i)
+		key := ""
+		if s.Image != nil {
+			field += ".image"
+			key = hook.Key(hook.Image, s.Image.RepoURL)
+			if _, err := warehouse.Compile(*s.Image); err != nil {
+				out = append(out, d.Finding(Error, field, invalid(err)))
+			} else if key == "" {
+				out = append(out, d.Finding(Error, field+".repoURL", fmt.Sprintf("%q is not an image name such as registry.example.com/team/app", s.Image.RepoURL)))
+			}
+		}
+		if key == "" {
+			continue
+		}
+		if first, twice := seen[key]; twice {
+			out = append(out, d.Finding(Error, field, fmt.Sprintf("spec.subscriptions[%d] watches the same repository; one Freight holds one version of it", first)))
+			continue
+		}
+		seen[key] = i
+	}
+	return out
+}
+
+// invalid is the text of an error without the word that only programs need.
+func invalid(err error) string {
+	return strings.TrimPrefix(err.Error(), warehouse.ErrInvalid.Error()+": ")
+}
+
+// lintProject finds webhook receivers that could not listen, whatever their
+// Secret holds.
+func lintProject(d *Document, p *v1alpha1.Project) []Finding {
+	var out []Finding
+	for i, w := range p.Spec.WebhookReceivers {
+		anySecret := map[string][]byte{"secret": []byte(strings.Repeat("x", 64))}
+		if _, err := hook.Compile(p.Name, w, anySecret); err != nil {
+			out = append(out, d.Finding(Error, fmt.Sprintf("spec.webhookReceivers[%d]", i), err.Error()))
+		}
+	}
+	return out
+}
+
+// lintAddresses finds addresses of Git repositories that nobody can speak to.
+func lintAddresses(d *Document, s *v1alpha1.Stage) []Finding {
+	var out []Finding
+	if m := s.Spec.PromotionMechanisms; m != nil {
+		for i, u := range m.GitRepoUpdates {
+			out = append(out, lintAddress(d, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d].repoURL", i), u.RepoURL)...)
+		}
+	}
+	for i, dep := range s.Spec.Deploy {
+		if dep.Source.RepoURL != "" {
+			out = append(out, lintAddress(d, fmt.Sprintf("spec.deploy[%d].source.repoURL", i), dep.Source.RepoURL)...)
+		}
+	}
+	return out
+}
+
+func lintAddress(d *Document, field, repoURL string) []Finding {
+	if _, err := repourl.ParseGit(repoURL); err != nil {
+		return []Finding{d.Finding(Error, field, err.Error())}
+	}
+	return nil
+}
+
+// lintSecret finds credentials and webhook secrets that cannot be read. No
+// finding holds a value.
+func lintSecret(d *Document) []Finding {
+	var s struct {
+		Metadata struct {
+			Labels      map[string]string `json:"labels"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+		Data       map[string][]byte `json:"data"`
+		StringData map[string]string `json:"stringData"`
+	}
+	if json.Unmarshal(d.JSON, &s) != nil {
+		return []Finding{d.Finding(Error, "data", "a value is not in base64; stringData takes plain text")}
+	}
+	typ, isOurs := s.Metadata.Labels[credentials.TypeLabel]
+	if !isOurs || typ == string(credentials.Generic) {
+		return nil
+	}
+	if s.Data == nil {
+		s.Data = map[string][]byte{}
+	}
+	for k, v := range s.StringData {
+		s.Data[k] = []byte(v)
+	}
+	if typ == credentials.Webhook {
+		entry := v1alpha1.WebhookReceiver{Name: "any", GitHub: &v1alpha1.WebhookReceiverConfig{SecretRef: v1alpha1.SecretReference{Name: d.Name}}}
+		if _, err := hook.Compile(d.Namespace, entry, s.Data); err != nil {
+			return []Finding{d.Finding(Error, "", err.Error())}
+		}
+		return nil
+	}
+	_, err := credentials.Parse(credentials.Source{
+		Name: d.Name, Namespace: orAny(d.Namespace), Labels: s.Metadata.Labels, Annotations: s.Metadata.Annotations, Data: s.Data,
+	})
+	if err == nil {
+		return nil
+	}
+	message := err.Error()
+	if cause := errors.Unwrap(err); cause != nil {
+		message = cause.Error()
+	}
+	return []Finding{d.Finding(Error, "", message)}
+}
+
+// orAny is a Namespace for a document that will get its own when it is applied.
+func orAny(namespace string) string {
+	if namespace == "" {
+		return "default"
+	}
+	return namespace
+}
+
+// delivers reports whether one of the subscriptions watches the image.
+func delivers(subscriptions []v1alpha1.Subscription, image string) bool {
+	key := hook.Key(hook.Image, image)
+	return slices.ContainsFunc(subscriptions, func(s v1alpha1.Subscription) bool {
+		return s.Image != nil && (s.Image.RepoURL == image || key != "" && hook.Key(hook.Image, s.Image.RepoURL) == key)
+	})
+}
