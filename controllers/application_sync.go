@@ -166,20 +166,8 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 // limits returns what the Project of app may touch. exists is false when there
 // is no such Project.
 func (r *ApplicationReconciler) limits(ctx context.Context, app *v1alpha1.Application) (l gitops.Limits, exists bool, err error) {
-	var projects v1alpha1.ProjectList
-	if err := r.opts.Client.List(ctx, &projects); err != nil {
-		return l, false, fmt.Errorf("list Projects: %w", err)
-	}
-	l = gitops.Limits{Project: app.Namespace, SystemNamespace: r.opts.SystemNamespace}
-	for i := range projects.Items {
-		p := &projects.Items[i]
-		if p.Name == app.Namespace {
-			l.Destinations, l.Kinds, exists = p.Spec.Destinations, p.Spec.Kinds, true
-		} else {
-			l.OtherProjects = append(l.OtherProjects, p.Name)
-		}
-	}
-	return l, exists, nil
+	l, project, err := projectLimits(ctx, r.opts.Client, app.Namespace, r.opts.SystemNamespace)
+	return l, err == nil && project.Name != "", err
 }
 
 // observeHead finds the head of the branch and decides which revision has to

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
@@ -60,6 +61,10 @@ type PromotionOptions struct {
 	Planner *planner.Planner
 	// Engine runs the steps.
 	Engine *engine.Engine
+	// Clusters are where the Jobs of checks run.
+	Clusters *cluster.Registry
+	// CheckTransports is the way out for checks.
+	CheckTransports CheckTransports
 	// Failpoints are nil in production.
 	Failpoints *failpoint.Set
 	// Concurrency is how many Promotions are reconciled at a time.
@@ -69,6 +74,8 @@ type PromotionOptions struct {
 // PromotionReconciler carries Promotions from Pending to their end.
 type PromotionReconciler struct {
 	PromotionOptions
+	// Checks looks at what checks ask for.
+	Checks   *checkLookups
 	turns    turns
 	inFlight stoppable
 	writes   lazyWrites
@@ -77,11 +84,14 @@ type PromotionReconciler struct {
 
 // NewPromotionReconciler returns a reconciler for Promotions.
 func NewPromotionReconciler(o PromotionOptions) *PromotionReconciler {
-	return &PromotionReconciler{PromotionOptions: o}
+	return &PromotionReconciler{PromotionOptions: o, Checks: newCheckLookups()}
 }
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := mgr.Add(r.Checks); err != nil {
+		return fmt.Errorf("set up the checks: %w", err)
+	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("promotion").
 		For(&v1alpha1.Promotion{}).
@@ -94,6 +104,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.ofProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.PromotionTask{}, handler.EnqueueRequestsFromMapFunc(r.ofTask)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
+		WatchesRawSource(source.Channel(r.Checks.wake, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyUnsettled))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)
@@ -168,6 +179,7 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 	if by := rolledBackBy(o, p); by != "" {
 		after := p.DeepCopy()
 		after.Status.RolledBackBy = by
+		r.stopRunning(ctx, p)
 		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, fmt.Sprintf("taken back by %q", by))
 	}
 	if p.Spec.Abort != nil && (!p.Status.Phase.IsFinished() || promotion.IsInDoubt(p)) {
@@ -182,12 +194,15 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 			}
 		}
 	}
+	if promotion.RerunDue(o, p) {
+		return r.verifyAgain(ctx, o, p)
+	}
 	switch p.Status.Phase {
 	case "", v1alpha1.PhasePending:
 		return r.pending(ctx, o, p)
 	case v1alpha1.PhaseRunning:
 		return r.running(ctx, o, p)
-	case v1alpha1.PhaseSyncing, v1alpha1.PhaseSucceeded:
+	case v1alpha1.PhaseSyncing, v1alpha1.PhaseVerifying, v1alpha1.PhaseSucceeded:
 		return r.judge(ctx, o, p)
 	default:
 		return ctrl.Result{}, nil
@@ -200,6 +215,7 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 // question stays open.
 func (r *PromotionReconciler) abort(ctx context.Context, p *v1alpha1.Promotion) (ctrl.Result, error) {
 	after := p.DeepCopy()
+	r.stopRunning(ctx, p)
 	retryAt, err := r.Engine.Resolve(ctx, after)
 	message := abortText(p.Spec.Abort)
 	switch {
@@ -608,24 +624,35 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	v := promotion.JudgeHealth(o, p, reach)
+	after := p.DeepCopy()
+	var look time.Time
+	if p.Status.Phase == v1alpha1.PhaseVerifying {
+		if look, err = r.verify(ctx, o, p, after, reach); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	v := promotion.JudgeHealth(o, after, reach)
 	if v.Revert {
 		if err := r.createRollback(ctx, o, p, v.Cause); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	after := p.DeepCopy()
 	after.Status.UnhealthySince = nil
 	if !v.UnhealthySince.IsZero() {
 		after.Status.UnhealthySince = &metav1.MicroTime{Time: v.UnhealthySince}
 	}
+	if v.Phase == v1alpha1.PhaseVerifying && p.Status.Phase != v.Phase {
+		return r.beginVerifying(ctx, o, p, after, v)
+	}
 	if v.Phase.IsFinished() && !p.Status.Phase.IsFinished() || v.Phase != p.Status.Phase {
+		r.stopRunning(ctx, after)
 		return r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
 	}
 	r.phase(after, v.Phase, v.Reason, v.Message)
-	onlyWords := p.Status.Reason == after.Status.Reason && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince)
+	onlyWords := p.Status.Reason == after.Status.Reason && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince) &&
+		!hasProgressed(p.Status.Verification, after.Status.Verification)
 	due, err := r.writes.patch(ctx, r.Client, p, after, onlyWords, o.Now)
-	return lookAgain(o.Now, sooner(v.Recheck, due)), err
+	return lookAgain(o.Now, sooner(sooner(v.Recheck, look), due)), err
 }
 
 // isCurrentPromotion reports whether the Stage runs what p brought.
@@ -665,6 +692,9 @@ func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.P
 		if st := &after.Status.Steps[i]; phase == v1alpha1.PhaseAborted && !promotion.HasEnded(st.State) {
 			st.State = v1alpha1.StepAborted
 		}
+	}
+	if v := after.Status.Verification; v != nil && !v.Phase.IsFinished() {
+		promotion.EndVerification(v, v1alpha1.CheckAborted, message, r.Clock.Now())
 	}
 	if phase != v1alpha1.PhaseFailed || reason != promotion.ReasonGateClosed {
 		after.Status.Gates = nil

@@ -186,6 +186,9 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 			settled := isSettled && (active == nil || active.Status.PushedAt == nil && rec.VerifiedAt != nil) && isProven(o, apps, f)
 			next = promotion.NextRecord(rec, isCurrent(o.Stage, f), settled, health, o.Now)
 		}
+		if next.VerifiedAt != nil && promotion.HasFailedChecks(o, f) {
+			next = promotion.Unverified(next, o.Now)
+		}
 		if sameRecord(rec, next) {
 			continue
 		}

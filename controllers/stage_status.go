@@ -177,7 +177,7 @@ func rollUp(o *promotion.Observation, apps []v1alpha1.Application) {
 	// What the cluster says may still be about the version before: until the
 	// Promotion is judged, the Stage is not called Healthy, and whoever reads
 	// Healthy can rely on its Freight being verified.
-	if a := o.Active(); a != nil && a.Status.Phase == v1alpha1.PhaseSyncing && worst.Status == v1alpha1.HealthHealthy {
+	if a := o.Active(); a != nil && (a.Status.Phase == v1alpha1.PhaseSyncing || a.Status.Phase == v1alpha1.PhaseVerifying) && worst.Status == v1alpha1.HealthHealthy {
 		worst = v1alpha1.Health{Status: v1alpha1.HealthProgressing, Reason: "Promoting", Message: fmt.Sprintf("Promotion %q is on its way", a.Name)}
 	}
 	worst.Message = truncate(worst.Message, 1024)
@@ -241,6 +241,9 @@ func isCurrent(s *v1alpha1.Stage, f *v1alpha1.Freight) bool {
 // the sync a Stage looks as well as what it ran before, which proves nothing
 // about a Promotion that was aborted, or failed, meanwhile.
 func isProven(o *promotion.Observation, apps []v1alpha1.Application, f *v1alpha1.Freight) bool {
+	if promotion.HasChecks(o.Stage) && f.Status.Stages[o.Stage.Name].VerifiedAt == nil {
+		return promotion.HasPassed(o, f)
+	}
 	if len(o.Stage.Spec.Deploy) == 0 || !isCurrent(o.Stage, f) {
 		return true
 	}

@@ -93,7 +93,8 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	if p := overlap(stage, stages); p != nil {
 		out = append(out, *p)
 	}
-	return append(out, CheckTemplate(stage, tasks)...)
+	out = append(out, CheckTemplate(stage, tasks)...)
+	return append(out, checkProblems(stage)...)
 }
 
 // overlap finds another Stage that writes the same path of the same branch, or

@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -24,6 +25,12 @@ const (
 	ReasonAborted       = "Aborted"
 	ReasonSuperseded    = "Superseded"
 	ReasonRolledBack    = "RolledBack"
+
+	ReasonVerified                 = "Verified"
+	ReasonVerifying                = "Verifying"
+	ReasonVerificationFailed       = "VerificationFailed"
+	ReasonVerificationInconclusive = "VerificationInconclusive"
+	ReasonVerificationAborted      = "VerificationAborted"
 )
 
 // Reach is what the reconciler says about a Promotion's commit.
@@ -55,7 +62,7 @@ type HealthVerdict struct {
 // JudgeHealth concludes from health whether a pushed Promotion succeeded, has
 // to wait, failed, or must be reverted by policy (02, Rollback by revert).
 //
-// p is Syncing, or Succeeded and still current. The verdict for a Promotion in
+// p is Syncing, Verifying, or Succeeded and still current. The verdict for a Promotion in
 // another phase is that phase.
 func JudgeHealth(o *Observation, p *v1alpha1.Promotion, r Reach) HealthVerdict {
 	v := HealthVerdict{Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message}
@@ -70,6 +77,8 @@ func JudgeHealth(o *Observation, p *v1alpha1.Promotion, r Reach) HealthVerdict {
 	switch p.Status.Phase {
 	case v1alpha1.PhaseSyncing:
 		return judgeSyncing(o, p, r, v)
+	case v1alpha1.PhaseVerifying:
+		return judgeVerifying(o, p, r, v)
 	case v1alpha1.PhaseSucceeded:
 		if policy.OnUnhealthy != "Revert" || p.Status.FinishedAt == nil || p.Spec.Kind == v1alpha1.KindRollback {
 			return v
@@ -86,13 +95,18 @@ func JudgeHealth(o *Observation, p *v1alpha1.Promotion, r Reach) HealthVerdict {
 			v.Recheck = due
 			return v
 		}
-		return concludeBad(o, p, v, ReasonUnhealthy, r.Health.Message)
+		return concludeBad(o, p, v, onUnhealthy(o), ReasonUnhealthy, r.Health.Message)
 	default:
 		return v
 	}
 }
 
 func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdict) HealthVerdict {
+	isThere := len(o.Stage.Spec.Deploy) == 0 || r.Reached && r.Health.Status == v1alpha1.HealthHealthy
+	if isThere && WantsVerification(o.Stage, p) {
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseVerifying, ReasonVerifying, "Healthy; its checks run"
+		return v
+	}
 	if len(o.Stage.Spec.Deploy) == 0 {
 		v.Phase, v.Reason, v.Message = v1alpha1.PhaseSucceeded, ReasonPushed, "pushed; the Stage deploys nothing"
 		return v
@@ -105,7 +119,7 @@ func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdic
 	if !v.UnhealthySince.IsZero() {
 		due := v.UnhealthySince.Add(durationOr(o.Stage.Spec.Rollback.After, defaultRollbackAfter))
 		if !o.Now.Before(due) {
-			return concludeBad(o, p, v, ReasonUnhealthy, r.Health.Message)
+			return concludeBad(o, p, v, onUnhealthy(o), ReasonUnhealthy, r.Health.Message)
 		}
 		v.Recheck = due
 	}
@@ -113,12 +127,66 @@ func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdic
 		timeout := durationOr(o.Stage.Spec.Rollback.HealthTimeout, defaultHealthTimeout)
 		due := p.Status.PushedAt.Add(timeout)
 		if !o.Now.Before(due) {
-			return concludeBad(o, p, v, ReasonHealthTimeout,
+			return concludeBad(o, p, v, onUnhealthy(o), ReasonHealthTimeout,
 				fmt.Sprintf("not Healthy %s after the push: %s", shortDuration(timeout), waitingText(r)))
 		}
 		v.Recheck = earlier(v.Recheck, due)
 	}
 	return v
+}
+
+// judgeVerifying concludes from the checks. While they run the Stage's health is
+// watched as before: what turns bad is not verified any further.
+func judgeVerifying(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdict) HealthVerdict {
+	if !v.UnhealthySince.IsZero() && len(o.Stage.Spec.Deploy) > 0 {
+		due := v.UnhealthySince.Add(durationOr(o.Stage.Spec.Rollback.After, defaultRollbackAfter))
+		if !o.Now.Before(due) {
+			return concludeBad(o, p, v, onUnhealthy(o), ReasonUnhealthy, r.Health.Message)
+		}
+		v.Recheck = due
+	}
+	s := p.Status.Verification
+	if s == nil {
+		v.Reason = ReasonVerifying
+		return v
+	}
+	undone := "; it is not verified: waybill verify " + p.Namespace + "/" + p.Spec.Stage + " runs its checks again"
+	switch s.Phase {
+	case v1alpha1.CheckSucceeded:
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseSucceeded, ReasonVerified, "Healthy, and "+s.Message
+	case v1alpha1.CheckFailed:
+		policy := revertPolicy{field: "rollback.onFailedVerification", isRevert: o.Stage.Spec.Rollback.OnFailedVerification == "Revert"}
+		return concludeBad(o, p, v, policy, ReasonVerificationFailed, s.Message)
+	case v1alpha1.CheckInconclusive:
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseFailed, ReasonVerificationInconclusive, s.Message+undone
+	case v1alpha1.CheckAborted:
+		v.Phase, v.Reason, v.Message = v1alpha1.PhaseFailed, ReasonVerificationAborted, s.Message+undone
+	default:
+		v.Reason, v.Message = ReasonVerifying, verifyingText(s)
+	}
+	if v.Phase.IsFinished() {
+		v.Recheck, v.UnhealthySince = time.Time{}, time.Time{}
+	}
+	return v
+}
+
+// verifyingText names the checks that run.
+func verifyingText(s *v1alpha1.VerificationStatus) string {
+	done := 0
+	var running []string
+	for i := range s.Checks {
+		switch c := &s.Checks[i]; {
+		case c.Phase.IsFinished():
+			done++
+		case c.Phase == v1alpha1.CheckRunning:
+			running = append(running, c.Name)
+		}
+	}
+	text := fmt.Sprintf("Healthy; %d of %d checks done", done, len(s.Checks))
+	if len(running) > 0 {
+		text += ", running: " + strings.Join(running, ", ")
+	}
+	return text
 }
 
 func waitingText(r Reach) string {
@@ -134,11 +202,22 @@ func waitingText(r Reach) string {
 	}
 }
 
+// revertPolicy is one of the Stage's rules about what is taken back.
+type revertPolicy struct {
+	// field of the Stage that says so.
+	field    string
+	isRevert bool
+}
+
+func onUnhealthy(o *Observation) revertPolicy {
+	return revertPolicy{field: "rollback.onUnhealthy", isRevert: o.Stage.Spec.Rollback.OnUnhealthy == "Revert"}
+}
+
 // concludeBad ends the Promotion and says whether policy reverts it, or which
 // rule leaves it to a person.
-func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, reason, cause string) HealthVerdict {
+func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, policy revertPolicy, reason, cause string) HealthVerdict {
 	v.Phase, v.Reason, v.Recheck = v1alpha1.PhaseFailed, reason, time.Time{}
-	if why := noRevert(o, p); why != "" {
+	if why := noRevert(o, p, policy); why != "" {
 		v.Message = fmt.Sprintf("%s; %s", cause, why)
 		return v
 	}
@@ -148,13 +227,13 @@ func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, reason,
 }
 
 // noRevert says why policy does not revert the Promotion, or "" when it does.
-func noRevert(o *Observation, p *v1alpha1.Promotion) string {
+func noRevert(o *Observation, p *v1alpha1.Promotion, policy revertPolicy) string {
 	undo := fmt.Sprintf("to take it back: waybill rollback %s/%s", p.Namespace, p.Spec.Stage)
 	switch {
 	case p.Spec.Kind == v1alpha1.KindRollback:
 		return "this was already a rollback, so a person is needed"
-	case o.Stage.Spec.Rollback.OnUnhealthy != "Revert":
-		return "rollback.onUnhealthy is None; " + undo
+	case !policy.isRevert:
+		return policy.field + " is None; " + undo
 	case p.Status.Commit == nil || p.Status.Commit.Unchanged:
 		return "it changed nothing in Git, so there is nothing to revert"
 	case p.Status.Commit.Parent == "" || p.Status.Plan == nil || p.Status.Plan.Before == nil || len(p.Status.Plan.Before.Current) == 0:

@@ -77,7 +77,8 @@ func (o *Observation) FreightByName(name string) *v1alpha1.Freight {
 	return nil
 }
 
-// Active returns the Promotion that is under way (Running or Syncing), or nil.
+// Active returns the Promotion that is under way (Running, Syncing or Verifying),
+// or nil.
 // Should several be, the oldest counts.
 func (o *Observation) Active() *v1alpha1.Promotion {
 	var oldest *v1alpha1.Promotion
@@ -92,7 +93,12 @@ func (o *Observation) Active() *v1alpha1.Promotion {
 
 // IsUnderWay reports whether the Promotion has started and not ended.
 func IsUnderWay(p *v1alpha1.Promotion) bool {
-	return p.Status.Phase == v1alpha1.PhaseRunning || p.Status.Phase == v1alpha1.PhaseSyncing
+	switch p.Status.Phase {
+	case v1alpha1.PhaseRunning, v1alpha1.PhaseSyncing, v1alpha1.PhaseVerifying:
+		return true
+	default:
+		return false
+	}
 }
 
 // IsPending reports whether the Promotion waits to start.

@@ -87,6 +87,11 @@ func (c *Client) Rollback(ctx context.Context, project, stage string, body model
 	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "rollback")
 }
 
+// Verify runs the checks of stage again for what it runs, or stops them.
+func (c *Client) Verify(ctx context.Context, project, stage string, body model.VerifyRequest) (*model.Promotion, error) {
+	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "verify")
+}
+
 // Hold holds the automatic flow into stage.
 func (c *Client) Hold(ctx context.Context, project, stage string, body model.HoldRequest) (*model.Freeze, error) {
 	return post[model.Freeze](ctx, c, body, "projects", project, "stages", stage, "hold")

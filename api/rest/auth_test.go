@@ -39,7 +39,7 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.DecisionRequest{PlanHash: "sha256:" + strings.Repeat("1", 64), Reason: "r"}
 	case "previewPromotion":
 		body = model.PlanRequest{Freight: "1.26.0"}
-	case "rollback", "abortPromotion", "unrejectFreight", "revoke":
+	case "rollback", "abortPromotion", "unrejectFreight", "revoke", "verifyStage":
 		body = struct{}{}
 	case "apply":
 		body = model.ApplyRequest{Files: []model.ManifestFile{{Name: "f", Content: manifestOf(project)}}}

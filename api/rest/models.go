@@ -269,6 +269,9 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		setMicroTime(&step.FinishedAt, st.FinishedAt)
 		out.Steps = append(out.Steps, step)
 	}
+	if p.Status.Verification != nil {
+		out.Verification = verificationModel(p.Status.Verification)
+	}
 	if c := p.Status.Commit; c != nil {
 		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 	}
@@ -313,6 +316,7 @@ func (v *projectView) activityModel(p *v1alpha1.Promotion) model.Activity {
 	}
 	words := map[v1alpha1.PromotionPhase]string{
 		v1alpha1.PhasePending: "waits", v1alpha1.PhaseRunning: "runs", v1alpha1.PhaseSyncing: "is rolling out",
+		v1alpha1.PhaseVerifying: "is being verified",
 		v1alpha1.PhaseSucceeded: "succeeded", v1alpha1.PhaseFailed: "failed", v1alpha1.PhaseAborted: "was aborted",
 		v1alpha1.PhaseSuperseded: "was superseded", v1alpha1.PhaseRolledBack: "was rolled back",
 	}

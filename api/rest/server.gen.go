@@ -145,6 +145,9 @@ type ServerInterface interface {
 	// Rollback Take this Stage back by a new commit
 	// (POST /api/v1/projects/{project}/stages/{stage}/rollback)
 	Rollback(ctx echo.Context, project ProjectPath, stage StagePath) error
+	// VerifyStage Run the Stage's checks again for what it runs, or stop them
+	// (POST /api/v1/projects/{project}/stages/{stage}/verify)
+	VerifyStage(ctx echo.Context, project ProjectPath, stage StagePath) error
 	// Why Every gate's verdict for one Freight and this Stage
 	// (GET /api/v1/projects/{project}/stages/{stage}/why)
 	Why(ctx echo.Context, project ProjectPath, stage StagePath, params WhyParams) error
@@ -1184,6 +1187,30 @@ func (w *ServerInterfaceWrapper) Rollback(ctx echo.Context) error {
 	return err
 }
 
+// VerifyStage converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifyStage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "stage" -------------
+	var stage StagePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "stage", ctx.Param("stage"), &stage, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifyStage(ctx, project, stage)
+	return err
+}
+
 // Why converts echo context to params.
 func (w *ServerInterfaceWrapper) Why(ctx echo.Context) error {
 	var err error
@@ -1406,6 +1433,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/plan", wrapper.PreviewPromotion, options.OperationMiddlewares["previewPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage/why", wrapper.Why, options.OperationMiddlewares["why"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/promotions", wrapper.Promote, options.OperationMiddlewares["promote"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/verify", wrapper.VerifyStage, options.OperationMiddlewares["verifyStage"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage/rollback", wrapper.PreviewRollback, options.OperationMiddlewares["previewRollback"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/rollback", wrapper.Rollback, options.OperationMiddlewares["rollback"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/stages/:stage/hold", wrapper.Hold, options.OperationMiddlewares["hold"]...)
@@ -3190,6 +3218,47 @@ func (response RollbackdefaultApplicationProblemPlusJSONResponse) VisitRollbackR
 	return err
 }
 
+type VerifyStageRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Stage   StagePath   `json:"stage"`
+	Body    *VerifyStageJSONRequestBody
+}
+
+type VerifyStageResponseObject interface {
+	VisitVerifyStageResponse(w http.ResponseWriter) error
+}
+
+type VerifyStage202JSONResponse Promotion
+
+func (response VerifyStage202JSONResponse) VisitVerifyStageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyStagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response VerifyStagedefaultApplicationProblemPlusJSONResponse) VisitVerifyStageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WhyRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Stage   StagePath   `json:"stage"`
@@ -3630,6 +3699,9 @@ type StrictServerInterface interface {
 	// Rollback Take this Stage back by a new commit
 	// (POST /api/v1/projects/{project}/stages/{stage}/rollback)
 	Rollback(ctx context.Context, request RollbackRequestObject) (RollbackResponseObject, error)
+	// VerifyStage Run the Stage's checks again for what it runs, or stop them
+	// (POST /api/v1/projects/{project}/stages/{stage}/verify)
+	VerifyStage(ctx context.Context, request VerifyStageRequestObject) (VerifyStageResponseObject, error)
 	// Why Every gate's verdict for one Freight and this Stage
 	// (GET /api/v1/projects/{project}/stages/{stage}/why)
 	Why(ctx context.Context, request WhyRequestObject) (WhyResponseObject, error)
@@ -5015,6 +5087,55 @@ func (sh *strictHandler) Rollback(ctx echo.Context, project ProjectPath, stage S
 		return err
 	} else if validResponse, ok := response.(RollbackResponseObject); ok {
 		return validResponse.VisitRollbackResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// VerifyStage operation middleware
+func (sh *strictHandler) VerifyStage(ctx echo.Context, project ProjectPath, stage StagePath) error {
+	var request VerifyStageRequestObject
+
+	request.Project = project
+	request.Stage = stage
+
+	var body VerifyStageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyStage(ctx.Request().Context(), request.(VerifyStageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyStage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(VerifyStageResponseObject); ok {
+		return validResponse.VisitVerifyStageResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

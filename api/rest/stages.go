@@ -121,6 +121,9 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 func (v *projectView) shortPromotion(p *v1alpha1.Promotion) model.Promotion {
 	m := v.promotionModel(p)
 	m.StageStatus, m.StageHealth = model.Status{}, ""
+	for i := range m.Verification.Checks {
+		m.Verification.Checks[i].Log = ""
+	}
 	return m
 }
 

@@ -57,6 +57,16 @@ type ProjectSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	WebhookReceivers []WebhookReceiver `json:"webhookReceivers,omitempty"`
+	// allowedHosts are hosts that checks may connect to although their address is
+	// private, and by plain http: names without a port. Without it: public
+	// addresses, by https.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$`
+	AllowedHosts []string `json:"allowedHosts,omitempty"`
 }
 
 // WindowKind says what a window does while it is open.

@@ -24,6 +24,7 @@ type Promotion struct {
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self.stage == oldSelf.stage && self.kind == oldSelf.kind && has(self.freight) == has(oldSelf.freight) && (!has(self.freight) || self.freight == oldSelf.freight) && has(self.to) == has(oldSelf.to) && (!has(self.to) || self.to == oldSelf.to) && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.bypass) == has(oldSelf.bypass) && (!has(self.bypass) || self.bypass == oldSelf.bypass) && has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy) && has(self.automatic) == has(oldSelf.automatic) && (!has(self.automatic) || self.automatic == oldSelf.automatic)",message="a Promotion's spec is immutable; create a new Promotion"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.abort) || (has(self.abort) && self.abort == oldSelf.abort)",message="abort is set once"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verify) || has(self.verify) && (self.verify == oldSelf.verify || self.verify.run > oldSelf.verify.run || self.verify.run == oldSelf.verify.run && oldSelf.verify.action == 'Run' && self.verify.action == 'Abort')",message="verify asks for a later run, or aborts the last one; it does not go back"
 	Spec PromotionSpec `json:"spec"`
 	// +optional
 	Status PromotionStatus `json:"status,omitempty"`
@@ -109,6 +110,9 @@ type PromotionSpec struct {
 	// abort stops the Promotion; set once.
 	// +optional
 	Abort *Abort `json:"abort,omitempty"`
+	// verify asks for another run of the Stage's checks, or stops one.
+	// +optional
+	Verify *VerifyRequest `json:"verify,omitempty"`
 }
 
 // Abort stops a Promotion.
@@ -124,16 +128,17 @@ type Abort struct {
 }
 
 // PromotionPhase is derived from the facts in the status by one function.
-// +kubebuilder:validation:Enum=Pending;Running;Syncing;Succeeded;Failed;Aborted;Superseded;RolledBack
+// +kubebuilder:validation:Enum=Pending;Running;Syncing;Verifying;Succeeded;Failed;Aborted;Superseded;RolledBack
 type PromotionPhase string
 
 // The phases. Pending means that a start gate is closed; Running that steps
 // run; Syncing that the commit is pushed and the Stage is not yet Healthy on
-// it. The rest are ends; RolledBack is an end that follows Succeeded or Failed.
+// it; Verifying that it is, and its checks run. The rest are ends; RolledBack is an end that follows Succeeded or Failed.
 const (
 	PhasePending    PromotionPhase = "Pending"
 	PhaseRunning    PromotionPhase = "Running"
 	PhaseSyncing    PromotionPhase = "Syncing"
+	PhaseVerifying  PromotionPhase = "Verifying"
 	PhaseSucceeded  PromotionPhase = "Succeeded"
 	PhaseFailed     PromotionPhase = "Failed"
 	PhaseAborted    PromotionPhase = "Aborted"
@@ -201,6 +206,9 @@ type PromotionStatus struct {
 	// finishedAt is when it ended.
 	// +optional
 	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
+	// verification is the last run of the Stage's checks.
+	// +optional
+	Verification *VerificationStatus `json:"verification,omitempty"`
 	// unhealthySince is the start of the present unbroken Degraded.
 	// +optional
 	UnhealthySince *metav1.MicroTime `json:"unhealthySince,omitempty"`

@@ -59,6 +59,9 @@ type StageSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Deploy []Deployment `json:"deploy,omitempty"`
+	// verification proves what a promotion brought.
+	// +optional
+	Verification *Verification `json:"verification,omitempty"`
 	// approval says who has to agree before a promotion starts.
 	// +optional
 	Approval *ApprovalPolicy `json:"approval,omitempty"`
@@ -338,6 +341,12 @@ type RollbackPolicy struct {
 	// +kubebuilder:validation:Enum=Revert;None
 	// +kubebuilder:default=None
 	OnUnhealthy string `json:"onUnhealthy,omitempty"`
+	// onFailedVerification: the same for a check that failed. An inconclusive
+	// one is never reverted: a person decides.
+	// +optional
+	// +kubebuilder:validation:Enum=Revert;None
+	// +kubebuilder:default=None
+	OnFailedVerification string `json:"onFailedVerification,omitempty"`
 	// after this much unbroken Degraded the revert is written.
 	// +optional
 	// +kubebuilder:default="30s"

@@ -223,6 +223,8 @@ type parts struct {
 	planner      *planner.Planner
 	charts       *helm.Pool
 	renders      *render.Cache
+	// checkTransports is the way out for the checks of a Project.
+	checkTransports controllers.CheckTransports
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -234,7 +236,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	if err != nil {
 		return nil, fmt.Errorf("outbound transport: %w", err)
 	}
-	p := &parts{}
+	p := &parts{checkTransports: checkTransports(o, own)}
 	p.mirrors, err = git.NewMirrors(git.Options{
 		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
 		TransportWithCA: withCA(transport), Dial: transport.DialContext,
@@ -343,7 +345,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
-			Planner: p.planner, Engine: p.engine, Failpoints: points, Concurrency: 8,
+			Planner: p.planner, Engine: p.engine, Clusters: p.clusters, CheckTransports: p.checkTransports, Failpoints: points, Concurrency: 8,
 		}),
 		applications,
 	} {

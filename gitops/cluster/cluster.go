@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -31,7 +32,9 @@ type Cluster struct {
 	// does, and our concurrency is bounded.
 	Dynamic  dynamic.Interface
 	Metadata metadata.Interface
-	kinds    *kinds
+	// pods reads what containers wrote.
+	pods  corev1client.PodsGetter
+	kinds *kinds
 }
 
 // Connect makes the clients for config. No request is sent yet.
@@ -50,6 +53,9 @@ func Connect(name string, config *rest.Config, clk clock.PassiveClock) (*Cluster
 		return nil, fmt.Errorf("cluster %q: %w", name, err)
 	}
 	if c.Metadata, err = metadata.NewForConfigAndClient(cfg, httpClient); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	if c.pods, err = corev1client.NewForConfigAndClient(cfg, httpClient); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", name, err)
 	}
 	disco, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, httpClient)

@@ -116,7 +116,7 @@ func phaseCell(p model.Phase) cell {
 		return cell{text: string(p), style: green}
 	case model.PhaseFailed, model.PhaseRolledBack:
 		return cell{text: string(p), style: red}
-	case model.PhaseRunning, model.PhaseSyncing:
+	case model.PhaseRunning, model.PhaseSyncing, model.PhaseVerifying:
 		return cell{text: string(p), style: blue}
 	case model.PhasePending:
 		return cell{text: string(p), style: yellow}

@@ -237,6 +237,15 @@ func TestTranscripts(t *testing.T) {
 		{name: "get-webhooks", args: "get webhooks -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-webhook", args: "get webhook/github -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-webhook-unknown", args: "get webhook nope -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
+		{name: "verify", args: "verify guestbook/prod", answers: map[string]answer{"POST " + api + "/stages/prod/verify": accepted(checkedPromotion(model.PhaseVerifying, model.CheckPhaseRunning))}},
+		{name: "verify-wait-failed", args: "verify guestbook/prod --wait", answers: map[string]answer{
+			"POST " + api + "/stages/prod/verify": accepted(checkedPromotion(model.PhaseVerifying, model.CheckPhaseRunning)),
+			stream:                                watched(t, checkedPromotion(model.PhaseVerifying, model.CheckPhaseRunning), checkedPromotion(model.PhaseFailed, model.CheckPhaseFailed)),
+		}},
+		{name: "verify-impossible", args: "verify guestbook/prod --abort", answers: map[string]answer{"POST " + api + "/stages/prod/verify": problem(model.Problem{Status: http.StatusConflict, Code: model.Conflict, Detail: `no checks run in "prod"`})}},
+		{name: "logs", args: "logs guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(checkedPromotion(model.PhaseFailed, model.CheckPhaseFailed))}},
+		{name: "help-verify", args: "verify --help"},
+
 		{name: "get-stages", args: "get stages -p guestbook", answers: map[string]answer{"GET " + api + "/definitions/stages?limit=500": ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", ""), stageObject("prod", "False", "UpstreamMissing")}})}},
 		{name: "get-stage-yaml", args: "get stage guestbook/test -o yaml", answers: map[string]answer{"GET " + api + "/definitions/stages/test": ok(stageObject("test", "True", ""))}},
 		{name: "get-name", args: "get st -p guestbook -o name", answers: map[string]answer{"GET " + api + "/definitions/stages?limit=500": ok(model.DefinitionList{Items: []model.Definition{stageObject("test", "True", "")}})}},
@@ -456,4 +465,19 @@ func webhookList() model.WebhookList {
 			}},
 		{Name: "quay", Sender: "quay", Message: `there is no Secret "hooks" with the label waybill.dev/cred-type: webhook in Namespace "guestbook"`, Deliveries: []model.WebhookDelivery{}},
 	}}
+}
+
+// checkedPromotion is a Promotion whose second check is in a phase.
+func checkedPromotion(phase model.Phase, check model.CheckPhase) model.Promotion {
+	p := promotion(phase)
+	p.Finished = phase == model.PhaseFailed
+	p.Verification = model.Verification{Run: 2, Phase: check, Checks: []model.Check{
+		{Name: "smoke", Kind: model.CheckKindJob, Phase: model.CheckPhaseSucceeded, Value: "exit code 0", Message: "the Job completed", Succeeded: 1, Attempts: 1, Log: "GET / 200\n\x1b[31mall good\x1b[0m\n", StartedAt: noon.Add(-20 * time.Second), FinishedAt: noon.Add(-10 * time.Second)},
+		{Name: "errors", Kind: model.CheckKindPrometheus, Phase: check, Value: "0.4", Succeeded: 1, StartedAt: noon.Add(-10 * time.Second)},
+	}}
+	if p.Finished {
+		p.Message = `check "errors" failed: 0.4: failureCondition "result > 0.05" is true; the branch is reverted by policy`
+		p.Verification.Checks[1].Message, p.Verification.Checks[1].Failed, p.Verification.Checks[1].FinishedAt = `0.4: failureCondition "result > 0.05" is true`, 1, noon
+	}
+	return p
 }

@@ -75,8 +75,9 @@ func (a *App) findPromotion(ctx context.Context, c *client.Client, it target) (*
 
 // progress is how far the lines on standard error have got.
 type progress struct {
-	steps map[string]model.StepState
-	said  string // last line about the whole
+	steps  map[string]model.StepState
+	checks map[string]model.CheckPhase
+	said   string // last line about the whole
 }
 
 // waitFor follows a Promotion until it Succeeded and its Stage is Healthy. It
@@ -245,6 +246,7 @@ func (a *App) sayProgress(seen *progress, p *model.Promotion) {
 		default: // Pending, Running and Skipped say nothing new
 		}
 	}
+	a.sayChecks(seen, &p.Verification)
 	var line string
 	switch p.Phase {
 	case model.PhasePending:

@@ -330,11 +330,26 @@ func CheckCondition(text string, variables, functions []string) ([]Reference, er
 	return t.check(variables, functions)
 }
 
-func (t Template) check(variables, functions []string) ([]Reference, error) {
-	s := Scope{Variables: map[string]any{}, Functions: map[string]Function{}}
-	for _, v := range variables {
-		s.Variables[v] = map[string]any{}
+// CheckConditionWith is CheckCondition where the kinds of values are known:
+// variables are examples.
+func CheckConditionWith(text string, variables map[string]any, functions []string) ([]Reference, error) {
+	t, err := condition(text)
+	if err != nil {
+		return nil, err
 	}
+	return t.checkWith(variables, functions)
+}
+
+func (t Template) check(variables, functions []string) ([]Reference, error) {
+	examples := map[string]any{}
+	for _, v := range variables {
+		examples[v] = map[string]any{}
+	}
+	return t.checkWith(examples, functions)
+}
+
+func (t Template) checkWith(variables map[string]any, functions []string) ([]Reference, error) {
+	s := Scope{Variables: variables, Functions: map[string]Function{}}
 	for _, f := range functions {
 		s.Functions[f] = func(...any) (any, error) { return nil, nil }
 	}

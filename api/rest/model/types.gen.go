@@ -94,6 +94,63 @@ func (e ApprovalStanding) Valid() bool {
 	}
 }
 
+// Defines values for CheckKind.
+const (
+	CheckKindHTTP       CheckKind = "http"
+	CheckKindJob        CheckKind = "job"
+	CheckKindPrometheus CheckKind = "prometheus"
+	CheckKindWait       CheckKind = "wait"
+)
+
+// Valid indicates whether the value is a known member of the CheckKind enum.
+func (e CheckKind) Valid() bool {
+	switch e {
+	case CheckKindHTTP:
+		return true
+	case CheckKindJob:
+		return true
+	case CheckKindPrometheus:
+		return true
+	case CheckKindWait:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CheckPhase.
+const (
+	CheckPhaseAborted      CheckPhase = "Aborted"
+	CheckPhaseFailed       CheckPhase = "Failed"
+	CheckPhaseInconclusive CheckPhase = "Inconclusive"
+	CheckPhasePending      CheckPhase = "Pending"
+	CheckPhaseRunning      CheckPhase = "Running"
+	CheckPhaseSkipped      CheckPhase = "Skipped"
+	CheckPhaseSucceeded    CheckPhase = "Succeeded"
+)
+
+// Valid indicates whether the value is a known member of the CheckPhase enum.
+func (e CheckPhase) Valid() bool {
+	switch e {
+	case CheckPhaseAborted:
+		return true
+	case CheckPhaseFailed:
+		return true
+	case CheckPhaseInconclusive:
+		return true
+	case CheckPhasePending:
+		return true
+	case CheckPhaseRunning:
+		return true
+	case CheckPhaseSkipped:
+		return true
+	case CheckPhaseSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentResultAction.
 const (
 	DocumentResultActionConfigured DocumentResultAction = "configured"
@@ -371,6 +428,7 @@ const (
 	PhaseSucceeded  Phase = "Succeeded"
 	PhaseSuperseded Phase = "Superseded"
 	PhaseSyncing    Phase = "Syncing"
+	PhaseVerifying  Phase = "Verifying"
 )
 
 // Valid indicates whether the value is a known member of the Phase enum.
@@ -391,6 +449,8 @@ func (e Phase) Valid() bool {
 	case PhaseSuperseded:
 		return true
 	case PhaseSyncing:
+		return true
+	case PhaseVerifying:
 		return true
 	default:
 		return false
@@ -824,6 +884,37 @@ type Chart struct {
 	RepoURL string `json:"repoURL"`
 	Version string `json:"version"`
 }
+
+// Check defines model for Check.
+type Check struct {
+	// Attempts measurements or Jobs so far
+	Attempts     int  `json:"attempts,omitempty,omitzero"`
+	Failed       int  `json:"failed,omitempty,omitzero"`
+	FinishedAt   Time `json:"finishedAt,omitempty,omitzero"`
+	Inconclusive int  `json:"inconclusive,omitempty,omitzero"`
+
+	// Job namespace/name of the Job in the Stage's cluster
+	Job  string    `json:"job,omitempty,omitzero"`
+	Kind CheckKind `json:"kind"`
+
+	// Log the end of what the Job wrote; not in lists
+	Log       string     `json:"log,omitempty,omitzero"`
+	Message   string     `json:"message,omitempty,omitzero"`
+	Name      string     `json:"name"`
+	NextAt    Time       `json:"nextAt,omitempty,omitzero"`
+	Phase     CheckPhase `json:"phase"`
+	StartedAt Time       `json:"startedAt,omitempty,omitzero"`
+	Succeeded int        `json:"succeeded,omitempty,omitzero"`
+
+	// Value measured last
+	Value string `json:"value,omitempty,omitzero"`
+}
+
+// CheckKind defines model for Check.Kind.
+type CheckKind string
+
+// CheckPhase defines model for CheckPhase.
+type CheckPhase string
 
 // Commit defines model for Commit.
 type Commit struct {
@@ -1509,6 +1600,9 @@ type Promotion struct {
 	// To what a Rollback returns to
 	To  FreightRef `json:"to,omitempty,omitzero"`
 	UID string     `json:"uid,omitempty,omitzero"`
+
+	// Verification the last run of the Stage's checks
+	Verification Verification `json:"verification,omitempty,omitzero"`
 }
 
 // PromotionKind defines model for Promotion.Kind.
@@ -1797,6 +1891,28 @@ type Verdict struct {
 
 // VerdictState current: runs there; arriving: a Promotion is on its way; open: may be promoted; closed: an entry gate is closed
 type VerdictState string
+
+// Verification the last run of the Stage's checks
+type Verification struct {
+	Checks     []Check    `json:"checks"`
+	FinishedAt Time       `json:"finishedAt,omitempty,omitzero"`
+	Message    string     `json:"message,omitempty,omitzero"`
+	Phase      CheckPhase `json:"phase"`
+
+	// RequestedBy who asked for a re-run
+	RequestedBy string `json:"requestedBy,omitempty,omitzero"`
+
+	// Run counted from 1; a re-run is the next
+	Run       int  `json:"run"`
+	StartedAt Time `json:"startedAt,omitempty,omitzero"`
+}
+
+// VerifyRequest defines model for VerifyRequest.
+type VerifyRequest struct {
+	// Abort stop the checks that run
+	Abort  bool   `json:"abort,omitempty,omitzero"`
+	Reason string `json:"reason,omitempty,omitzero"`
+}
 
 // Version defines model for Version.
 type Version struct {
@@ -2093,3 +2209,6 @@ type PromoteJSONRequestBody = PromoteRequest
 
 // RollbackJSONRequestBody defines body for Rollback for application/json ContentType.
 type RollbackJSONRequestBody = RollbackRequest
+
+// VerifyStageJSONRequestBody defines body for VerifyStage for application/json ContentType.
+type VerifyStageJSONRequestBody = VerifyRequest

@@ -761,6 +761,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/stages/{stage}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run the Stage's checks again for what it runs, or stop them
+         * @description With `abort` the checks that run are stopped; the answer is 409 when none run. Without it, checks that run
+         *     are the answer.
+         */
+        post: operations["verifyStage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/stages/{stage}/why": {
         parameters: {
             query?: never;
@@ -1042,6 +1066,29 @@ export interface components {
             repoURL: string;
             version: string;
         };
+        Check: {
+            /** @description measurements or Jobs so far */
+            attempts?: number;
+            failed?: number;
+            finishedAt?: components["schemas"]["Time"];
+            inconclusive?: number;
+            /** @description namespace/name of the Job in the Stage's cluster */
+            job?: string;
+            /** @enum {string} */
+            kind: "wait" | "http" | "job" | "prometheus";
+            /** @description the end of what the Job wrote; not in lists */
+            log?: string;
+            message?: string;
+            name: string;
+            nextAt?: components["schemas"]["Time"];
+            phase: components["schemas"]["CheckPhase"];
+            startedAt?: components["schemas"]["Time"];
+            succeeded?: number;
+            /** @description measured last */
+            value?: string;
+        };
+        /** @enum {string} */
+        CheckPhase: "Pending" | "Running" | "Succeeded" | "Failed" | "Inconclusive" | "Aborted" | "Skipped";
         Commit: {
             branch: string;
             commit: string;
@@ -1368,7 +1415,7 @@ export interface components {
             stages?: components["schemas"]["StagePermissions"][];
         };
         /** @enum {string} */
-        Phase: "Pending" | "Running" | "Syncing" | "Succeeded" | "Failed" | "Aborted" | "Superseded" | "RolledBack";
+        Phase: "Pending" | "Running" | "Syncing" | "Verifying" | "Succeeded" | "Failed" | "Aborted" | "Superseded" | "RolledBack";
         Pipeline: {
             /** @description the latest 20 */
             activity: components["schemas"]["Activity"][];
@@ -1536,6 +1583,7 @@ export interface components {
             /** @description what a Rollback returns to */
             to?: components["schemas"]["FreightRef"];
             uid?: string;
+            verification?: components["schemas"]["Verification"];
         };
         PromotionList: {
             items: components["schemas"]["Promotion"][];
@@ -1740,6 +1788,23 @@ export interface components {
              */
             state: "current" | "arriving" | "open" | "closed";
             wasThere?: boolean;
+        };
+        /** @description the last run of the Stage's checks */
+        Verification: {
+            checks: components["schemas"]["Check"][];
+            finishedAt?: components["schemas"]["Time"];
+            message?: string;
+            phase: components["schemas"]["CheckPhase"];
+            /** @description who asked for a re-run */
+            requestedBy?: string;
+            /** @description counted from 1; a re-run is the next */
+            run: number;
+            startedAt?: components["schemas"]["Time"];
+        };
+        VerifyRequest: {
+            /** @description stop the checks that run */
+            abort?: boolean;
+            reason?: string;
         };
         Version: {
             /** @description v1 */
@@ -2948,6 +3013,34 @@ export interface operations {
                 headers: {
                     /** @description the Promotion */
                     Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    verifyStage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                stage: components["parameters"]["StagePath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            /** @description The Promotion whose Freight is verified */
+            202: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
