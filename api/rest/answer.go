@@ -47,6 +47,11 @@ func (p rawPage) VisitListProjectsResponse(w http.ResponseWriter) error {
 	return writeRaw(w, http.StatusOK, p)
 }
 
+// VisitInboxResponse writes the page.
+func (p rawPage) VisitInboxResponse(w http.ResponseWriter) error {
+	return writeRaw(w, http.StatusOK, p)
+}
+
 // VisitGetPromotionResponse writes the page.
 func (p rawPage) VisitGetPromotionResponse(w http.ResponseWriter) error {
 	return writeRaw(w, http.StatusOK, p)

@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -162,6 +164,93 @@ func TestApproveAndReject(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestInboxIsLive: the topic inbox shows each person their own, and tells only
+// those for whom something has changed.
+func TestInboxIsLive(t *testing.T) {
+	f := newProject(t)
+	ann := shared.as(t, "ann").open(t, "inbox", "")
+	until := func(s *sse, what string, want func(in, done []model.InboxApproval) bool) model.Inbox {
+		t.Helper()
+		for {
+			e := s.next(t)
+			var in model.Inbox
+			if err := json.Unmarshal([]byte(e.data), &in); err != nil || e.name != "inbox" || in.Cursor != e.id {
+				t.Fatalf("%s: event %q, id %q, cursor %q: %v", what, e.name, e.id, in.Cursor, err)
+			}
+			mine := func(items []model.InboxApproval) (out []model.InboxApproval) {
+				for _, i := range items {
+					if i.Project == f.name {
+						out = append(out, i)
+					}
+				}
+				return out
+			}
+			if want(mine(in.Approvals), mine(in.Done)) {
+				return in
+			}
+		}
+	}
+	until(ann, "at first", func(in, _ []model.InboxApproval) bool { return len(in) == 0 })
+	p := f.waiting(t)
+	until(ann, "when she is asked", func(in, _ []model.InboxApproval) bool {
+		return len(in) == 1 && in[0].MayDecide && in[0].Promotion.PlanHash == hashOf(1)
+	})
+	shared.as(t, "ann").do(t, "POST", f.path("/promotions/"+p.Name+"/approve"), model.DecisionRequest{PlanHash: hashOf(1)})
+	in := until(ann, "when she has approved", func(in, done []model.InboxApproval) bool { return len(in) == 0 && len(done) == 1 })
+
+	// One who comes back hears what happened since, and not what was before.
+	again := shared.as(t, "ann").open(t, "inbox", in.Cursor)
+	f.plans(t, f.promotion(t, p.Name), 2)
+	until(again, "when the plan has changed", func(in, _ []model.InboxApproval) bool {
+		return len(in) == 1 && in[0].Decision.Standing == model.OtherPlan
+	})
+
+	// Who is not asked hears nothing of it, whatever changes.
+	victor := shared.as(t, "victor").open(t, "inbox", "")
+	until(victor, "of one who is not asked", func(in, done []model.InboxApproval) bool { return len(in)+len(done) == 0 })
+}
+
+// TestInboxDigest: what may change an inbox changes the digest, and what
+// passes by does not.
+func TestInboxDigest(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 4, 0, 0, time.UTC)
+	stage := v1alpha1.Stage{ObjectMeta: metav1.ObjectMeta{Namespace: "p", Name: "prod", UID: "s", Generation: 1}}
+	p := v1alpha1.Promotion{ObjectMeta: metav1.ObjectMeta{Namespace: "p", Name: "prod.1.f", UID: "1"}, Spec: v1alpha1.PromotionSpec{Stage: "prod"}}
+	p.Status.Phase = v1alpha1.PhaseRunning
+	base := inboxDigest([]v1alpha1.Stage{stage}, []v1alpha1.Promotion{p}, nil, now)
+	for name, c := range map[string]struct {
+		change func(st *v1alpha1.Stage, p *v1alpha1.Promotion, a *[]v1alpha1.Approval)
+		isNews bool
+	}{
+		"it succeeds": {func(_ *v1alpha1.Stage, p *v1alpha1.Promotion, _ *[]v1alpha1.Approval) {
+			p.Status.Phase = v1alpha1.PhaseSucceeded
+		}, false},
+		"the Stage changes": {func(st *v1alpha1.Stage, _ *v1alpha1.Promotion, _ *[]v1alpha1.Approval) { st.ResourceVersion = "2" }, false},
+		"it waits for approval": {func(_ *v1alpha1.Stage, p *v1alpha1.Promotion, _ *[]v1alpha1.Approval) {
+			p.Status.Phase, p.Status.Plan = v1alpha1.PhasePending, &v1alpha1.PromotionPlan{Hash: hashOf(1)}
+		}, true},
+		"it fails": {func(_ *v1alpha1.Stage, p *v1alpha1.Promotion, _ *[]v1alpha1.Approval) {
+			p.Status.Phase, p.Status.FinishedAt = v1alpha1.PhaseFailed, &metav1.MicroTime{Time: now}
+		}, true},
+		"it failed long ago": {func(_ *v1alpha1.Stage, p *v1alpha1.Promotion, _ *[]v1alpha1.Approval) {
+			p.Status.Phase, p.Status.FinishedAt = v1alpha1.PhaseFailed, &metav1.MicroTime{Time: now.Add(-failedFor - time.Second)}
+		}, false},
+		"somebody decides": {func(_ *v1alpha1.Stage, _ *v1alpha1.Promotion, a *[]v1alpha1.Approval) {
+			*a = make([]v1alpha1.Approval, 1)
+		}, true},
+		"the Stage drifts": {func(st *v1alpha1.Stage, _ *v1alpha1.Promotion, _ *[]v1alpha1.Approval) { st.Status.Drifting = true }, true},
+		"the Stage asks for some": {func(st *v1alpha1.Stage, _ *v1alpha1.Promotion, _ *[]v1alpha1.Approval) {
+			st.Spec.Approval = &v1alpha1.ApprovalPolicy{}
+		}, true},
+	} {
+		st, q, as := *stage.DeepCopy(), *p.DeepCopy(), []v1alpha1.Approval(nil)
+		c.change(&st, &q, &as)
+		if got := inboxDigest([]v1alpha1.Stage{st}, []v1alpha1.Promotion{q}, as, now); (got != base) != c.isNews {
+			t.Errorf("%s: changed %t, want %t", name, got != base, c.isNews)
+		}
+	}
 }
 
 // TestApprovalOfAStageThatAsksForNone: there is nothing to approve.

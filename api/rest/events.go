@@ -40,6 +40,9 @@ func (s *Server) buildTopic(ctx context.Context, topic string) (any, time.Time, 
 	case "projects":
 		m, err := s.buildProjects(ctx)
 		return m, time.Time{}, err
+	case "inbox":
+		m, err := s.buildInboxMark(ctx)
+		return m, time.Time{}, err
 	case "pipeline":
 		m, at, err := s.buildPipeline(ctx, project)
 		return m, at, err
@@ -224,12 +227,16 @@ func (st *stream) sendNew() error {
 
 func (st *stream) send(topic string, p *page) error {
 	data := p.data
-	if topic == topicProjects {
+	if topic == topicProjects || topic == topicInbox {
+		narrow := st.s.projectsFor
+		if topic == topicInbox {
+			narrow = st.s.inboxFor
+		}
 		var err error
-		if data, err = st.s.projectsFor(st.ctx, st.who.person, p); err != nil {
+		if data, err = narrow(st.ctx, st.who.person, p); err != nil {
 			return err
 		}
-		// Somebody else's Projects may be all that changed.
+		// What is somebody else's may be all that changed.
 		same := bytes.Replace(data, []byte(p.id), nil, 1)
 		if bytes.Equal(same, st.last[topic]) {
 			st.seen[topic] = p.id

@@ -38,7 +38,11 @@ const (
 	buildTime = 20 * time.Second
 )
 
-const topicProjects = "projects"
+// Topics that are narrowed to the person who reads them.
+const (
+	topicProjects = "projects"
+	topicInbox    = "inbox"
+)
 
 func topicPipeline(project string) string { return "pipeline:" + project }
 
@@ -52,6 +56,10 @@ func parseTopic(topic string) (kind, project, name string, err error) {
 		if rest == "" && topic == topicProjects {
 			return kind, "", "", nil
 		}
+	case "inbox":
+		if rest == "" && topic == topicInbox {
+			return kind, "", "", nil
+		}
 	case "pipeline":
 		if isName(rest) {
 			return kind, rest, "", nil
@@ -62,7 +70,7 @@ func parseTopic(topic string) (kind, project, name string, err error) {
 			return kind, project, name, nil
 		}
 	}
-	return "", "", "", refuse(model.InvalidRequest, "unknown topic %q", topic).withHint("topics are projects, pipeline:PROJECT and promotion:PROJECT/NAME")
+	return "", "", "", refuse(model.InvalidRequest, "unknown topic %q", topic).withHint("topics are projects, inbox, pipeline:PROJECT and promotion:PROJECT/NAME")
 }
 
 // isName accepts what Kubernetes accepts as a name.

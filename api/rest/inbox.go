@@ -2,11 +2,16 @@ package rest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -29,12 +34,82 @@ func (s *Server) Inbox(ctx context.Context, _ InboxRequestObject) (InboxResponse
 	if err != nil {
 		return nil, err
 	}
+	mark, err := s.hub.current(ctx, topicInbox)
+	if err != nil {
+		return nil, err
+	}
+	data, err := s.inboxFor(ctx, who.person, mark)
+	if err != nil {
+		return nil, err
+	}
+	return rawPage(data), nil
+}
+
+// inboxMark is the page of the topic inbox before it is narrowed: a digest of
+// everything that may put something into anybody's inbox or take it out. What
+// one person is shown is worked out when the mark changes.
+type inboxMark struct {
+	Digest string `json:"digest"`
+}
+
+// buildInboxMark returns the present mark.
+func (s *Server) buildInboxMark(ctx context.Context) (inboxMark, error) {
+	var stages v1alpha1.StageList
+	var promotions v1alpha1.PromotionList
+	var approvals v1alpha1.ApprovalList
+	for _, l := range []client.ObjectList{&stages, &promotions, &approvals} {
+		if err := s.opts.Cache.List(ctx, l, client.UnsafeDisableDeepCopy); err != nil {
+			return inboxMark{}, fmt.Errorf("list what inboxes show: %w", err)
+		}
+	}
+	return inboxMark{Digest: inboxDigest(stages.Items, promotions.Items, approvals.Items, s.opts.Clock.Now())}, nil
+}
+
+// inboxDigest hashes what inboxes are made of: Stages that ask for approval or
+// drift, Promotions that wait for it, the newest ones when they failed, and
+// decisions. Promotions that only pass through change nothing.
+func inboxDigest(stages []v1alpha1.Stage, promotions []v1alpha1.Promotion, approvals []v1alpha1.Approval, now time.Time) string {
+	var facts []string
+	add := func(parts ...any) { facts = append(facts, fmt.Sprintln(parts...)) }
+	for i := range stages {
+		st := &stages[i]
+		if st.Spec.Approval != nil || st.Spec.Rollback.Approval != nil {
+			add("asks", st.UID, st.Generation)
+		}
+		if st.Status.Drifting {
+			add("drifts", st.UID, st.ResourceVersion)
+		}
+	}
+	newest := map[string]*v1alpha1.Promotion{}
+	for i := range promotions {
+		p := &promotions[i]
+		if stage := p.Namespace + "/" + p.Spec.Stage; newest[stage] == nil || isLater(p, newest[stage]) {
+			newest[stage] = p
+		}
+		if promotion.IsPending(p) && p.Status.Plan != nil && p.Status.Plan.Hash != "" {
+			add("waits", p.UID, p.Status.Plan.Hash, p.Status.Message)
+		}
+	}
+	for _, p := range newest {
+		if phaseOf(p) == v1alpha1.PhaseFailed && p.Status.FinishedAt != nil && now.Sub(p.Status.FinishedAt.Time) <= failedFor {
+			add("failed", p.UID, p.Status.Message)
+		}
+	}
+	for i := range approvals {
+		add("decided", approvals[i].UID)
+	}
+	slices.Sort(facts)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(facts, ""))))
+}
+
+// inboxFor returns the inbox of a person, as it is now.
+func (s *Server) inboxFor(ctx context.Context, person identity.Person, mark *page) ([]byte, error) {
 	var projects v1alpha1.ProjectList
-	if err := s.opts.Cache.List(ctx, &projects); err != nil {
+	if err := s.opts.Cache.List(ctx, &projects, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list Projects: %w", err)
 	}
-	out := Inbox200JSONResponse{
-		Approvals: []model.InboxApproval{}, Failed: []model.InboxPromotion{}, Drifted: []model.InboxDrift{}, Done: []model.InboxApproval{},
+	out := model.Inbox{
+		Cursor: mark.id, Approvals: []model.InboxApproval{}, Failed: []model.InboxPromotion{}, Drifted: []model.InboxDrift{}, Done: []model.InboxApproval{},
 	}
 	looked := 0
 	for i := range projects.Items {
@@ -56,7 +131,7 @@ func (s *Server) Inbox(ctx context.Context, _ InboxRequestObject) (InboxResponse
 			continue // deleted meanwhile
 		}
 		if err == nil {
-			err = s.addToInbox(ctx, (*model.Inbox)(&out), v, who.person)
+			err = s.addToInbox(ctx, &out, v, person)
 		}
 		if err != nil {
 			return nil, err
@@ -72,7 +147,7 @@ func (s *Server) Inbox(ctx context.Context, _ InboxRequestObject) (InboxResponse
 		return out.Done[i].Decision.CreatedAt.After(out.Done[j].Decision.CreatedAt)
 	})
 	out.Done = out.Done[:min(len(out.Done), maxInboxDone)]
-	return out, nil
+	return json.Marshal(out)
 }
 
 func (s *Server) addToInbox(ctx context.Context, out *model.Inbox, v *projectView, person identity.Person) error {

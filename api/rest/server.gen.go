@@ -37,7 +37,7 @@ type ServerInterface interface {
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx echo.Context, params EventsParams) error
-	// Inbox What waits for the person who asks, in all Projects they may see
+	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx echo.Context) error
 	// Login Sign in with a local user
@@ -3591,7 +3591,7 @@ type StrictServerInterface interface {
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx context.Context, request EventsRequestObject) (EventsResponseObject, error)
-	// Inbox What waits for the person who asks, in all Projects they may see
+	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx context.Context, request InboxRequestObject) (InboxResponseObject, error)
 	// Login Sign in with a local user

@@ -1211,6 +1211,9 @@ type Inbox struct {
 	// Approvals waiting for a decision, oldest first
 	Approvals []InboxApproval `json:"approvals"`
 
+	// Cursor where the event stream goes on
+	Cursor string `json:"cursor"`
+
 	// Done what the person decided, newest first, at most 50
 	Done    []InboxApproval `json:"done"`
 	Drifted []InboxDrift    `json:"drifted"`

@@ -93,7 +93,8 @@ export interface paths {
         /**
          * Live page models
          * @description text/event-stream, or application/x-ndjson when that is what Accept names (one `Event` per line).
-         *     `topics` is a comma-separated list of `projects`, `pipeline:PROJECT` and `promotion:PROJECT/NAME`, at most 20.
+         *     `topics` is a comma-separated list of `projects`, `inbox`, `pipeline:PROJECT` and `promotion:PROJECT/NAME`, at
+         *     most 20.
          *
          *     Each event carries the topic as its name (`event:`), a whole page model as its data, and an id: a decimal
          *     number, ordered over all topics, the same that page models carry as `cursor`. Without Last-Event-ID every
@@ -118,7 +119,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What waits for the person who asks, in all Projects they may see
+         * What waits for the person who asks, in all Projects they may see (topic `inbox`)
          * @description Three groups: Promotions that they are asked to approve, Promotions of theirs that failed and nothing has
          *     replaced, and drift on Stages they may promote into. `done` lists what they decided lately.
          */
@@ -1298,6 +1299,8 @@ export interface components {
         Inbox: {
             /** @description waiting for a decision, oldest first */
             approvals: components["schemas"]["InboxApproval"][];
+            /** @description where the event stream goes on */
+            cursor: string;
             /** @description what the person decided, newest first, at most 50 */
             done: components["schemas"]["InboxApproval"][];
             drifted: components["schemas"]["InboxDrift"][];
