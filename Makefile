@@ -107,7 +107,7 @@ test-ui-unit: ui/node_modules/.installed ## Types, lint and component tests of t
 
 .PHONY: test-browser
 test-browser: build ## The dashboard in headless Chromium: its pages, then the main job on the real server
-	cd ui && $(NPM) run --silent e2e && $(NPM) run --silent journey
+	cd ui && $(NPM) run --silent e2e && $(NPM) run --silent journey && $(NPM) run --silent decisions
 
 .PHONY: bench
 bench: build ## Measure on the real control plane: a table and JSON (BENCH_FLAGS)

@@ -122,12 +122,19 @@ export function start({ port = 0 } = {}) {
       [/^\/api\/v1\/projects\/checkout\/stages\/[^/]+\/why$/, 'why'],
       [/^\/api\/v1\/projects\/checkout\/stages\/[^/]+\/rollback$/, 'rollback'],
       [/^\/api\/v1\/projects\/checkout\/stages\/[^/]+$/, 'stage'],
+      [/^\/api\/v1\/inbox$/, 'inbox'],
+      [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012$/, 'review'],
+      [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012\/plan$/, 'review-plan'],
+      [/^\/api\/v1\/projects\/checkout\/promotions\/staging-000018$/, 'promotion-failed'],
+      [/^\/api\/v1\/projects\/checkout\/promotions\/[^/]+$/, 'promotion'],
     ];
     if (request.method === 'GET') {
       const found = answers.find(([pattern]) => pattern.test(path));
       if (found) return json(response, 200, fixture(found[1]));
     } else if (/\/(promotions|rollback)$/.test(path)) {
       return json(response, 202, fixture('stage').promotions[0]);
+    } else if (/\/(approve|reject|revoke)$/.test(path)) {
+      return json(response, 200, fixture('review'));
     } else if (/\/(resume|refresh)$/.test(path)) {
       return json(response, 200, { items: [] });
     }

@@ -1,80 +1,26 @@
 // The main job in a real browser on the real product: sign in, watch a tag travel, promote, see a broken version
 // go back by itself, ask why, roll back. Starts its own `waybill local` in a temporary folder.
-//   WAYBILL_BIN=../bin npm run journey          WAYBILL_BIN: the folder with waybill, waybilld, waybill-kube
-//   WAYBILL_ARTIFACTS=../test/artifacts/ui      where pictures go
+//   npm run journey (see local.mjs)
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { launch, looks, open, settled, signIn } from './browser.mjs';
+import { patience, pictures, startLocal } from './local.mjs';
 
-const here = fileURLToPath(new URL('..', import.meta.url));
-const bin = resolve(here, process.env.WAYBILL_BIN ?? '../bin');
-const pictures = resolve(here, process.env.WAYBILL_ARTIFACTS ?? '../test/artifacts/ui');
-const patience = 120_000; // ms for anything the cluster does; the machine may be busy
-
-const run = promisify(execFile);
-let home;
-let data;
 let local;
 let browser;
-
-/** Runs the command line with a home of its own. Returns what it wrote to stdout. */
-async function waybill(...args) {
-  const { stdout } = await run(join(bin, 'waybill'), args, {
-    env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home },
-    timeout: 300_000,
-  });
-  return stdout;
-}
-
-/** A port with room for its neighbours, below the range the system hands out by itself. */
-async function freePorts() {
-  for (let port = 20_000 + (process.pid % 500) * 20; port < 32_000; port += 20) {
-    const isFree = await Promise.all([0, 1, 2, 3, 4].map((i) => canListen(port + i)));
-    if (isFree.every(Boolean)) return port;
-  }
-  throw new Error('no free ports');
-}
-
-function canListen(port) {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-  });
-}
+let data;
+const waybill = (...args) => local.waybill(...args);
 
 before(async () => {
-  await mkdir(pictures, { recursive: true });
-  home = await mkdtemp(join(tmpdir(), 'waybill-journey-'));
-  data = join(home, 'data');
-  local = JSON.parse(
-    await waybill(
-      'local',
-      'up',
-      '--demo',
-      '--detach',
-      '--data',
-      data,
-      '--port',
-      String(await freePorts()),
-      '-o',
-      'json',
-    ),
-  );
+  local = await startLocal();
+  data = local.data;
   browser = await launch();
 });
 
 after(async () => {
   await browser?.close();
-  if (data) await waybill('local', 'down', '--data', data).catch((error) => console.error(error.message));
-  if (home) await rm(home, { recursive: true, force: true });
+  await local?.stop();
 });
 
 test('the main job', { timeout: 900_000 }, async (t) => {
@@ -184,17 +130,14 @@ test('the main job', { timeout: 900_000 }, async (t) => {
     await waybill('reject', '1.28.0', 'guestbook/prod', '--reason', 'it crashes');
     const sources = { stages: ['uat'], requiredSoakTime: '1h' };
     const request = [{ origin: { kind: 'Warehouse', name: 'guestbook' }, sources }];
-    await run(join(bin, 'kube', 'kubectl'), [
-      '--kubeconfig',
-      local.kubeconfig,
-      '--namespace=guestbook',
+    await local.kubectl(
       'patch',
       'stage.waybill.dev',
       'prod',
       '--type=merge',
       '--patch',
       JSON.stringify({ spec: { requestedFreight: request } }),
-    ]);
+    );
     const freight = JSON.parse(await waybill('get', 'freight', '-p', 'guestbook', '-o', 'json')).items.find((f) =>
       f.images.some((image) => image.tag === '1.28.0'),
     );

@@ -39,6 +39,12 @@ const pages = {
   'roll back': () => '/projects/checkout?rollback=prod-eu',
   why: () => `/projects/checkout?why=prod-us&with=${freight()}`,
   stage: () => '/projects/checkout/stages/prod-us',
+  review: () => '/projects/checkout?review=prod-eu-000012',
+  'review as a page': () => '/projects/checkout/review/prod-eu-000012',
+  inbox: () => '/inbox',
+  'inbox, decided': () => '/inbox?state=done',
+  promotion: () => '/projects/checkout/promotions/test-000041',
+  'promotion that failed': () => '/projects/checkout/promotions/staging-000018',
   freeze: () => '/projects/checkout?freeze=*',
   hold: () => '/projects/checkout/stages/prod-us?hold=prod-us',
   thaw: () => '/projects/checkout?thaw=black-friday',
@@ -104,7 +110,7 @@ test('after load a page makes no request but the event stream, and follows it', 
   await page.locator('[data-live="live"]').waitFor();
   assert.ok(requests.length >= 1);
   assert.ok(
-    requests.every((request) => request === 'GET /api/v1/events?topics=pipeline%3Acheckout'),
+    requests.every((request) => request === 'GET /api/v1/events?topics=inbox,pipeline%3Acheckout'),
     requests.join(', '),
   );
   assert.ok(streams >= 1);

@@ -5,7 +5,7 @@ it('spells every address', () => {
   const [p, s, f] = ['a b', 's/1', 'f&x'];
   expect({
     routes,
-    topics: [topics.projects(), topics.pipeline(p)],
+    topics: [topics.projects(), topics.pipeline(p), topics.promotion(p, s), topics.inbox()],
     api: [
       api.login(),
       api.logout(),
@@ -25,6 +25,14 @@ it('spells every address', () => {
       api.freezes(p),
       api.freeze(p, f),
       api.refresh(p, s),
+      api.promotion(p, s),
+      api.promotionPlan(p, s),
+      api.approve(p, s),
+      api.reject(p, s),
+      api.revoke(p, s),
+      api.abort(p, s),
+      api.inbox(),
+      api.definition(p, 'promotions', s),
       api.events(['projects', 'pipeline:a']),
     ],
   }).toMatchInlineSnapshot(`
@@ -48,17 +56,30 @@ it('spells every address', () => {
         "/api/v1/projects/a%20b/freezes",
         "/api/v1/projects/a%20b/freezes/f%26x",
         "/api/v1/projects/a%20b/warehouses/s%2F1/refresh",
+        "/api/v1/projects/a%20b/promotions/s%2F1",
+        "/api/v1/projects/a%20b/promotions/s%2F1/plan",
+        "/api/v1/projects/a%20b/promotions/s%2F1/approve",
+        "/api/v1/projects/a%20b/promotions/s%2F1/reject",
+        "/api/v1/projects/a%20b/promotions/s%2F1/revoke",
+        "/api/v1/projects/a%20b/promotions/s%2F1/abort",
+        "/api/v1/inbox",
+        "/api/v1/projects/a%20b/definitions/promotions/s%2F1",
         "/api/v1/events?topics=projects,pipeline%3Aa",
       ],
       "routes": {
+        "inbox": "/inbox",
         "login": "/login",
         "pipeline": "/projects/$project",
         "projects": "/projects",
+        "promotion": "/projects/$project/promotions/$promotion",
+        "review": "/projects/$project/review/$promotion",
         "stage": "/projects/$project/stages/$stage",
       },
       "topics": [
         "projects",
         "pipeline:a b",
+        "promotion:a b/s/1",
+        "inbox",
       ],
     }
   `);

@@ -6,6 +6,9 @@ export const routes = {
   projects: '/projects',
   pipeline: '/projects/$project',
   stage: '/projects/$project/stages/$stage',
+  promotion: '/projects/$project/promotions/$promotion',
+  review: '/projects/$project/review/$promotion',
+  inbox: '/inbox',
 } as const;
 
 const root = '/api/v1';
@@ -33,6 +36,15 @@ export const api = {
   freeze: (project: string, name: string) => `${api.freezes(project)}/${seg(name)}`,
   refresh: (project: string, warehouse: string) =>
     `${root}/projects/${seg(project)}/warehouses/${seg(warehouse)}/refresh`,
+  promotion: (project: string, promotion: string) => `${root}/projects/${seg(project)}/promotions/${seg(promotion)}`,
+  promotionPlan: (project: string, promotion: string) => `${api.promotion(project, promotion)}/plan`,
+  approve: (project: string, promotion: string) => `${api.promotion(project, promotion)}/approve`,
+  reject: (project: string, promotion: string) => `${api.promotion(project, promotion)}/reject`,
+  revoke: (project: string, promotion: string) => `${api.promotion(project, promotion)}/revoke`,
+  abort: (project: string, promotion: string) => `${api.promotion(project, promotion)}/abort`,
+  inbox: () => `${root}/inbox`,
+  definition: (project: string, kind: string, name: string) =>
+    `${root}/projects/${seg(project)}/definitions/${seg(kind)}/${seg(name)}`,
   events: (topics: string[]) => `${root}/events?topics=${topics.map(seg).join(',')}`,
 } as const;
 
@@ -40,4 +52,6 @@ export const api = {
 export const topics = {
   projects: () => 'projects',
   pipeline: (project: string) => `pipeline:${project}`,
+  promotion: (project: string, name: string) => `promotion:${project}/${name}`,
+  inbox: () => 'inbox',
 } as const;

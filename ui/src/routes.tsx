@@ -12,10 +12,13 @@ import { Problem } from './api/problem';
 import { sessionOptions } from './api/session';
 import { ErrorState } from './components/ErrorState';
 import { Shell } from './components/Shell';
-import { dialogSearch, pipelineSearch, projectsSearch } from './lib/search';
+import { dialogSearch, inboxSearch, pipelineSearch, projectsSearch, promotionSearch } from './lib/search';
+import { InboxPage } from './pages/inbox/InboxPage';
 import { LoginPage } from './pages/login/LoginPage';
 import { PipelinePage } from './pages/pipeline/PipelinePage';
 import { ProjectsPage } from './pages/projects/ProjectsPage';
+import { PromotionPage } from './pages/promotion/PromotionPage';
+import { ReviewPage } from './pages/review/ReviewPage';
 import { StagePage } from './pages/stage/StagePage';
 import { routes } from './paths';
 
@@ -102,7 +105,40 @@ const stage = createRoute({
   },
 });
 
-const tree = root.addChildren([login, inside.addChildren([start, projects, pipeline, stage])]);
+const inbox = createRoute({
+  getParentRoute: () => inside,
+  path: routes.inbox,
+  validateSearch: inboxSearch,
+  component: function Inbox() {
+    return <InboxPage search={inbox.useSearch()} />;
+  },
+});
+
+const promotion = createRoute({
+  getParentRoute: () => inside,
+  path: routes.promotion,
+  validateSearch: promotionSearch,
+  component: function Promotion() {
+    const { project, promotion: name } = promotion.useParams();
+    return (
+      <PromotionPage key={`${project}/${name}`} project={project} promotion={name} search={promotion.useSearch()} />
+    );
+  },
+});
+
+const review = createRoute({
+  getParentRoute: () => inside,
+  path: routes.review,
+  component: function Review() {
+    const { project, promotion: name } = review.useParams();
+    return <ReviewPage key={`${project}/${name}`} project={project} promotion={name} />;
+  },
+});
+
+const tree = root.addChildren([
+  login,
+  inside.addChildren([start, projects, pipeline, stage, promotion, inbox, review]),
+]);
 
 function Broken({ error, reset }: ErrorComponentProps) {
   return (

@@ -3,9 +3,11 @@ import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
+  DecisionRequest,
   Freeze,
   FreezeRequest,
   HoldRequest,
+  Inbox,
   Permissions,
   Pipeline,
   Plan,
@@ -29,6 +31,10 @@ export const keys = {
   stage: (project: string, stage: string) => ['stage', project, stage] as const,
   plan: (project: string, stage: string, freight: string) => ['plan', project, stage, freight] as const,
   why: (project: string, stage: string, freight: string) => ['why', project, stage, freight] as const,
+  promotion: (project: string, name: string) => ['promotion', project, name] as const,
+  promotionPlan: (project: string, name: string) => ['promotion-plan', project, name] as const,
+  definition: (project: string, kind: string, name: string) => ['definition', project, kind, name] as const,
+  inbox: ['inbox'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
 };
 
@@ -96,6 +102,75 @@ export function whyOptions(project: string, stage: string, freight: string) {
     queryFn: ({ signal }) => call<Why>(api.why(project, stage, freight), { signal }),
     gcTime: 0,
     staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** One Promotion, live. */
+export function usePromotion(project: string, name: string) {
+  const queryKey = keys.promotion(project, name);
+  const query = useQuery({
+    queryKey,
+    queryFn: ({ signal }) => call<Promotion>(api.promotion(project, name), { signal }),
+    ...live,
+  });
+  useLiveModel(topics.promotion(project, name), queryKey, query.data);
+  return query;
+}
+
+/** What a Promotion that waits is going to change. Made anew each time somebody looks at it. */
+export function promotionPlanOptions(project: string, name: string) {
+  return queryOptions({
+    queryKey: keys.promotionPlan(project, name),
+    queryFn: ({ signal }) => call<Plan>(api.promotionPlan(project, name), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** An object in its Kubernetes shape. */
+export function definitionOptions(project: string, kind: string, name: string) {
+  return queryOptions({
+    queryKey: keys.definition(project, kind, name),
+    queryFn: ({ signal }) => call<Record<string, unknown>>(api.definition(project, kind, name), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** What waits for the person who is signed in, live. */
+export function useInbox() {
+  const query = useQuery({
+    queryKey: keys.inbox,
+    queryFn: ({ signal }) => call<Inbox>(api.inbox(), { signal }),
+    ...live,
+  });
+  useLiveModel(topics.inbox(), keys.inbox, query.data);
+  return query;
+}
+
+/** Approves the plan of a Promotion, the one whose hash is sent. */
+export function useApprove(project: string, promotion: string) {
+  return useMutation({
+    mutationFn: (body: DecisionRequest) => call<Promotion>(api.approve(project, promotion), { method: 'POST', body }),
+  });
+}
+
+/** Rejects the plan of a Promotion, which ends it. */
+export function useReject(project: string, promotion: string) {
+  return useMutation({
+    mutationFn: (body: DecisionRequest) => call<Promotion>(api.reject(project, promotion), { method: 'POST', body }),
+  });
+}
+
+/** Takes back what one has decided about a Promotion that waits. */
+export function useRevoke(project: string, promotion: string) {
+  return useMutation({ mutationFn: () => call<Promotion>(api.revoke(project, promotion), { method: 'POST' }) });
+}
+
+/** Stops a Promotion that is not finished. */
+export function useAbort(project: string, promotion: string) {
+  return useMutation({
+    mutationFn: (body: { reason?: string }) => call<Promotion>(api.abort(project, promotion), { method: 'POST', body }),
   });
 }
 

@@ -1,6 +1,7 @@
 import { type MantineColorScheme, Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import {
   IconDeviceDesktop,
+  IconInbox,
   IconLayoutGrid,
   IconLogout,
   IconMoon,
@@ -11,8 +12,10 @@ import {
 } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { useInbox } from '../api/queries';
 import { useSession, useSignOut } from '../api/session';
 import { useRecent } from '../lib/recent';
+import { toDo } from '../pages/inbox/rows';
 import { routes } from '../paths';
 import { Avatar } from './Avatar';
 import { Logo } from './Logo';
@@ -25,6 +28,7 @@ export interface ShellProps {
 /** The frame of every page behind the sign-in: navigation on the left, on a phone at the bottom. */
 export function Shell({ children }: ShellProps) {
   const recent = useRecent();
+  const count = toDo(useInbox().data);
   return (
     <div className={classes.shell}>
       <a href="#main" className={classes.skip}>
@@ -33,6 +37,15 @@ export function Shell({ children }: ShellProps) {
       <nav className={classes.nav} aria-label="Main">
         <Link to={routes.projects} className={classes.brand}>
           <Logo /> Waybill
+        </Link>
+        <Link
+          to={routes.inbox}
+          className={classes.item}
+          activeOptions={{ includeSearch: false }}
+          activeProps={{ className: classes.active, 'aria-current': 'page' }}
+        >
+          <IconInbox size={17} stroke={1.7} aria-hidden="true" /> <span>Inbox</span>
+          <Badge count={count} />
         </Link>
         <Link
           to={routes.projects}
@@ -74,6 +87,18 @@ export function Shell({ children }: ShellProps) {
       </main>
       <nav className={classes.bar} aria-label="Main">
         <Link
+          to={routes.inbox}
+          className={classes.tab}
+          activeOptions={{ includeSearch: false }}
+          activeProps={{ className: classes.tabActive, 'aria-current': 'page' }}
+        >
+          <span className={classes.tabIcon}>
+            <IconInbox size={20} stroke={1.7} aria-hidden="true" />
+            <Badge count={count} />
+          </span>
+          Inbox
+        </Link>
+        <Link
           to={routes.projects}
           className={classes.tab}
           activeOptions={{ includeSearch: false }}
@@ -84,6 +109,17 @@ export function Shell({ children }: ShellProps) {
         <AccountMenu />
       </nav>
     </div>
+  );
+}
+
+/** How much waits in the inbox; nothing is drawn for nothing. */
+function Badge({ count }: { count: number }) {
+  if (count === 0) return null;
+  return (
+    <span className={classes.badge} data-badge={count}>
+      {count > 99 ? '99+' : count}
+      <span className="visuallyHidden"> to do</span>
+    </span>
   );
 }
 

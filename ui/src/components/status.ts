@@ -8,7 +8,7 @@ import {
   IconSnowflake,
   type TablerIcon,
 } from '@tabler/icons-react';
-import type { StatusWord } from '../api/types';
+import type { Phase, StatusWord } from '../api/types';
 
 export interface StatusLook {
   icon: TablerIcon;
@@ -38,3 +38,15 @@ export const statusWords = (Object.keys(statusLooks) as StatusWord[]).sort(
 export function statusWord(text: string | undefined): StatusWord {
   return text !== undefined && text in statusLooks ? (text as StatusWord) : 'Unknown';
 }
+
+/** The status word a Promotion's phase looks like; what ended otherwise than well or badly has none of its own. */
+export const statusOfPhase: Record<Phase, StatusWord> = {
+  Pending: 'Waiting',
+  Running: 'Progressing',
+  Syncing: 'Progressing',
+  Succeeded: 'Healthy',
+  Failed: 'Failed',
+  Aborted: 'Unknown',
+  Superseded: 'Unknown',
+  RolledBack: 'Unknown',
+};

@@ -1,6 +1,7 @@
 import { useLayoutEffect } from 'react';
 import type { Pipeline } from '../api/types';
 import type { DialogSearch } from '../lib/search';
+import { ReviewDrawer } from '../review/ReviewDrawer';
 import { PromoteDialog } from './PromoteDialog';
 import { RollbackDialog } from './RollbackDialog';
 import { StopDialog } from './StopDialog';
@@ -12,7 +13,7 @@ export interface DialogsProps {
   search: DialogSearch;
 }
 
-/** The dialog the address asks for, if its Stage (or Freeze) exists. */
+/** The dialog the address asks for, if its Stage, Freeze or Promotion exists. */
 export function Dialogs({ pipeline, search }: DialogsProps) {
   const dialog = dialogOf(pipeline, search);
   useReturnFocus(dialog !== null);
@@ -23,6 +24,7 @@ function dialogOf(pipeline: Pipeline, search: DialogSearch) {
   const name = search.promote ?? search.rollback ?? search.why ?? search.freeze ?? search.hold;
   const stage = pipeline.stages.find((each) => each.name === name);
   const freeze = pipeline.freezes?.find((each) => each.name === search.thaw);
+  if (search.review) return <ReviewDrawer key={search.review} project={pipeline.project} promotion={search.review} />;
   if (freeze) return <ThawDialog pipeline={pipeline} freeze={freeze} />;
   if (search.freeze && (stage || search.freeze === '*'))
     return <StopDialog key={search.freeze} pipeline={pipeline} stage={search.freeze} kind="freeze" />;

@@ -4,12 +4,14 @@ import classes from './Sheet.module.css';
 
 export interface ImageTableProps {
   images: ImageChange[];
+  /** Without a box of its own, inside a card. */
+  isPlain?: boolean;
 }
 
 /** Each image's version now and afterwards; a digest is named when the tag stays the same. */
-export function ImageTable({ images }: ImageTableProps) {
+export function ImageTable({ images, isPlain = false }: ImageTableProps) {
   return (
-    <div className={classes.box}>
+    <div className={isPlain ? undefined : classes.box}>
       <table className={classes.table}>
         <thead className="visuallyHidden">
           <tr>

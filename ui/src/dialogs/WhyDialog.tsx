@@ -34,6 +34,9 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
   const closedNames = new Set(closed.map((gate) => gate.gate));
   const open = why.data?.gates.filter((gate) => gate.open && !closedNames.has(gate.gate)) ?? [];
   const state = verdict?.state ?? why.data?.state;
+  const asking = stage.pendingPromotions?.find(
+    (each) => each.freight?.name === freight && each.gates?.some((gate) => gate.gate === 'approval' && !gate.open),
+  );
 
   return (
     <Modal
@@ -70,6 +73,11 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
         <Button data-size="md" onClick={() => dialog()}>
           Close
         </Button>
+        {asking && (
+          <Button data-size="md" variant="filled" onClick={() => dialog({ review: asking.name })}>
+            Review…
+          </Button>
+        )}
         {state === 'open' && (
           <Button data-size="md" variant="filled" onClick={() => dialog({ promote: stage.name, with: freight })}>
             Promote…

@@ -13,6 +13,8 @@ export interface DialogSearch {
   hold?: string;
   /** Name of the Freeze to end. */
   thaw?: string;
+  /** Name of the Promotion to decide about. */
+  review?: string;
   /** Name of the Freight the dialog is about. */
   with?: string;
 }
@@ -24,9 +26,25 @@ export interface PipelineSearch extends DialogSearch {
   view?: 'graph' | 'list';
 }
 
+export interface PromotionSearch extends DialogSearch {
+  /** Absent: steps. */
+  tab?: 'steps' | 'changes' | 'yaml';
+  /** Key of the step in view. */
+  step?: string;
+  /** The dialog that aborts is open. */
+  abort?: true;
+}
+
 export interface ProjectsSearch {
   q?: string;
   status?: StatusWord;
+}
+
+export interface InboxSearch {
+  q?: string;
+  state?: 'done';
+  /** Key of the row whose decision is in view. */
+  open?: string;
 }
 
 function text(value: unknown): string | undefined {
@@ -44,6 +62,7 @@ export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
     freeze: text(raw.freeze),
     hold: text(raw.hold),
     thaw: text(raw.thaw),
+    review: text(raw.review),
     with: text(raw.with),
   };
 }
@@ -57,6 +76,17 @@ export function pipelineSearch(raw: Record<string, unknown>): PipelineSearch {
 /** Reads the projects page's address. */
 export function projectsSearch(raw: Record<string, unknown>): ProjectsSearch {
   return { q: text(raw.q), status: statusWords.find((word) => word === raw.status) };
+}
+
+/** Reads a promotion page's address. */
+export function promotionSearch(raw: Record<string, unknown>): PromotionSearch {
+  const tab = raw.tab === 'changes' || raw.tab === 'yaml' ? raw.tab : undefined;
+  return { ...dialogSearch(raw), tab, step: text(raw.step), abort: raw.abort === true ? true : undefined };
+}
+
+/** Reads the inbox page's address. */
+export function inboxSearch(raw: Record<string, unknown>): InboxSearch {
+  return { q: text(raw.q), state: raw.state === 'done' ? 'done' : undefined, open: text(raw.open) };
 }
 
 // as dialogSearch({}), every part of it named

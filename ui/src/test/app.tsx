@@ -1,25 +1,35 @@
 import { createMemoryHistory } from '@tanstack/react-router';
 import { render } from '@testing-library/react';
 import { vi } from 'vitest';
+import inbox from '../../fixtures/inbox.json';
 import me from '../../fixtures/me.json';
 import permissions from '../../fixtures/permissions.json';
 import pipeline from '../../fixtures/pipeline.json';
 import plan from '../../fixtures/plan.json';
 import projects from '../../fixtures/projects.json';
+import promotion from '../../fixtures/promotion.json';
+import promotionFailed from '../../fixtures/promotion-failed.json';
+import review from '../../fixtures/review.json';
+import reviewPlan from '../../fixtures/review-plan.json';
 import rollback from '../../fixtures/rollback.json';
 import stage from '../../fixtures/stage.json';
 import why from '../../fixtures/why.json';
-import type { Pipeline, Plan, Projects, StageDetail } from '../api/types';
+import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail } from '../api/types';
 import { App } from '../app/App';
 import { wire } from '../app/wire';
 
 /** The fixtures with the types of the API; `structuredClone` them before changing anything. */
 export const fixtures = {
+  inbox: inbox as unknown as Inbox,
   me,
   permissions,
   pipeline: pipeline as unknown as Pipeline,
   plan: plan as unknown as Plan,
   projects: projects as unknown as Projects,
+  promotion: promotion as unknown as Promotion,
+  promotionFailed: promotionFailed as unknown as Promotion,
+  review: review as unknown as Promotion,
+  reviewPlan: reviewPlan as unknown as Plan,
   rollback,
   stage: stage as unknown as StageDetail,
   why,
@@ -62,6 +72,11 @@ export class Network {
     ok('/api/v1/me', fixtures.me);
     ok('/api/v1/me/permissions?project=checkout', fixtures.permissions);
     ok('/api/v1/projects', fixtures.projects);
+    ok('/api/v1/inbox', fixtures.inbox);
+    ok(`${base}/promotions/test-000041`, fixtures.promotion);
+    ok(`${base}/promotions/staging-000018`, fixtures.promotionFailed);
+    ok(`${base}/promotions/prod-eu-000012`, fixtures.review);
+    ok(`${base}/promotions/prod-eu-000012/plan`, fixtures.reviewPlan);
     ok(`${base}/pipeline`, fixtures.pipeline);
     ok(`${base}/stages/prod-us`, fixtures.stage);
     const freight = fixtures.plan.freight.name;

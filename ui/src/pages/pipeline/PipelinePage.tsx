@@ -10,6 +10,7 @@ import { headerIcon, PageHeader } from '../../components/PageHeader';
 import { Skeleton } from '../../components/Skeleton';
 import { StopBanner } from '../../components/StopBanner';
 import { Dialogs } from '../../dialogs/Dialogs';
+import { isTyping } from '../../lib/keys';
 import { usePhone } from '../../lib/phone';
 import { forget, remember } from '../../lib/recent';
 import { isDialogOpen, type PipelineSearch, useDialog } from '../../lib/search';
@@ -156,7 +157,7 @@ function Loaded({ pipeline, search }: LoadedProps) {
             ) : (
               <PipelineList pipeline={pipeline} verdicts={verdicts} />
             )}
-            <ActivityDock activity={pipeline.activity} most={6} />
+            <ActivityDock project={pipeline.project} activity={pipeline.activity} most={6} />
           </>
         )}
       </div>
@@ -182,10 +183,4 @@ function useKeys(
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
   });
-}
-
-function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-  );
 }

@@ -35,9 +35,19 @@ export function StageFoot({ stage, verdict }: StageFootProps) {
   );
 }
 
-/** The button of the server's next action. */
+/** The button of the server's next action; what waits for approval comes first. */
 function NextAction({ stage }: { stage: Stage }) {
   const dialog = useDialog();
+  const asking = stage.pendingPromotions?.find((each) =>
+    each.gates?.some((gate) => gate.gate === 'approval' && !gate.open),
+  );
+  if (asking) {
+    return (
+      <Button className="nodrag nopan" size="xs" variant="filled" onClick={() => dialog({ review: asking.name })}>
+        Review…
+      </Button>
+    );
+  }
   const action = stage.status.nextAction;
   if (!action?.verb || action.verb === 'watch' || action.verb === 'wait') {
     // nothing is wrong: what a person may do is let the next Freight in

@@ -1,4 +1,5 @@
 import { Button } from '@mantine/core';
+import { Link } from '@tanstack/react-router';
 import type { Activity, Phase, Promotion, Stage } from '../../api/types';
 import { Card } from '../../components/Card';
 import { PhaseIcon } from '../../components/PhaseIcon';
@@ -6,6 +7,7 @@ import { Skeleton } from '../../components/Skeleton';
 import { When } from '../../components/When';
 import { personName, versionOf } from '../../lib/freight';
 import { instant, span } from '../../lib/time';
+import { routes } from '../../paths';
 import classes from './StagePage.module.css';
 
 export interface PromotionsCardProps {
@@ -28,7 +30,13 @@ export function PromotionsCard({ stage, promotions, activity, error, onRetry }: 
           {rows.map((row) => (
             <li key={row.name} data-promotion={row.name} data-phase={row.phase}>
               <PhaseIcon phase={row.phase} size={16} />
-              <span className={classes.strong}>{row.version}</span>
+              <Link
+                to={routes.promotion}
+                params={{ project: stage.project, promotion: row.name }}
+                className={classes.strong}
+              >
+                {row.version}
+              </Link>
               <span className={classes.grow}>
                 {row.kind === 'Rollback' ? 'rollback ' : ''}
                 {row.by}

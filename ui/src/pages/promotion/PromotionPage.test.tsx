@@ -1,0 +1,98 @@
+import { screen, waitFor, within } from '@testing-library/react';
+import userEvent from '@testing-library/user-event';
+import { describe, expect, it } from 'vitest';
+import { fixtures, never, problem, renderApp } from '../../test/app';
+import { expectAccessible } from '../../test/axe';
+
+const base = '/api/v1/projects/checkout/promotions';
+const live = '/projects/checkout/promotions/test-000041';
+const failed = '/projects/checkout/promotions/staging-000018';
+
+describe('promotion page', () => {
+  it('loading: the shape of what is coming', async () => {
+    renderApp(live, ({ answers }) => answers.set(`GET ${base}/test-000041`, never()));
+    expect(await screen.findByLabelText('Loading the promotion')).toBeInTheDocument();
+  });
+
+  it('error: a promotion that is not there', async () => {
+    renderApp('/projects/checkout/promotions/gone');
+    expect(await screen.findByText('The promotion gone does not exist, or you may not see it')).toBeVisible();
+  });
+
+  it('full: steps with their times, what goes on now, what it means', async () => {
+    const { container } = renderApp(live);
+    const steps = await screen.findByRole('list', { name: 'Steps' });
+    await waitFor(() =>
+      expect([...steps.querySelectorAll<HTMLElement>('[data-step]')].map((row) => row.dataset.state)).toEqual([
+        ...Array(5).fill('Succeeded'),
+        'Running',
+      ]),
+    );
+    expect(within(steps).getByText('2 attempts')).toBeVisible();
+    const panel = screen.getByRole('region', { name: /Roll out/ });
+    expect(within(panel).getAllByText(/3 of 4 pods run the new revision/)[0]).toBeVisible();
+    expect(screen.getByRole('region', { name: 'What this means now' })).toHaveTextContent('test runs 2.15.0');
+    await expectAccessible(container);
+  });
+
+  it('opens the step that failed, with what it said and what to do', async () => {
+    const { container, history } = renderApp(failed);
+    const panel = await screen.findByRole('region', { name: /git-push/ });
+    expect(within(panel).getAllByText(/may read but not write/).length).toBeGreaterThan(0);
+    expect(within(panel).getByText('waybill promote 2.15.0 checkout/staging --wait')).toBeVisible();
+    await expectAccessible(container);
+    await userEvent.keyboard('k');
+    await waitFor(() => expect(history.location.search).toContain('step=git-commit-3'));
+    await userEvent.click(screen.getByRole('button', { name: 'Start again…' }));
+    expect(await screen.findByRole('dialog', { name: 'Promote into staging' })).toBeVisible();
+  });
+
+  it('follows the stream', async () => {
+    const { network } = renderApp(live);
+    await screen.findByRole('list', { name: 'Steps' });
+    await screen.findByText('Live');
+    network.send(
+      'promotion:checkout/test-000041',
+      { ...fixtures.promotion, phase: 'Succeeded', finished: true, finishedAt: '2026-11-20T12:05:00Z' },
+      101,
+    );
+    const steps = screen.getByRole('list', { name: 'Steps' });
+    await waitFor(() =>
+      expect(steps.querySelector<HTMLElement>('[data-step="rollout"]')?.dataset.state).toBe('Succeeded'),
+    );
+  });
+
+  it('aborts with a reason', async () => {
+    const { network } = renderApp(live, ({ answers }) =>
+      answers.set(`POST ${base}/test-000041/abort`, { status: 202, body: fixtures.promotion }),
+    );
+    await userEvent.click(await screen.findByRole('button', { name: 'Abort…' }));
+    const dialog = await screen.findByRole('dialog', { name: 'Abort test-000041' });
+    expect(within(dialog).getByText(/Its commit is in Git and stays there/)).toBeVisible();
+    await userEvent.type(within(dialog).getByRole('textbox', { name: 'Reason' }), 'wrong version');
+    await userEvent.click(within(dialog).getByRole('button', { name: 'Abort' }));
+    expect(await screen.findByText('test-000041 is being aborted.')).toBeVisible();
+    expect(network.recorded.find(({ call }) => call.startsWith('POST'))?.body).toEqual({ reason: 'wrong version' });
+  });
+
+  it('shows what changed, and the object as YAML', async () => {
+    const address = '/api/v1/projects/checkout/definitions/promotions/test-000041';
+    const { history } = renderApp(live, ({ answers }) =>
+      answers.set(`GET ${address}`, { status: 200, body: { kind: 'Promotion', metadata: { name: 'test-000041' } } }),
+    );
+    const tabs = await screen.findByRole('navigation', { name: 'Parts of the promotion' });
+    await userEvent.click(within(tabs).getByRole('button', { name: 'Changes' }));
+    expect(await screen.findByText(/4c1d2e7a9b0c3d5e/)).toBeVisible();
+    await userEvent.click(within(tabs).getByRole('button', { name: 'YAML' }));
+    expect(await screen.findByText(/name: test-000041/)).toBeVisible();
+    expect(history.location.search).toContain('tab=yaml');
+  });
+
+  it('error of the YAML has its request id', async () => {
+    const address = '/api/v1/projects/checkout/definitions/promotions/test-000041';
+    renderApp(`${live}?tab=yaml`, ({ answers }) =>
+      answers.set(`GET ${address}`, problem(403, 'forbidden', 'you may not read it')),
+    );
+    expect(await screen.findByText('req-7')).toBeVisible();
+  });
+});
