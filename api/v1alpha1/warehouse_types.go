@@ -75,7 +75,8 @@ type FreightCreationCriteria struct {
 }
 
 // FreightRetention says how much Freight is kept. What runs in a Stage, is being
-// promoted, or is the last good version of a Stage is never removed.
+// promoted, or is among the last 20 versions that ran well in a Stage is never
+// removed.
 type FreightRetention struct {
 	// keep is how many of the newest Freight are kept.
 	// +optional

@@ -1,0 +1,64 @@
+package safety
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+)
+
+// TestShapeOfSubscriptions: what makes no sense is refused when it is applied,
+// with what to do.
+func TestShapeOfSubscriptions(t *testing.T) {
+	type (
+		subs  = []v1alpha1.Subscription
+		image = v1alpha1.ImageSubscription
+		git   = v1alpha1.GitSubscription
+		chart = v1alpha1.ChartSubscription
+	)
+	api := clientFor(t, shared.Config)
+	const app, repo = "registry.example.com/app", "https://git.example.com/app.git"
+	for _, c := range []struct {
+		why  string
+		subs subs
+		says string // empty: accepted
+	}{
+		{"an image", subs{{Image: &image{RepoURL: app, Constraint: "^1.0.0", MutableTags: "-edge$"}}}, ""},
+		{"all three", subs{{Image: &image{RepoURL: app}}, {Git: &git{RepoURL: repo}}, {Chart: &chart{RepoURL: "oci://registry.example.com/charts/app"}}}, ""},
+		{"none", subs{{}}, "set one of image, git and chart"},
+		{"two in one", subs{{Image: &image{RepoURL: app}, Git: &git{RepoURL: repo}}}, "set one of image, git and chart"},
+		{"extract without an order of texts", subs{{Image: &image{RepoURL: app, ImageSelectionStrategy: v1alpha1.SelectNewestBuild, Extract: "(x)"}}}, "extract orders tags by a part of them"},
+		{"Numerical with extract", subs{{Image: &image{RepoURL: app, ImageSelectionStrategy: v1alpha1.SelectNumerical, Extract: "-([0-9]+)$"}}}, ""},
+		{"mutable and Digest", subs{{Image: &image{RepoURL: app, ImageSelectionStrategy: v1alpha1.SelectDigest, Constraint: "latest", MutableTags: "x"}}}, "leave mutableTags out"},
+		{"an unknown strategy", subs{{Image: &image{RepoURL: app, ImageSelectionStrategy: "Oldest"}}}, "Unsupported value"},
+		{"a branch and tags", subs{{Git: &git{RepoURL: repo, CommitSelectionStrategy: v1alpha1.SelectNewestTag, Branch: "main"}}}, "branch belongs to"},
+		{"a constraint without versions", subs{{Git: &git{RepoURL: repo, Constraint: "^1"}}}, "constraint belongs to"},
+		{"tag rules on a branch", subs{{Git: &git{RepoURL: repo, AllowTagsRegexes: []string{"x"}}}}, "belong to the strategies that watch tags"},
+		{"tags by version", subs{{Git: &git{RepoURL: repo, CommitSelectionStrategy: v1alpha1.SelectTagSemVer, Constraint: "^1", IgnoreTagsRegexes: []string{"rc"}}}}, ""},
+		{"a chart without its name", subs{{Chart: &chart{RepoURL: "https://charts.example.com"}}}, "needs the name of the chart"},
+		{"a chart named twice", subs{{Chart: &chart{RepoURL: "oci://registry.example.com/app", Name: "app"}}}, "leave name out"},
+		{"a chart from nowhere", subs{{Chart: &chart{RepoURL: "ftp://x", Name: "app"}}}, "begins with https://"},
+	} {
+		w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shape"}, Spec: v1alpha1.WarehouseSpec{Subscriptions: c.subs}}
+		err := api.Create(t.Context(), w, client.DryRunAll)
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%s: %v", c.why, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%s: %v, want it to say %q", c.why, err, c.says)
+		}
+	}
+	w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shape"}, Spec: v1alpha1.WarehouseSpec{
+		Subscriptions: subs{{Git: &git{RepoURL: repo}}},
+	}}
+	if err := api.Create(t.Context(), w, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	if w.Spec.FreightCreationPolicy != v1alpha1.FreightAutomatic || w.Spec.Subscriptions[0].Git.CommitSelectionStrategy != v1alpha1.SelectNewestFromBranch ||
+		w.Spec.Subscriptions[0].Git.DiscoveryLimit != 20 {
+		t.Errorf("defaults: %+v", w.Spec)
+	}
+}
