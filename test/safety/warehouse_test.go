@@ -3,6 +3,7 @@ package safety
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,6 +20,7 @@ func TestShapeOfSubscriptions(t *testing.T) {
 		git   = v1alpha1.GitSubscription
 		chart = v1alpha1.ChartSubscription
 	)
+	interval := metav1.Duration{Duration: time.Minute}
 	api := clientFor(t, shared.Config)
 	const app, repo = "registry.example.com/app", "https://git.example.com/app.git"
 	for _, c := range []struct {
@@ -42,7 +44,7 @@ func TestShapeOfSubscriptions(t *testing.T) {
 		{"a chart named twice", subs{{Chart: &chart{RepoURL: "oci://registry.example.com/app", Name: "app"}}}, "leave name out"},
 		{"a chart from nowhere", subs{{Chart: &chart{RepoURL: "ftp://x", Name: "app"}}}, "begins with https://"},
 	} {
-		w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shape"}, Spec: v1alpha1.WarehouseSpec{Subscriptions: c.subs}}
+		w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shape"}, Spec: v1alpha1.WarehouseSpec{Interval: interval, Subscriptions: c.subs}}
 		err := api.Create(t.Context(), w, client.DryRunAll)
 		switch {
 		case c.says == "" && err != nil:
@@ -52,7 +54,7 @@ func TestShapeOfSubscriptions(t *testing.T) {
 		}
 	}
 	w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shape"}, Spec: v1alpha1.WarehouseSpec{
-		Subscriptions: subs{{Git: &git{RepoURL: repo}}},
+		Interval: interval, Subscriptions: subs{{Git: &git{RepoURL: repo}}},
 	}}
 	if err := api.Create(t.Context(), w, client.DryRunAll); err != nil {
 		t.Fatal(err)
