@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +85,7 @@ func RegisterHookIndexes(ctx context.Context, indexer client.FieldIndexer) error
 	err := indexer.IndexField(ctx, &v1alpha1.Warehouse{}, indexRepository, func(o client.Object) []string {
 		var keys []string
 		for _, s := range o.(*v1alpha1.Warehouse).Spec.Subscriptions {
-			if key, _ := subscribed(s); key != "" && !slices.Contains(keys, key) {
+			if key := hook.SubscriptionKey(s); key != "" && !slices.Contains(keys, key) {
 				keys = append(keys, key)
 			}
 		}
@@ -105,23 +104,6 @@ func RegisterHookIndexes(ctx context.Context, indexer client.FieldIndexer) error
 		return fmt.Errorf("index Applications by repository: %w", err)
 	}
 	return nil
-}
-
-// subscribed returns the key of what a subscription follows, and, for a Git
-// branch, which.
-func subscribed(s v1alpha1.Subscription) (key, branch string) {
-	switch {
-	case s.Image != nil:
-		return hook.Key(hook.Image, s.Image.RepoURL), ""
-	case s.Git != nil:
-		return hook.Key(hook.Git, s.Git.RepoURL), s.Git.Branch
-	case s.Chart != nil:
-		if image, isOCI := strings.CutPrefix(s.Chart.RepoURL, "oci://"); isOCI {
-			return hook.Key(hook.Image, image), ""
-		}
-		return hook.Key(hook.Chart, s.Chart.RepoURL), ""
-	}
-	return "", ""
 }
 
 // Wake wakes the Warehouses and Applications of a Project that follow one of
@@ -148,7 +130,7 @@ func (h *Hooks) Wake(ctx context.Context, project string, repositories []hook.Re
 		}
 		for i := range houses.Items {
 			for _, s := range houses.Items[i].Spec.Subscriptions {
-				if k, branch := subscribed(s); k == key && r.Concerns(branch) {
+				if hook.SubscriptionKey(s) == key && r.ConcernsSubscription(s) {
 					add(hookTarget{"warehouse", client.ObjectKeyFromObject(&houses.Items[i])}, hook.AnnotationOf(key))
 				}
 			}
@@ -272,7 +254,7 @@ func hookOf(w *v1alpha1.Warehouse, s v1alpha1.Subscription) string {
 	if len(w.Annotations) == 0 {
 		return ""
 	}
-	key, _ := subscribed(s)
+	key := hook.SubscriptionKey(s)
 	if key == "" {
 		return ""
 	}

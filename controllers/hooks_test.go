@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/hook"
 )
@@ -31,6 +33,7 @@ type hookRig struct {
 	clock     *clocktesting.FakeClock
 	hooks     *Hooks
 	warehouse *WarehouseReconciler
+	mu        sync.Mutex
 	polls     []string // project/repository
 	patches   int
 }
@@ -62,11 +65,19 @@ func newHookRig(t *testing.T, objects ...client.Object) *hookRig {
 	}
 	r.client = builder.Build()
 	r.hooks = NewHooks(HookOptions{Client: r.client, Clock: r.clock})
+	poll := func(project, repoURL string) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.polls = append(r.polls, project+"/"+repoURL)
+		return errors.New("a poll that ends here")
+	}
 	r.warehouse = NewWarehouseReconciler(WarehouseOptions{
 		Client: r.client, Clock: r.clock,
 		Credentials: func(_ context.Context, _ credentials.Type, project, repoURL string) (credentials.Credential, error) {
-			r.polls = append(r.polls, project+"/"+repoURL)
-			return credentials.Credential{}, errors.New("a poll that ends here")
+			return credentials.Credential{}, poll(project, repoURL)
+		},
+		Remote: func(_ context.Context, project, repoURL string) (git.Remote, error) {
+			return git.Remote{}, poll(project, repoURL)
 		},
 	})
 	return r
@@ -84,6 +95,24 @@ func (r *hookRig) polled(project, name string, images ...string) *v1alpha1.Wareh
 		})
 	}
 	w.Status.ObservedGeneration = 1
+	return w
+}
+
+// following is a Warehouse of other subscriptions, polled like polled.
+func (r *hookRig) following(project, name string, subscriptions ...v1alpha1.Subscription) *v1alpha1.Warehouse {
+	w := r.polled(project, name)
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for _, s := range subscriptions {
+		status := v1alpha1.SubscriptionStatus{LastPoll: &metav1.Time{Time: now}, LastSuccess: &metav1.Time{Time: now}, NextPoll: &metav1.Time{Time: now.Add(time.Hour)}}
+		switch {
+		case s.Git != nil:
+			status.RepoURL, status.Type = s.Git.RepoURL, "git"
+		case s.Chart != nil:
+			status.RepoURL, status.Type, status.Chart = s.Chart.RepoURL, "chart", s.Chart.Name
+		}
+		w.Spec.Subscriptions = append(w.Spec.Subscriptions, s)
+		w.Status.Subscriptions = append(w.Status.Subscriptions, status)
+	}
 	return w
 }
 
@@ -114,12 +143,16 @@ func (r *hookRig) reconcile(t *testing.T) []string {
 // Projects, only what the message names is asked, and once.
 func TestHookWakesExactlyWhatFollows(t *testing.T) {
 	objects := func() []client.Object {
-		var r hookRig
+		r := &hookRig{}
 		return []client.Object{
 			r.polled("p", "two", "registry.example/app", "registry.example/lib"),
 			r.polled("p", "same", "Registry.example/app"),
 			r.polled("p", "hub", "nginx"),
 			r.polled("q", "foreign", "registry.example/app"),
+			r.following("p", "branch", v1alpha1.Subscription{Git: &v1alpha1.GitSubscription{RepoURL: "git@git.example:team/lib.git", Branch: "main"}}),
+			r.following("p", "tags", v1alpha1.Subscription{Git: &v1alpha1.GitSubscription{RepoURL: "https://git.example/team/lib", CommitSelectionStrategy: v1alpha1.SelectTagSemVer}}),
+			r.following("p", "charts", v1alpha1.Subscription{Chart: &v1alpha1.ChartSubscription{RepoURL: "oci://registry.example/charts/app"}},
+				v1alpha1.Subscription{Chart: &v1alpha1.ChartSubscription{RepoURL: "https://charts.example/stable", Name: "app"}}),
 			app("p", "main", "https://git.example/team/app.git", "main"),
 			app("p", "ssh", "git@git.example:team/app", "main"),
 			app("p", "uat", "https://git.example/team/app", "stage/uat"),
@@ -143,6 +176,9 @@ func TestHookWakesExactlyWhatFollows(t *testing.T) {
 			[]string{"application/main", "application/ssh"}, nil},
 		{"a repository, whichever branch", []hook.Repository{{Kind: hook.Git, URL: "git@git.example:team/app.git"}},
 			[]string{"application/main", "application/ssh", "application/uat"}, nil},
+		{"a branch that a Warehouse follows", []hook.Repository{{Kind: hook.Git, URL: "https://git.example/team/lib.git", Refs: []string{"refs/heads/main"}}}, []string{"warehouse/branch"}, []string{"p/git@git.example:team/lib.git"}},
+		{"a tag", []hook.Repository{{Kind: hook.Git, URL: "https://git.example/team/lib.git", Refs: []string{"refs/tags/v1"}}}, []string{"warehouse/tags"}, []string{"p/https://git.example/team/lib"}},
+		{"a chart in a registry", []hook.Repository{{Kind: hook.Image, URL: "registry.example/charts/app"}}, []string{"warehouse/charts"}, []string{"p/oci://registry.example/charts/app"}},
 		{"a Git repository with an image's name", []hook.Repository{{Kind: hook.Git, URL: "https://registry.example/app"}}, nil, nil},
 	} {
 		rig := newHookRig(t, objects()...)
@@ -175,7 +211,7 @@ func TestHookWakesExactlyWhatFollows(t *testing.T) {
 // TestHookWakesTheController: the annotation passes the predicate; our own
 // status does not.
 func TestHookWakesTheController(t *testing.T) {
-	var r hookRig
+	r := &hookRig{}
 	before := r.polled("p", "two", "registry.example/app")
 	after := before.DeepCopy()
 	after.Status.LastOrder++
@@ -191,7 +227,7 @@ func TestHookWakesTheController(t *testing.T) {
 // TestHookFlood: two thousand messages in ten seconds are three writes, and the
 // last of them is not lost.
 func TestHookFlood(t *testing.T) {
-	var r hookRig
+	r := &hookRig{}
 	rig := newHookRig(t, r.polled("p", "two", "registry.example/app", "registry.example/lib"))
 	polls := 0
 	for i := range 2_000 {

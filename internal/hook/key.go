@@ -52,6 +52,22 @@ func Key(kind Kind, repoURL string) string {
 	return string(kind) + ":" + strings.ToLower(host+path)
 }
 
+// SubscriptionKey returns the key of what a subscription follows.
+func SubscriptionKey(s v1alpha1.Subscription) string {
+	switch {
+	case s.Image != nil:
+		return Key(Image, s.Image.RepoURL)
+	case s.Git != nil:
+		return Key(Git, s.Git.RepoURL)
+	case s.Chart != nil && strings.HasPrefix(s.Chart.RepoURL, "oci://"):
+		return Key(Image, s.Chart.RepoURL)
+	case s.Chart != nil:
+		return Key(Chart, s.Chart.RepoURL)
+	default:
+		return ""
+	}
+}
+
 // withoutUser removes the user of an http address, which Azure DevOps puts
 // there. It is not a secret, and is not looked at.
 func withoutUser(raw string) string {

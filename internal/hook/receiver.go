@@ -98,6 +98,23 @@ func (r Repository) Concerns(branch string) bool {
 	return false
 }
 
+// ConcernsSubscription reports whether a subscription with the same key has to
+// look: to its branch, or to tags.
+func (r Repository) ConcernsSubscription(s v1alpha1.Subscription) bool {
+	if s.Git == nil {
+		return true
+	}
+	if strategy := s.Git.CommitSelectionStrategy; strategy == "" || strategy == v1alpha1.SelectNewestFromBranch {
+		return r.Concerns(s.Git.Branch)
+	}
+	for _, ref := range r.Refs {
+		if strings.HasPrefix(ref, "refs/tags/") {
+			return true
+		}
+	}
+	return len(r.Refs) == 0
+}
+
 // SenderOf returns whom an entry is for, and the name of its Secret.
 func SenderOf(w v1alpha1.WebhookReceiver) (Sender, string, error) {
 	var sender Sender

@@ -235,6 +235,14 @@ func TestLint(t *testing.T) {
 		{"one repository twice", warehouseYAML("  - image: {repoURL: registry.example.com/app/}\n"), Existing{}, []string{
 			`error f: document 1, line 8: spec.subscriptions[1].image: spec.subscriptions[0] watches the same repository; one Freight holds one version of it`,
 		}},
+		{"a Git subscription with a mistake", strings.Replace(warehouseYAML(""), "  - image:\n      repoURL: registry.example.com/app\n", "  - git: {repoURL: 'git://git.example.com/app', branch: main}\n  - git: {repoURL: 'git@git.example.com:app', includePaths: ['regex:(']}\n", 1), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].git.repoURL: scheme "git" is not supported; use https or ssh`,
+			`error f: document 1, line 7: spec.subscriptions[1].git: includePaths of repository "git@git.example.com:app": "(" is not a regular expression (RE2 syntax)`,
+		}},
+		{"a chart and criteria with mistakes", strings.Replace(warehouseYAML(""), "  - image:\n      repoURL: registry.example.com/app\n", "  - chart: {repoURL: 'https://charts.example.com', name: app, constraint: newest}\n  freightCreationCriteria: {expression: 'imageFrom('}\n", 1), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].chart: constraint of image "charts": "newest" is not a version range such as ^1.26.0 of chart "https://charts.example.com app"`,
+			`error f: document 1, line 7: spec.freightCreationCriteria: freightCreationCriteria.expression: invalid expression: "imageFrom(": unexpected token EOF (1:10)`,
+		}},
 		{"an address with a password", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://git", "https://me:canary@git", 1), Existing{}, []string{
 			`error f: document 2, line 18: spec.promotionMechanisms.gitRepoUpdates[0].repoURL: user information is not allowed in a repository URL; put it into a credential Secret`,
 		}},

@@ -34,30 +34,45 @@ func lintAlone(d *Document) []Finding {
 	return nil
 }
 
-// lintWarehouse finds subscriptions that cannot be polled.
+// lintWarehouse finds subscriptions that cannot be polled, and criteria that
+// cannot be evaluated.
 func lintWarehouse(d *Document, w *v1alpha1.Warehouse) []Finding {
 	var out []Finding
 	seen := map[string]int{}
 	for i, s := range w.Spec.Subscriptions {
 		field := fmt.Sprintf("spec.subscriptions[%d]", i)
-		key := ""
-		if s.Image != nil {
-			field += ".image"
-			key = hook.Key(hook.Image, s.Image.RepoURL)
-			if _, err := warehouse.Compile(*s.Image); err != nil {
-				out = append(out, d.Finding(Error, field, invalid(err)))
-			} else if key == "" {
-				out = append(out, d.Finding(Error, field+".repoURL", fmt.Sprintf("%q is not an image name such as registry.example.com/team/app", s.Image.RepoURL)))
+		key := hook.SubscriptionKey(s)
+		var repoURL string
+		var err error
+		switch {
+		case s.Image != nil:
+			field, repoURL = field+".image", s.Image.RepoURL
+			_, err = warehouse.Compile(*s.Image)
+		case s.Git != nil:
+			field, repoURL = field+".git", s.Git.RepoURL
+			if _, err = warehouse.CompileCommits(*s.Git); err == nil {
+				out = append(out, lintAddress(d, field+".repoURL", repoURL)...)
 			}
+		case s.Chart != nil:
+			field, repoURL = field+".chart", s.Chart.RepoURL
+			key += " " + s.Chart.Name
+			_, err = warehouse.CompileChart(*s.Chart)
+		default:
+			continue // the CRD says so
 		}
-		if key == "" {
-			continue
-		}
-		if first, twice := seen[key]; twice {
+		switch first, twice := seen[key]; {
+		case err != nil:
+			out = append(out, d.Finding(Error, field, invalid(err)))
+		case key == "" && s.Git == nil:
+			out = append(out, d.Finding(Error, field+".repoURL", fmt.Sprintf("%q is not an address of a repository", repoURL)))
+		case twice:
 			out = append(out, d.Finding(Error, field, fmt.Sprintf("spec.subscriptions[%d] watches the same repository; one Freight holds one version of it", first)))
-			continue
+		case key != "":
+			seen[key] = i
 		}
-		seen[key] = i
+	}
+	if _, err := warehouse.CompileCriteria(w.Spec.FreightCreationCriteria); err != nil {
+		out = append(out, d.Finding(Error, "spec.freightCreationCriteria", invalid(err)))
 	}
 	return out
 }
