@@ -41,6 +41,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/gitops/render/helm"
+	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
@@ -70,6 +71,8 @@ type serveOptions struct {
 	leaderElect     bool
 	gitPoll         time.Duration
 	verbose         bool
+	historyDSNFile  string
+	keepPromotions  int
 }
 
 func (o *serveOptions) bind(f *pflag.FlagSet) {
@@ -77,7 +80,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.listen, "listen", ":8080", "address of API and dashboard")
 	f.StringVar(&o.metricsListen, "metrics-listen", "", "address of /metrics, without authentication (default: off)")
 	f.StringVar(&o.pprofListen, "pprof-listen", "", "address of /debug/pprof, without authentication (default: off)")
-	f.StringVar(&o.data, "data", "/var/lib/waybill", "folder for Git mirrors and caches; everything in it can be rebuilt")
+	f.StringVar(&o.data, "data", "/var/lib/waybill", "folder for Git mirrors and caches, which can be rebuilt, and for the history, which cannot")
 	f.StringVar(&o.systemNamespace, "system-namespace", "waybill-system", "Waybill's own Namespace")
 	f.StringVar(&o.tlsCert, "tls-cert-file", "", "certificate to serve https with")
 	f.StringVar(&o.tlsKey, "tls-key-file", "", "its key")
@@ -86,6 +89,8 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
 	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
+	f.StringVar(&o.historyDSNFile, "history-dsn-file", "", "file with the connection string of the history's PostgreSQL, as postgres://USER:PASSWORD@HOST/DATABASE; or "+historyEnv+" in the environment (default: SQLite in --data)")
+	f.IntVar(&o.keepPromotions, "keep-promotions", 0, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
 	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
 	_ = f.MarkHidden("pprof-listen") // for developers: what it shows is of no use in operation
 }
@@ -225,6 +230,7 @@ type parts struct {
 	renders      *render.Cache
 	// checkTransports is the way out for the checks of a Project.
 	checkTransports controllers.CheckTransports
+	history         history.Store
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -279,6 +285,9 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.charts = helm.NewPool(executable, helm.WorkerArgument)
 	p.renders = render.NewCache(maxRenders, p.charts)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
+	if p.history, err = openHistory(o); err != nil {
+		return nil, err
+	}
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already
@@ -291,7 +300,7 @@ const maxRenders = 32 << 20
 
 func (p *parts) close(logger *slog.Logger) {
 	p.charts.Close()
-	if err := errors.Join(p.mirrors.Close(), p.registry.Close()); err != nil {
+	if err := errors.Join(p.mirrors.Close(), p.registry.Close(), p.history.Close()); err != nil {
 		logger.Error("close caches", "error", err)
 	}
 }
@@ -334,6 +343,13 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already
 	}
+	recorder := controllers.HistoryOptions{Client: c, Live: mgr.GetAPIReader(), Store: p.history, Clock: clk, Keep: o.keepPromotions}
+	records, decisions := controllers.NewHistoryReconciler(recorder), controllers.NewDecisionReconciler(recorder)
+	for _, m := range append(records.Collectors(), decisions.Collectors()...) {
+		if err := metrics.Registry.Register(m); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		p.policies,
 		p.hooks,
@@ -347,7 +363,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
 			Planner: p.planner, Engine: p.engine, Clusters: p.clusters, CheckTransports: p.checkTransports, Failpoints: points, Concurrency: 8,
 		}),
-		applications,
+		applications, records, decisions,
 	} {
 		if err := r.SetupWithManager(mgr); err != nil {
 			return err //nolint:wrapcheck // names the controller already
