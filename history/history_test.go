@@ -51,7 +51,7 @@ func TestOfPromotion(t *testing.T) {
 		f.Name = name
 		return f
 	}
-	image := []history.Image{{RepoURL: "registry.example/guestbook", Tag: "1.27.0", Digest: "sha256:aa"}}
+	image := []v1alpha1.Image{{RepoURL: "registry.example/guestbook", Tag: "1.27.0", Digest: "sha256:aa"}}
 	want := history.Promotion{
 		UID: "u7", Project: "guestbook", Name: "prod.7.f2", Stage: "prod", Seq: 7, Kind: "Promote",
 		Freight:    history.Freight{Name: "f2", Origin: "guestbook", Images: image},

@@ -70,15 +70,25 @@ type Freight struct {
 	Name   string `json:"name,omitempty"`
 	Alias  string `json:"alias,omitempty"`
 	Origin string `json:"origin,omitempty"`
-	// Images are its artifacts.
-	Images []Image `json:"images,omitempty"`
+	// Images, Commits and Charts are what is in it.
+	Images  []v1alpha1.Image  `json:"images,omitempty"`
+	Commits []v1alpha1.Commit `json:"commits,omitempty"`
+	Charts  []v1alpha1.Chart  `json:"charts,omitempty"`
 }
 
-// Image is one artifact.
-type Image struct {
-	RepoURL string `json:"repoURL"`
-	Tag     string `json:"tag,omitempty"`
-	Digest  string `json:"digest,omitempty"`
+// Artifacts returns what is in the Freight.
+func (f *Freight) Artifacts() v1alpha1.Artifacts {
+	return v1alpha1.Artifacts{Images: f.Images, Commits: f.Commits, Charts: f.Charts}
+}
+
+// freightOf is a Freight by what is known of it.
+func freightOf(name, alias, origin string, held v1alpha1.Artifacts) Freight {
+	f := Freight{Name: name, Alias: alias, Origin: origin, Images: held.Images, Charts: held.Charts}
+	for _, c := range held.Commits {
+		c.Message, c.Author = clean(c.Message), clean(c.Author) // as people wrote them
+		f.Commits = append(f.Commits, c)
+	}
+	return f
 }
 
 // Approval is one that counted.
@@ -159,7 +169,7 @@ func (p *Promotion) find(name string, freight func(string) *v1alpha1.Freight) Fr
 		return Freight{}
 	}
 	if f := freight(name); f != nil {
-		return Freight{Name: name, Alias: f.Alias, Origin: f.Origin.Name, Images: ofImages(f.Images)}
+		return freightOf(name, f.Alias, f.Origin.Name, f.Artifacts())
 	}
 	for _, known := range [][]Freight{p.Collection, p.From} {
 		for _, f := range known {
@@ -174,19 +184,11 @@ func (p *Promotion) find(name string, freight func(string) *v1alpha1.Freight) Fr
 func ofStageFreight(fs []v1alpha1.StageFreight, freight func(string) *v1alpha1.Freight) []Freight {
 	var out []Freight
 	for _, f := range fs {
-		r := Freight{Name: f.Freight, Origin: f.Origin, Images: ofImages(f.Images)}
+		alias := ""
 		if known := freight(f.Freight); known != nil {
-			r.Alias = known.Alias
+			alias = known.Alias
 		}
-		out = append(out, r)
-	}
-	return out
-}
-
-func ofImages(images []v1alpha1.Image) []Image {
-	var out []Image
-	for _, i := range images {
-		out = append(out, Image{RepoURL: i.RepoURL, Tag: i.Tag, Digest: i.Digest})
+		out = append(out, freightOf(f.Freight, alias, f.Origin, f.Artifacts()))
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 )
@@ -164,6 +165,36 @@ func (c *Client) Inbox(ctx context.Context) (*model.Inbox, error) {
 // History returns what happened, newest first; stage may be empty.
 func (c *Client) History(ctx context.Context, project, stage string, page Page) (*model.PromotionList, error) {
 	return get[model.PromotionList](ctx, c, page.values("stage", stage), "projects", project, "history")
+}
+
+// AuditFilter selects what somebody did; a zero field selects all.
+type AuditFilter struct {
+	// Project and Stage by name; without a Project, those of every Project and
+	// of none.
+	Project, Stage string
+	// Freight by name, alias or version; Who by name, with or without prefix.
+	Freight, Who string
+	// Actions: any of them.
+	Actions []model.AuditAction
+	// From (inclusive) and Until (exclusive) bound when.
+	From, Until time.Time
+}
+
+// Audit returns who decided and defined what, newest first.
+func (c *Client) Audit(ctx context.Context, f AuditFilter, page Page) (*model.AuditList, error) {
+	q := page.values("stage", f.Stage, "freight", f.Freight, "who", f.Who)
+	for _, a := range f.Actions {
+		q.Add("action", string(a))
+	}
+	for name, at := range map[string]time.Time{"from": f.From, "until": f.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.UTC().Format(time.RFC3339))
+		}
+	}
+	if f.Project == "" {
+		return get[model.AuditList](ctx, c, q, "audit")
+	}
+	return get[model.AuditList](ctx, c, q, "projects", f.Project, "audit")
 }
 
 // FreightList returns Freight, newest first; origin (a Warehouse) may be empty.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/manifest"
 )
 
@@ -215,6 +216,7 @@ func (a *applier) try(ctx context.Context, d manifest.Document, out *model.Docum
 			var after *unstructured.Unstructured
 			if after, err = a.write(ctx, d); err == nil {
 				a.judge(d, before, after, out)
+				a.note(ctx, d, before, after)
 				return nil
 			}
 		}
@@ -308,6 +310,27 @@ func (a *applier) judge(d manifest.Document, before *metav1.PartialObjectMetadat
 	default:
 		out.Action = model.DocumentResultActionConfigured
 	}
+}
+
+// note keeps who gave a definition its content. Where nobody can tell whether
+// this apply changed anything, nothing is said: it may have been another's.
+func (a *applier) note(ctx context.Context, d manifest.Document, before *metav1.PartialObjectMetadata, after *unstructured.Unstructured) {
+	isChanged := before == nil || before.UID != "" && before.Generation != after.GetGeneration()
+	switch d.Kind {
+	case "Project", "Warehouse", "Stage", "PromotionTask":
+	default:
+		return
+	}
+	if a.dryRun || !isChanged {
+		return
+	}
+	who, err := whoIs(ctx)
+	if err != nil {
+		return
+	}
+	e := history.OfDefinition(d.Kind, after)
+	e.Actor = who.person.User
+	a.s.note(ctx, e)
 }
 
 // awaitNamespace waits until the controller has made the Namespace of a new

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/promotion"
 )
@@ -147,6 +148,7 @@ func (s *Server) Revoke(ctx context.Context, request RevokeRequestObject) (Revok
 		if err := c.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID}); err != nil && !apierrors.IsNotFound(err) {
 			return nil, fromKube(fmt.Sprintf("revoke Approval %q", a.Name), err)
 		}
+		s.note(ctx, history.OfApproval(a).End(v.now, person.User))
 		revoked++
 	}
 	if revoked == 0 {

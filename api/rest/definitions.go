@@ -14,6 +14,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 )
 
 // objectsOf returns an empty object and an empty list of a kind. The document
@@ -170,7 +171,7 @@ func (s *Server) deleteAs(ctx context.Context, o client.Object, match string) er
 		}
 		conditions.ResourceVersion = &version
 	}
-	_, c, err := s.actingAs(ctx)
+	person, c, err := s.actingAs(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,34 @@ func (s *Server) deleteAs(ctx context.Context, o client.Object, match string) er
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	return fromKube(fmt.Sprintf("delete %q", o.GetName()), err)
+	if err != nil {
+		return fromKube(fmt.Sprintf("delete %q", o.GetName()), err)
+	}
+	if e, ok := entryOf(o); ok {
+		s.note(ctx, e.End(s.opts.Clock.Now(), person.User))
+	}
+	return nil
+}
+
+// entryOf returns what the history says of the making of an object that people
+// make.
+func entryOf(o client.Object) (history.Entry, bool) {
+	switch o := o.(type) {
+	case *v1alpha1.Freeze:
+		return history.OfFreeze(o), true
+	case *v1alpha1.Approval:
+		return history.OfApproval(o), true
+	case *v1alpha1.Project:
+		return history.OfDefinition("Project", o), true
+	case *v1alpha1.Warehouse:
+		return history.OfDefinition("Warehouse", o), true
+	case *v1alpha1.Stage:
+		return history.OfDefinition("Stage", o), true
+	case *v1alpha1.PromotionTask:
+		return history.OfDefinition("PromotionTask", o), true
+	default:
+		return history.Entry{}, false
+	}
 }
 
 // ListProjectDefinitions returns the Projects the person may see.

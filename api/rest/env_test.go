@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history/sqlite"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/install"
 	"github.com/waybill-dev/waybill/internal/secret"
@@ -50,6 +52,8 @@ type world struct {
 	server *Server
 	url    string
 	log    *lockedBuffer
+	// history is the store behind the API.
+	history *memory
 }
 
 // shared is started once: every test uses Projects of its own.
@@ -60,12 +64,26 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 func testMain(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	w, stop, err := startWorld(ctx, Options{})
+	dir, err := os.MkdirTemp("", "waybill-rest-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	store, err := sqlite.Open(filepath.Join(dir, "history.db"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = store.Close() }()
+	before := &memory{Store: store}
+	w, stop, err := startWorld(ctx, Options{History: before, Notes: before})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer stop()
+	w.history = before
 	shared = w
 	return m.Run()
 }

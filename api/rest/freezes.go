@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 )
 
 // ListFreezes returns the freezes, holds and rejections in force.
@@ -76,12 +77,13 @@ func (s *Server) createFreeze(ctx context.Context, v *projectView, what string, 
 	if err := c.Create(ctx, z); err != nil {
 		return nil, fromKube(fmt.Sprintf("create Freeze in %q", v.project.Name), err)
 	}
+	s.note(ctx, history.OfFreeze(z))
 	return z, nil
 }
 
 // deleteFreeze deletes a Freeze as the person; one that is gone is no error.
 func (s *Server) deleteFreeze(ctx context.Context, z *v1alpha1.Freeze) error {
-	_, c, err := s.actingAs(ctx)
+	person, c, err := s.actingAs(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,11 @@ func (s *Server) deleteFreeze(ctx context.Context, z *v1alpha1.Freeze) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	return fromKube(fmt.Sprintf("delete Freeze %q", z.Name), err)
+	if err != nil {
+		return fromKube(fmt.Sprintf("delete Freeze %q", z.Name), err)
+	}
+	s.note(ctx, history.OfFreeze(z).End(s.opts.Clock.Now(), person.User))
+	return nil
 }
 
 // DeleteFreeze lifts a freeze, hold or rejection, as the person.

@@ -21,7 +21,8 @@ import (
 // maxNameTries is how often a name that was just taken is followed by the next.
 const maxNameTries = 10
 
-// buildPromotion returns the page of one Promotion.
+// buildPromotion returns the page of one Promotion: of its object, or of what is
+// kept of it.
 func (s *Server) buildPromotion(ctx context.Context, project, name string) (model.Promotion, error) {
 	v, err := s.loadProject(ctx, project)
 	if err != nil {
@@ -32,7 +33,7 @@ func (s *Server) buildPromotion(ctx context.Context, project, name string) (mode
 			return v.promotionModel(&v.promotions[i]), nil
 		}
 	}
-	return model.Promotion{}, noPromotion(project, name)
+	return s.recorded(ctx, project, name)
 }
 
 func noPromotion(project, name string) *refusal {
@@ -53,14 +54,6 @@ func (s *Server) ListPromotions(ctx context.Context, request ListPromotionsReque
 	q := request.Params
 	list, err := s.listPromotions(ctx, request.Project, q.Stage, q.Phase, q.Limit, q.Page)
 	return ListPromotions200JSONResponse(list), err
-}
-
-// History returns what happened, newest first: the Promotions, until there is
-// a store of records.
-func (s *Server) History(ctx context.Context, request HistoryRequestObject) (HistoryResponseObject, error) {
-	q := request.Params
-	list, err := s.listPromotions(ctx, request.Project, q.Stage, "", q.Limit, q.Page)
-	return History200JSONResponse(list), err
 }
 
 func (s *Server) listPromotions(ctx context.Context, project, stage string, phase model.Phase, limit int, token string) (model.PromotionList, error) {

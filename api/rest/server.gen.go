@@ -25,6 +25,9 @@ type ServerInterface interface {
 	// Apply Apply manifests, each document with the person's own rights
 	// (POST /api/v1/apply)
 	Apply(ctx echo.Context, params ApplyParams) error
+	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit)
+	Audit(ctx echo.Context, params AuditParams) error
 	// ListProjectDefinitions The Project objects one may see
 	// (GET /api/v1/definitions/projects)
 	ListProjectDefinitions(ctx echo.Context, params ListProjectDefinitionsParams) error
@@ -61,6 +64,9 @@ type ServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx echo.Context, project ProjectPath, application Name) error
+	// ProjectAudit Who decided and defined what in a Project, newest first
+	// (GET /api/v1/projects/{project}/audit)
+	ProjectAudit(ctx echo.Context, project ProjectPath, params ProjectAuditParams) error
 	// ListDefinitions Objects of one kind in their Kubernetes shape
 	// (GET /api/v1/projects/{project}/definitions/{kind})
 	ListDefinitions(ctx echo.Context, project ProjectPath, kind KindPath, params ListDefinitionsParams) error
@@ -220,6 +226,59 @@ func (w *ServerInterfaceWrapper) Apply(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Apply(ctx, params)
+	return err
+}
+
+// Audit converts echo context to params.
+func (w *ServerInterfaceWrapper) Audit(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuditParams
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "who" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "who", ctx.QueryParams(), &params.Who, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter who: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Audit(ctx, params)
 	return err
 }
 
@@ -422,6 +481,80 @@ func (w *ServerInterfaceWrapper) GetApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApplication(ctx, project, application)
+	return err
+}
+
+// ProjectAudit converts echo context to params.
+func (w *ServerInterfaceWrapper) ProjectAudit(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProjectAuditParams
+	// ------------- Optional query parameter "stage" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// ------------- Optional query parameter "freight" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "freight", ctx.QueryParams(), &params.Freight, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter freight: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "who" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "who", ctx.QueryParams(), &params.Who, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter who: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProjectAudit(ctx, project, params)
 	return err
 }
 
@@ -734,6 +867,41 @@ func (w *ServerInterfaceWrapper) History(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// ------------- Optional query parameter "freight" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "freight", ctx.QueryParams(), &params.Freight, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter freight: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "who" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "who", ctx.QueryParams(), &params.Who, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter who: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -1446,6 +1614,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/revoke", wrapper.Revoke, options.OperationMiddlewares["revoke"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/abort", wrapper.AbortPromotion, options.OperationMiddlewares["abortPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/history", wrapper.History, options.OperationMiddlewares["history"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/audit", wrapper.ProjectAudit, options.OperationMiddlewares["projectAudit"]...)
+	router.GET(options.BaseURL+"/api/v1/audit", wrapper.Audit, options.OperationMiddlewares["audit"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight", wrapper.ListFreight, options.OperationMiddlewares["listFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight/:freight", wrapper.GetFreight, options.OperationMiddlewares["getFreight"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/freight/:freight/reject", wrapper.RejectFreight, options.OperationMiddlewares["rejectFreight"]...)
@@ -1524,6 +1694,45 @@ type ApplydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ApplydefaultApplicationProblemPlusJSONResponse) VisitApplyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuditRequestObject struct {
+	Params AuditParams
+}
+
+type AuditResponseObject interface {
+	VisitAuditResponse(w http.ResponseWriter) error
+}
+
+type Audit200JSONResponse AuditList
+
+func (response Audit200JSONResponse) VisitAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuditdefaultApplicationProblemPlusJSONResponse) VisitAuditResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2063,6 +2272,46 @@ type GetApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetApplicationdefaultApplicationProblemPlusJSONResponse) VisitGetApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProjectAuditRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Params  ProjectAuditParams
+}
+
+type ProjectAuditResponseObject interface {
+	VisitProjectAuditResponse(w http.ResponseWriter) error
+}
+
+type ProjectAudit200JSONResponse AuditList
+
+func (response ProjectAudit200JSONResponse) VisitProjectAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProjectAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProjectAuditdefaultApplicationProblemPlusJSONResponse) VisitProjectAuditResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3579,6 +3828,9 @@ type StrictServerInterface interface {
 	// Apply Apply manifests, each document with the person's own rights
 	// (POST /api/v1/apply)
 	Apply(ctx context.Context, request ApplyRequestObject) (ApplyResponseObject, error)
+	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit)
+	Audit(ctx context.Context, request AuditRequestObject) (AuditResponseObject, error)
 	// ListProjectDefinitions The Project objects one may see
 	// (GET /api/v1/definitions/projects)
 	ListProjectDefinitions(ctx context.Context, request ListProjectDefinitionsRequestObject) (ListProjectDefinitionsResponseObject, error)
@@ -3615,6 +3867,9 @@ type StrictServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx context.Context, request GetApplicationRequestObject) (GetApplicationResponseObject, error)
+	// ProjectAudit Who decided and defined what in a Project, newest first
+	// (GET /api/v1/projects/{project}/audit)
+	ProjectAudit(ctx context.Context, request ProjectAuditRequestObject) (ProjectAuditResponseObject, error)
 	// ListDefinitions Objects of one kind in their Kubernetes shape
 	// (GET /api/v1/projects/{project}/definitions/{kind})
 	ListDefinitions(ctx context.Context, request ListDefinitionsRequestObject) (ListDefinitionsResponseObject, error)
@@ -3813,6 +4068,31 @@ func (sh *strictHandler) Apply(ctx echo.Context, params ApplyParams) error {
 		return err
 	} else if validResponse, ok := response.(ApplyResponseObject); ok {
 		return validResponse.VisitApplyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Audit operation middleware
+func (sh *strictHandler) Audit(ctx echo.Context, params AuditParams) error {
+	var request AuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Audit(ctx.Request().Context(), request.(AuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Audit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuditResponseObject); ok {
+		return validResponse.VisitAuditResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4127,6 +4407,32 @@ func (sh *strictHandler) GetApplication(ctx echo.Context, project ProjectPath, a
 		return err
 	} else if validResponse, ok := response.(GetApplicationResponseObject); ok {
 		return validResponse.VisitGetApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProjectAudit operation middleware
+func (sh *strictHandler) ProjectAudit(ctx echo.Context, project ProjectPath, params ProjectAuditParams) error {
+	var request ProjectAuditRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProjectAudit(ctx.Request().Context(), request.(ProjectAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProjectAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProjectAuditResponseObject); ok {
+		return validResponse.VisitProjectAuditResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

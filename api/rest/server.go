@@ -59,6 +59,11 @@ type Options struct {
 	// Waker wakes what webhooks name; optional: without it there are none. With
 	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
 	Waker Waker
+	// History is what was before; optional: without it only what the cluster has
+	// is shown.
+	History HistoryReader
+	// Notes keeps who did what; optional.
+	Notes HistoryWriter
 }
 
 // Server answers the API and serves the dashboard.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
@@ -57,6 +59,10 @@ func (s *Server) Login(ctx context.Context, request LoginRequestObject) (LoginRe
 	if err != nil {
 		return nil, err
 	}
+	s.note(ctx, history.Entry{
+		Key: "sign-in/" + requestID(ctx), At: s.opts.Clock.Now().UTC().Truncate(time.Microsecond), Action: history.ActionSignIn, Actor: person.User, Reason: body.Name,
+		Object: history.Object{Kind: string(kind), Name: person.Name()},
+	})
 	out := loginAnswer{body: model.LoginResult{Me: meModel(person, session)}}
 	if kind == identity.KindToken {
 		out.body.Token = value.Reveal()
@@ -90,6 +96,10 @@ func (s *Server) Logout(ctx context.Context, _ LogoutRequestObject) (LogoutRespo
 	if err := s.users.Revoke(ctx, who.kind, who.value); err != nil {
 		return nil, err
 	}
+	s.note(ctx, history.Entry{
+		Key: "sign-out/" + requestID(ctx), At: s.opts.Clock.Now().UTC().Truncate(time.Microsecond), Action: history.ActionSignOut, Actor: who.person.User,
+		Object: history.Object{Kind: string(who.kind), Name: who.person.Name()},
+	})
 	return Logout204Response{Headers: Logout204ResponseHeaders{SetCookie: s.sessionCookie(requestOf(ctx), "", -1).String()}}, nil
 }
 

@@ -44,6 +44,7 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
 		Planner: &previews{reader: mgr.GetClient(), planner: p.planner}, Waker: p.hooks,
+		History: p.history, Notes: p.outbox,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)

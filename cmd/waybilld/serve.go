@@ -42,6 +42,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/history"
+	"github.com/waybill-dev/waybill/history/outbox"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
@@ -90,7 +91,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
 	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
 	f.StringVar(&o.historyDSNFile, "history-dsn-file", "", "file with the connection string of the history's PostgreSQL, as postgres://USER:PASSWORD@HOST/DATABASE; or "+historyEnv+" in the environment (default: SQLite in --data)")
-	f.IntVar(&o.keepPromotions, "keep-promotions", 0, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
+	f.IntVar(&o.keepPromotions, "keep-promotions", 50, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
 	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
 	_ = f.MarkHidden("pprof-listen") // for developers: what it shows is of no use in operation
 }
@@ -160,6 +161,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return mgr.Start(ctx) })
 	group.Go(func() error { return api.run(ctx) })
+	group.Go(func() error { return parts.outbox.Run(ctx) })
 	return group.Wait() //nolint:wrapcheck // each part names itself
 }
 
@@ -231,6 +233,7 @@ type parts struct {
 	// checkTransports is the way out for the checks of a Project.
 	checkTransports controllers.CheckTransports
 	history         history.Store
+	outbox          *outbox.Outbox
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -288,6 +291,12 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	if p.history, err = openHistory(o); err != nil {
 		return nil, err
 	}
+	if p.outbox, err = outbox.Open(filepath.Join(o.data, "history", "outbox"), p.history, clock.RealClock{}); err != nil {
+		return nil, err //nolint:wrapcheck // names itself already
+	}
+	if err := metrics.Registry.Register(p.outbox.Collector()); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	p.policies, err = controllers.NewPolicyReconciler(mgr.GetClient())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the policies already
@@ -300,7 +309,7 @@ const maxRenders = 32 << 20
 
 func (p *parts) close(logger *slog.Logger) {
 	p.charts.Close()
-	if err := errors.Join(p.mirrors.Close(), p.registry.Close(), p.history.Close()); err != nil {
+	if err := errors.Join(p.mirrors.Close(), p.registry.Close(), p.outbox.Close(), p.history.Close()); err != nil {
 		logger.Error("close caches", "error", err)
 	}
 }

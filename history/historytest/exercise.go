@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/history"
 )
 
@@ -20,8 +21,8 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 // Promotion returns a made-up record: the n-th of its Stage.
 func Promotion(project, stage string, n int) history.Promotion {
 	at := noon.Add(time.Duration(n) * time.Minute)
-	image := history.Image{RepoURL: "registry.example/guestbook", Tag: fmt.Sprintf("1.0.%d", n), Digest: fmt.Sprintf("sha256:%064d", n)}
-	freight := history.Freight{Name: fmt.Sprintf("f%039d", n), Alias: "amber-heron", Origin: "guestbook", Images: []history.Image{image}}
+	image := v1alpha1.Image{RepoURL: "registry.example/guestbook", Tag: fmt.Sprintf("1.0.%d", n), Digest: fmt.Sprintf("sha256:%064d", n)}
+	freight := history.Freight{Name: fmt.Sprintf("f%039d", n), Alias: "amber-heron", Origin: "guestbook", Images: []v1alpha1.Image{image}}
 	return history.Promotion{
 		UID: fmt.Sprintf("%s-%s-%d", project, stage, n), Project: project, Name: fmt.Sprintf("%s.%d.f0000000", stage, n), Stage: stage, Seq: int64(n),
 		Kind: "Promote", Freight: freight, Collection: []history.Freight{freight}, RequestedBy: "waybill:ada", Reason: "it's \"time\" – ü",

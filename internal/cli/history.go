@@ -53,12 +53,15 @@ names; when none does, it is a Project.`,
 					return err
 				}
 				list.Items = append(list.Items, part.Items...)
-				list.NextPage = part.NextPage
+				list.NextPage, list.Warning = part.NextPage, part.Warning
 				if list.NextPage == "" || len(list.Items) >= limit {
 					break
 				}
 			}
 			list.Items = list.Items[:min(len(list.Items), limit)]
+			if list.Warning != "" {
+				a.say("%s", list.Warning)
+			}
 			return a.printHistory(list, out)
 		},
 	}

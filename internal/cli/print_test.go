@@ -232,6 +232,17 @@ func TestTranscripts(t *testing.T) {
 		{name: "history", args: "history guestbook/prod", answers: map[string]answer{"GET " + api + "/history?limit=20&stage=prod": ok(model.PromotionList{Items: []model.Promotion{rolledBack, promotion(model.PhaseSucceeded)}})}},
 		{name: "history-empty", args: "history -p guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{}})}},
 		{name: "history-of-a-project", args: "history guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{promotion(model.PhaseSucceeded)}})}},
+		{name: "history-without-the-store", args: "history guestbook", answers: map[string]answer{"GET " + api + "/history?limit=20": ok(model.PromotionList{Items: []model.Promotion{promotion(model.PhaseSucceeded)}, Warning: "the history store does not answer: only what the cluster still has is shown"})}},
+		{name: "audit", args: "audit guestbook/prod --who ada --since 7d --action thaw,approve", answers: map[string]answer{
+			"GET " + api + "/audit?action=thaw&action=approve&from=2026-02-23T12%3A00%3A00Z&limit=20&stage=prod&who=ada": ok(model.AuditList{Items: auditEntries()[:3]}),
+		}},
+		{name: "audit-wide", args: "audit -p guestbook -o wide", answers: map[string]answer{"GET " + api + "/audit?limit=20": ok(model.AuditList{Items: auditEntries()[:3]})}},
+		{name: "audit-all", args: "audit", answers: map[string]answer{"GET /api/v1/audit?limit=20": ok(model.AuditList{Items: auditEntries()})}},
+		{name: "audit-json", args: "audit guestbook --limit 1 -o json", answers: map[string]answer{"GET " + api + "/audit?limit=1": ok(model.AuditList{Items: auditEntries()[:1]})}},
+		{name: "audit-none", args: "audit guestbook", answers: map[string]answer{"GET " + api + "/audit?limit=20": ok(model.AuditList{Items: []model.AuditEntry{}})}},
+		{name: "audit-unknown-action", args: "audit guestbook --action dance"},
+		{name: "audit-unknown-time", args: "audit guestbook --since yesterday"},
+		{name: "audit-forbidden", args: "audit", answers: map[string]answer{"GET /api/v1/audit?limit=20": problem(model.Problem{Status: http.StatusForbidden, Code: model.Forbidden, Detail: "you may not read what happened in every Project", Hint: "waybill audit PROJECT shows one that you may see"})}},
 		{name: "abort-finished", args: "abort guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded))}},
 
 		{name: "get-webhooks", args: "get webhooks -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
@@ -266,6 +277,7 @@ func TestTranscripts(t *testing.T) {
 		{name: "unknown-flag", args: "promote 1.27.0 guestbook/prod --hurry"},
 		{name: "unknown-output", args: "status -o xml"},
 		{name: "help", args: "--help"},
+		{name: "help-audit", args: "audit --help"},
 		{name: "help-promote", args: "promote --help"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

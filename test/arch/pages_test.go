@@ -113,7 +113,7 @@ func notReasons() []string {
 		"PersistentVolume", "PodSecurityPolicy", "PriorityClass", "ReplicationController", "CronJob", "HorizontalPodAutoscaler",
 		"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService", "CreateNamespace",
 		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding",
-		"PodTemplate", "HelmChartInflationGenerator",
+		"PodTemplate", "HelmChartInflationGenerator", "PromotionTask",
 		"PreSync", "PostSync", "SyncFail", "PreDelete", "PostDelete", "BeforeHookCreation", "HookSucceeded",
 		"IgnoreExtraneous", "PrunePropagationPolicy",
 	}

@@ -124,6 +124,7 @@ const everything = `
   pullSecrets: [registry]
 server: {gitPollInterval: 1m30s, verbose: true, allowHTTP: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
 data: {persistent: true, size: 20Gi, storageClassName: fast}
+history: {dsnSecretName: waybill-history, keepPromotions: 20}
 service: {type: LoadBalancer, port: 443, annotations: {example.com/lb: internal}}
 ingress: {enabled: true, className: nginx, host: waybill.example.com, tlsSecretName: waybill-tls, annotations: {example.com/timeout: "3600"}}
 resources: {limits: {memory: 4Gi}}

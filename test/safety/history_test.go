@@ -302,7 +302,9 @@ func TestDecisionsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.seen(stage)
-	eventually(t, "the cache has heard", func() error { return yes(r.cached.Get(t.Context(), client.ObjectKeyFromObject(hold), hold) != nil, hold.Name) })
+	eventually(t, "the cache has heard", func() error {
+		return yes(r.cached.Get(t.Context(), client.ObjectKeyFromObject(hold), hold) != nil, hold.Name)
+	})
 	again := newRecorder(r, store, 0)
 	again.project()
 	again.project()

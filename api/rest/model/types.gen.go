@@ -94,6 +94,57 @@ func (e ApprovalStanding) Valid() bool {
 	}
 }
 
+// Defines values for AuditAction.
+const (
+	AuditApply    AuditAction = "apply"
+	AuditApprove  AuditAction = "approve"
+	AuditDelete   AuditAction = "delete"
+	AuditFreeze   AuditAction = "freeze"
+	AuditHold     AuditAction = "hold"
+	AuditRefuse   AuditAction = "refuse"
+	AuditReject   AuditAction = "reject"
+	AuditResume   AuditAction = "resume"
+	AuditRevoke   AuditAction = "revoke"
+	AuditSignIn   AuditAction = "sign-in"
+	AuditSignOut  AuditAction = "sign-out"
+	AuditThaw     AuditAction = "thaw"
+	AuditUnreject AuditAction = "unreject"
+)
+
+// Valid indicates whether the value is a known member of the AuditAction enum.
+func (e AuditAction) Valid() bool {
+	switch e {
+	case AuditApply:
+		return true
+	case AuditApprove:
+		return true
+	case AuditDelete:
+		return true
+	case AuditFreeze:
+		return true
+	case AuditHold:
+		return true
+	case AuditRefuse:
+		return true
+	case AuditReject:
+		return true
+	case AuditResume:
+		return true
+	case AuditRevoke:
+		return true
+	case AuditSignIn:
+		return true
+	case AuditSignOut:
+		return true
+	case AuditThaw:
+		return true
+	case AuditUnreject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CheckKind.
 const (
 	CheckKindHTTP       CheckKind = "http"
@@ -757,6 +808,24 @@ func (e WhyState) Valid() bool {
 	}
 }
 
+// Defines values for HistoryParamsKind.
+const (
+	HistoryParamsKindPromote  HistoryParamsKind = "Promote"
+	HistoryParamsKindRollback HistoryParamsKind = "Rollback"
+)
+
+// Valid indicates whether the value is a known member of the HistoryParamsKind enum.
+func (e HistoryParamsKind) Valid() bool {
+	switch e {
+	case HistoryParamsKindPromote:
+		return true
+	case HistoryParamsKindRollback:
+		return true
+	default:
+		return false
+	}
+}
+
 // Abort defines model for Abort.
 type Abort struct {
 	By     string `json:"by"`
@@ -866,6 +935,43 @@ type ApprovalNeed struct {
 	// SelfApproval who requested it may approve it too
 	SelfApproval bool     `json:"selfApproval,omitempty,omitzero"`
 	Users        []string `json:"users,omitempty,omitzero"`
+}
+
+// AuditAction defines model for AuditAction.
+type AuditAction string
+
+// AuditEntry One thing that somebody did
+type AuditEntry struct {
+	Action AuditAction `json:"action"`
+
+	// Actor as Kubernetes knows the user; absent when it came past this API and nobody says
+	Actor   string   `json:"actor,omitempty,omitzero"`
+	At      Time     `json:"at"`
+	Freight []string `json:"freight,omitempty,omitzero"`
+
+	// Kind of the object it was done to
+	Kind string `json:"kind,omitempty,omitzero"`
+
+	// Name of the object
+	Name    string `json:"name,omitempty,omitzero"`
+	Project string `json:"project,omitempty,omitzero"`
+
+	// Promotion that an approval is about
+	Promotion string `json:"promotion,omitempty,omitzero"`
+	Reason    string `json:"reason,omitempty,omitzero"`
+
+	// Stage a name, or * for all
+	Stage string `json:"stage,omitempty,omitzero"`
+	Until Time   `json:"until,omitempty,omitzero"`
+
+	// Via api, or the client that wrote to Kubernetes
+	Via string `json:"via,omitempty,omitzero"`
+}
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Items    []AuditEntry `json:"items"`
+	NextPage string       `json:"nextPage,omitempty,omitzero"`
 }
 
 // Branch defines model for Branch.
@@ -1615,6 +1721,9 @@ type PromotionKind string
 type PromotionList struct {
 	Items    []Promotion `json:"items"`
 	NextPage string      `json:"nextPage,omitempty,omitzero"`
+
+	// Warning why some may be missing
+	Warning string `json:"warning,omitempty,omitzero"`
 }
 
 // ReasonRequest defines model for ReasonRequest.
@@ -2055,11 +2164,17 @@ type Write struct {
 	RepoURL    string `json:"repoURL"`
 }
 
+// AuditActions defines model for AuditActions.
+type AuditActions = []AuditAction
+
 // FreightPath defines model for FreightPath.
 type FreightPath = string
 
 // FreightQuery defines model for FreightQuery.
 type FreightQuery = string
+
+// From defines model for From.
+type From = Time
 
 // KindPath defines model for KindPath.
 type KindPath = Kind
@@ -2079,8 +2194,14 @@ type PromotionPath = Name
 // StagePath defines model for StagePath.
 type StagePath = Name
 
+// Until defines model for Until.
+type Until = Time
+
 // WarehousePath defines model for WarehousePath.
 type WarehousePath = Name
+
+// Who defines model for Who.
+type Who = string
 
 // ApplyParams defines parameters for Apply.
 type ApplyParams struct {
@@ -2091,6 +2212,25 @@ type ApplyParams struct {
 
 	// Project Namespace of documents that name none
 	Project Name `form:"project,omitempty" json:"project,omitempty,omitzero"`
+}
+
+// AuditParams defines parameters for Audit.
+type AuditParams struct {
+	// Action any of these; may be repeated
+	Action AuditActions `form:"action,omitempty" json:"action,omitempty,omitzero"`
+
+	// Who a user, with or without the prefix waybill:
+	Who Who `form:"who,omitempty" json:"who,omitempty,omitzero"`
+
+	// From not before this instant
+	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Until before this instant
+	Until Until     `form:"until,omitempty" json:"until,omitempty,omitzero"`
+	Limit PageLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Page `nextPage` of the page before
+	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
 // ListProjectDefinitionsParams defines parameters for ListProjectDefinitions.
@@ -2114,6 +2254,30 @@ type EventsParams struct {
 type PermissionsParams struct {
 	// Project a Project; without it: what is not tied to one
 	Project Name `form:"project,omitempty" json:"project,omitempty,omitzero"`
+}
+
+// ProjectAuditParams defines parameters for ProjectAudit.
+type ProjectAuditParams struct {
+	Stage Name `form:"stage,omitempty" json:"stage,omitempty,omitzero"`
+
+	// Freight name, alias or version; of one that is gone, its name
+	Freight string `form:"freight,omitempty" json:"freight,omitempty,omitzero"`
+
+	// Action any of these; may be repeated
+	Action AuditActions `form:"action,omitempty" json:"action,omitempty,omitzero"`
+
+	// Who a user, with or without the prefix waybill:
+	Who Who `form:"who,omitempty" json:"who,omitempty,omitzero"`
+
+	// From not before this instant
+	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Until before this instant
+	Until Until     `form:"until,omitempty" json:"until,omitempty,omitzero"`
+	Limit PageLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Page `nextPage` of the page before
+	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
 // ListDefinitionsParams defines parameters for ListDefinitions.
@@ -2142,12 +2306,28 @@ type ListFreightParams struct {
 
 // HistoryParams defines parameters for History.
 type HistoryParams struct {
-	Stage Name      `form:"stage,omitempty" json:"stage,omitempty,omitzero"`
+	Stage Name `form:"stage,omitempty" json:"stage,omitempty,omitzero"`
+
+	// Freight name, alias or version; of one that is gone, its name
+	Freight string            `form:"freight,omitempty" json:"freight,omitempty,omitzero"`
+	Kind    HistoryParamsKind `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+
+	// Who a user, with or without the prefix waybill:
+	Who Who `form:"who,omitempty" json:"who,omitempty,omitzero"`
+
+	// From not before this instant
+	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Until before this instant
+	Until Until     `form:"until,omitempty" json:"until,omitempty,omitzero"`
 	Limit PageLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Page `nextPage` of the page before
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
+
+// HistoryParamsKind defines parameters for History.
+type HistoryParamsKind string
 
 // ListPromotionsParams defines parameters for ListPromotions.
 type ListPromotionsParams struct {

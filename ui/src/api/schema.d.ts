@@ -46,6 +46,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same for all Projects, with who signed in; needs `list audits` in the whole cluster */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/definitions/projects": {
         parameters: {
             query?: never;
@@ -252,6 +269,25 @@ export interface paths {
         };
         /** One Application */
         get: operations["getApplication"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /** Who decided and defined what in a Project, newest first */
+        get: operations["projectAudit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1055,6 +1091,33 @@ export interface components {
             selfApproval?: boolean;
             users?: string[];
         };
+        /** @enum {string} */
+        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sign-in" | "sign-out";
+        /** @description One thing that somebody did */
+        AuditEntry: {
+            action: components["schemas"]["AuditAction"];
+            /** @description as Kubernetes knows the user; absent when it came past this API and nobody says */
+            actor?: string;
+            at: components["schemas"]["Time"];
+            freight?: string[];
+            /** @description of the object it was done to */
+            kind?: string;
+            /** @description of the object */
+            name?: string;
+            project?: string;
+            /** @description that an approval is about */
+            promotion?: string;
+            reason?: string;
+            /** @description a name, or * for all */
+            stage?: string;
+            until?: components["schemas"]["Time"];
+            /** @description api, or the client that wrote to Kubernetes */
+            via?: string;
+        };
+        AuditList: {
+            items: components["schemas"]["AuditEntry"][];
+            nextPage?: string;
+        };
         Branch: {
             readBranch?: string;
             repoURL: string;
@@ -1591,6 +1654,8 @@ export interface components {
         PromotionList: {
             items: components["schemas"]["Promotion"][];
             nextPage?: string;
+            /** @description why some may be missing */
+            warning?: string;
         };
         ReasonRequest: {
             reason?: string;
@@ -1929,10 +1994,14 @@ export interface components {
         };
     };
     parameters: {
+        /** @description any of these; may be repeated */
+        AuditActions: components["schemas"]["AuditAction"][];
         /** @description name, alias, version or the start of the name */
         FreightPath: string;
         /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
         FreightQuery: string;
+        /** @description not before this instant */
+        From: components["schemas"]["Time"];
         /** @description plural */
         KindPath: components["schemas"]["Kind"];
         PageLimit: number;
@@ -1941,7 +2010,11 @@ export interface components {
         ProjectPath: components["schemas"]["Name"];
         PromotionPath: components["schemas"]["Name"];
         StagePath: components["schemas"]["Name"];
+        /** @description before this instant */
+        Until: components["schemas"]["Time"];
         WarehousePath: components["schemas"]["Name"];
+        /** @description a user, with or without the prefix waybill: */
+        Who: string;
     };
     requestBodies: never;
     headers: never;
@@ -1996,6 +2069,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApplyResult"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    audit: {
+        parameters: {
+            query?: {
+                /** @description any of these; may be repeated */
+                action?: components["parameters"]["AuditActions"];
+                /** @description not before this instant */
+                from?: components["parameters"]["From"];
+                limit?: components["parameters"]["PageLimit"];
+                /** @description `nextPage` of the page before */
+                page?: components["parameters"]["PageToken"];
+                /** @description before this instant */
+                until?: components["parameters"]["Until"];
+                /** @description a user, with or without the prefix waybill: */
+                who?: components["parameters"]["Who"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2280,6 +2386,44 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    projectAudit: {
+        parameters: {
+            query?: {
+                /** @description any of these; may be repeated */
+                action?: components["parameters"]["AuditActions"];
+                /** @description name, alias or version; of one that is gone, its name */
+                freight?: string;
+                /** @description not before this instant */
+                from?: components["parameters"]["From"];
+                limit?: components["parameters"]["PageLimit"];
+                /** @description `nextPage` of the page before */
+                page?: components["parameters"]["PageToken"];
+                stage?: components["schemas"]["Name"];
+                /** @description before this instant */
+                until?: components["parameters"]["Until"];
+                /** @description a user, with or without the prefix waybill: */
+                who?: components["parameters"]["Who"];
+            };
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     listDefinitions: {
         parameters: {
             query?: {
@@ -2551,10 +2695,19 @@ export interface operations {
     history: {
         parameters: {
             query?: {
+                /** @description name, alias or version; of one that is gone, its name */
+                freight?: string;
+                /** @description not before this instant */
+                from?: components["parameters"]["From"];
+                kind?: "Promote" | "Rollback";
                 limit?: components["parameters"]["PageLimit"];
                 /** @description `nextPage` of the page before */
                 page?: components["parameters"]["PageToken"];
                 stage?: components["schemas"]["Name"];
+                /** @description before this instant */
+                until?: components["parameters"]["Until"];
+                /** @description a user, with or without the prefix waybill: */
+                who?: components["parameters"]["Who"];
             };
             header?: never;
             path: {
