@@ -637,6 +637,9 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 			return ctrl.Result{}, err
 		}
 	}
+	if err := r.rehearseRollback(ctx, o, after, v); err != nil {
+		return ctrl.Result{}, err
+	}
 	after.Status.UnhealthySince = nil
 	if !v.UnhealthySince.IsZero() {
 		after.Status.UnhealthySince = &metav1.MicroTime{Time: v.UnhealthySince}
@@ -649,7 +652,7 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 		return r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
 	}
 	r.phase(after, v.Phase, v.Reason, v.Message)
-	onlyWords := p.Status.Reason == after.Status.Reason && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince) &&
+	onlyWords := p.Status.Reason == after.Status.Reason && (p.Status.Rollback == nil) == (after.Status.Rollback == nil) && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince) &&
 		!hasProgressed(p.Status.Verification, after.Status.Verification)
 	due, err := r.writes.patch(ctx, r.Client, p, after, onlyWords, o.Now)
 	return lookAgain(o.Now, sooner(sooner(v.Recheck, look), due)), err

@@ -135,3 +135,17 @@ func stopsAsMuch(there, want *v1alpha1.FreezeSpec) bool {
 	return there.Until == nil && (there.Stage == want.Stage || there.Stage == "*") && len(there.Freight) > 0 == (len(want.Freight) > 0) &&
 		(there.Scope == want.Scope || len(want.Freight) > 0 && there.Scope != v1alpha1.FreezeAutomatic)
 }
+
+// rehearseRollback works out, once and after a Promotion has succeeded, what
+// taking it back would do. Nobody waits for it: the Stages downstream have begun.
+func (r *PromotionReconciler) rehearseRollback(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, v promotion.HealthVerdict) error {
+	if p.Status.Phase != v1alpha1.PhaseSucceeded || v.Phase != v1alpha1.PhaseSucceeded || p.Status.Rollback != nil || p.Spec.Kind == v1alpha1.KindRollback || p.Status.Commit == nil {
+		return nil
+	}
+	rehearsal, err := r.Planner.RehearseRollback(ctx, o, p)
+	if err != nil {
+		return fmt.Errorf("rehearse the rollback of %q: %w", p.Name, err)
+	}
+	p.Status.Rollback = rehearsal
+	return nil
+}

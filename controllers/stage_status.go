@@ -33,6 +33,7 @@ func stageStatus(o *promotion.Observation, apps []v1alpha1.Application) {
 		s.ActivePromotion = a.Name
 	}
 	s.LastPromotion = lastFinished(o)
+	s.Rollback = rehearsed(o)
 	rollUp(o, apps)
 }
 
@@ -124,6 +125,19 @@ func contains(list []v1alpha1.StageFreight, f v1alpha1.StageFreight) bool {
 		}
 	}
 	return false
+}
+
+// rehearsed is what taking back what runs now would do.
+func rehearsed(o *promotion.Observation) *v1alpha1.RollbackRehearsal {
+	p := promotion.CurrentPromotion(o, "")
+	switch {
+	case p != nil:
+		return p.Status.Rollback
+	case len(o.Stage.Status.Current) > 0 && o.Stage.Status.Rollback != nil && o.Stage.Status.Rollback.Promotion == o.Stage.Status.Current[0].Promotion:
+		return o.Stage.Status.Rollback // its Promotion is gone
+	default:
+		return nil
+	}
 }
 
 func lastFinished(o *promotion.Observation) *v1alpha1.PromotionReference {

@@ -83,6 +83,9 @@ func (s *Server) PreviewRollback(ctx context.Context, request PreviewRollbackReq
 		MayRollback: ask.reason == "" && len(promotion.Blocking(ask.gates, promotion.GroupEntry)) == 0, Reason: ask.reason,
 		Targets: v.rollbackTargets(st, ask), Holds: true, Gates: gateModels(ask.gates),
 	}
+	if r := st.Status.Rollback; r != nil && r.IsPossible && (ask.to == "" || ask.to == r.Freight) {
+		out.Rehearsal = r.Summary
+	}
 	if ask.reason == "" {
 		var before []v1alpha1.Image
 		for _, c := range st.Status.Current {

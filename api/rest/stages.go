@@ -88,6 +88,9 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 	if t, err := v.rollbackTarget(st, ""); err == nil {
 		out.RollbackTo = t
 	}
+	if r := st.Status.Rollback; r != nil {
+		out.Rollback = r.Summary
+	}
 	if p := o.Active(); p != nil {
 		out.ActivePromotion = v.shortPromotion(p)
 	}

@@ -212,12 +212,44 @@ type PromotionStatus struct {
 	// unhealthySince is the start of the present unbroken Degraded.
 	// +optional
 	UnhealthySince *metav1.MicroTime `json:"unhealthySince,omitempty"`
+	// rollback is what taking it back would do.
+	// +optional
+	Rollback *RollbackRehearsal `json:"rollback,omitempty"`
 	// rolledBackBy names the Rollback that took this Promotion back.
 	// +optional
 	RolledBackBy string `json:"rolledBackBy,omitempty"`
 	// supersededBy names the newer automatic Promotion.
 	// +optional
 	SupersededBy string `json:"supersededBy,omitempty"`
+}
+
+// RollbackRehearsal is what taking a Promotion back would do, worked out when it
+// succeeded.
+type RollbackRehearsal struct {
+	// promotion that would be taken back.
+	Promotion string `json:"promotion"`
+	// isPossible says whether there is something to go back to.
+	IsPossible bool `json:"isPossible"`
+	// freight that would run again; empty when there is none.
+	// +optional
+	Freight string `json:"freight,omitempty"`
+	// changed, deleted and created count objects.
+	// +optional
+	Changed int32 `json:"changed,omitempty"`
+	// +optional
+	Deleted int32 `json:"deleted,omitempty"`
+	// +optional
+	Created int32 `json:"created,omitempty"`
+	// risks are flags of what somebody should look at: deletion,
+	// immutable-field, crd, storage, job ...
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	Risks []string `json:"risks,omitempty"`
+	// summary in one sentence: to 1.26.4: 3 objects change, no immutable field,
+	// no CRD, PVC or migration Job.
+	// +kubebuilder:validation:MaxLength=1024
+	Summary string `json:"summary"`
 }
 
 // GateVerdict is one gate's answer for one Freight and one Stage.

@@ -421,6 +421,9 @@ type StageStatus struct {
 	// activePromotion is the one that is not finished and not Pending.
 	// +optional
 	ActivePromotion string `json:"activePromotion,omitempty"`
+	// rollback is what a rollback of what runs now would do.
+	// +optional
+	Rollback *RollbackRehearsal `json:"rollback,omitempty"`
 	// lastPromotion that finished.
 	// +optional
 	LastPromotion *PromotionReference `json:"lastPromotion,omitempty"`

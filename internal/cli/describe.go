@@ -120,9 +120,7 @@ func (a *App) describeStage(s *model.StageDetail) *description {
 		flow = "automatic"
 	}
 	d.line("Flow", "%s", flow)
-	if r := st.RollbackTo; r.Name != "" {
-		d.line("Rollback to", "%s", freightName(r))
-	}
+	d.line("Rollback", "%s", firstOf(st.Rollback, prefix("to ", freightName(st.RollbackTo))))
 	for _, b := range st.Branches {
 		d.line("Writes", "%s of %s", b.WriteBranch, b.RepoURL)
 	}

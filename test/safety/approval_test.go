@@ -270,3 +270,41 @@ func TestApprovalExpires(t *testing.T) {
 	})
 	isPending(t, r.step(p), "GateClosed", "what ann approved has expired")
 }
+
+// TestRollbackIsRehearsed: what runs says what taking it back would do.
+func TestRollbackIsRehearsed(t *testing.T) {
+	r := newRig(t, "rehearsed")
+	manifests := func(colour, more string) map[string]string {
+		return map[string]string{
+			"stages/test/kustomization.yaml": "resources: [config.yaml]\nimages:\n- name: " + image + "\n  newTag: 1.25.0\n",
+			"stages/test/config.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {colour: " + colour + "}\n" + more,
+		}
+	}
+	r.git.Commit("guestbook", "main", "red", manifests("red", "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {template: {}}\n"))
+	r.stage("test")
+	first, second := r.freight(1, "1.26.0"), r.freight(2, "1.27.0")
+	p := r.runs("test", r.promotion("test.1.f", first.Name))
+	if p = r.step(p); p.Status.Rollback == nil || p.Status.Rollback.IsPossible {
+		t.Fatalf("the first of all can be taken back: %+v", p.Status.Rollback)
+	}
+	r.git.Commit("guestbook", "main", "blue", manifests("blue", ""))
+	p = r.runs("test", r.promotion("test.2.f", second.Name))
+	var s v1alpha1.Stage
+	if err := r.admin.Get(t.Context(), client.ObjectKey{Namespace: r.project, Name: "test"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	// A Stage that deploys nothing has no objects; one that does counts them.
+	s.Spec.Deploy = []v1alpha1.Deployment{{Destination: v1alpha1.Destination{Namespace: "rehearsed-test"}, Source: v1alpha1.DeploymentSource{Path: "stages/test"}}}
+	if err := r.admin.Update(t.Context(), &s); err != nil {
+		t.Fatal(err)
+	}
+	r.seen(&s)
+	p = r.step(p)
+	want := "to 1.26.0: 1 object changes, 1 object comes back, no immutable field; look at: Job migrate: a Job runs"
+	if p.Status.Rollback == nil || p.Status.Rollback.Summary != want || p.Status.Rollback.Freight != first.Name {
+		t.Fatalf("%+v, want %s", p.Status.Rollback, want)
+	}
+	if got := r.stepStage("test").Status.Rollback; got == nil || got.Summary != want {
+		t.Errorf("the Stage says %+v", got)
+	}
+}

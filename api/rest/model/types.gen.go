@@ -1766,7 +1766,10 @@ type RollbackPreview struct {
 
 	// Reason why it cannot be done
 	Reason string `json:"reason,omitempty,omitzero"`
-	Stage  string `json:"stage"`
+
+	// Rehearsal for the last good version: what changes, in one sentence, worked out when what runs now succeeded
+	Rehearsal string `json:"rehearsal,omitempty,omitzero"`
+	Stage     string `json:"stage"`
 
 	// Targets what ran here before, newest first
 	Targets []RollbackTarget `json:"targets"`
@@ -1848,7 +1851,10 @@ type Stage struct {
 	Project           string         `json:"project"`
 
 	// Rank distance from the Warehouse
-	Rank       int        `json:"rank"`
+	Rank int `json:"rank"`
+
+	// Rollback what a rollback would do, in one sentence, worked out when what runs now succeeded
+	Rollback   string     `json:"rollback,omitempty,omitzero"`
 	RollbackTo FreightRef `json:"rollbackTo,omitempty,omitzero"`
 	Status     Status     `json:"status"`
 	Synced     bool       `json:"synced"`

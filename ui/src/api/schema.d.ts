@@ -1685,6 +1685,8 @@ export interface components {
             project: string;
             /** @description why it cannot be done */
             reason?: string;
+            /** @description for the last good version: what changes, in one sentence, worked out when what runs now succeeded */
+            rehearsal?: string;
             stage: string;
             /** @description what ran here before, newest first */
             targets: components["schemas"]["RollbackTarget"][];
@@ -1744,6 +1746,8 @@ export interface components {
             project: string;
             /** @description distance from the Warehouse */
             rank: number;
+            /** @description what a rollback would do, in one sentence, worked out when what runs now succeeded */
+            rollback?: string;
             rollbackTo?: components["schemas"]["FreightRef"];
             status: components["schemas"]["Status"];
             synced: boolean;
