@@ -192,6 +192,9 @@ func pillText(g model.GateVerdict) string {
 	case model.GateNameRejected:
 		return "rejected"
 	case model.GateNameApproval:
+		if g.Need == 1 {
+			return "0 of 1 approval"
+		}
 		return fmt.Sprintf("%d of %d approvals", g.Have, g.Need)
 	case model.GateNameHold:
 		return "held" + until

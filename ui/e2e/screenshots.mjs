@@ -66,6 +66,27 @@ try {
     await page.goto(`/projects/${wanted}/stages/${stage}`);
     await settled(page);
     await shoot('stage');
+    await page.goto('/inbox');
+    await settled(page);
+    await shoot('inbox');
+    const waiting = model.stages.flatMap((each) => each.pendingPromotions ?? []).at(0);
+    if (waiting) {
+      await page.goto(`/projects/${wanted}?review=${waiting.name}`);
+      await settled(page);
+      await shoot('review');
+      await page.goto(`/projects/${wanted}/review/${waiting.name}`);
+      await settled(page);
+      await shoot('review-page');
+    }
+    for (const [title, name] of [
+      ['promotion', model.activity[0]?.promotion],
+      ['promotion-failed', own ? 'staging-000018' : model.activity.find((each) => each.phase === 'Failed')?.promotion],
+    ]) {
+      if (!name) continue;
+      await page.goto(`/projects/${wanted}/promotions/${name}`);
+      await settled(page);
+      await shoot(title);
+    }
     await page.goto(`/projects/${wanted}?freeze=*`);
     await settled(page);
     await shoot('freeze');

@@ -44,6 +44,7 @@ export const statusOfPhase: Record<Phase, StatusWord> = {
   Pending: 'Waiting',
   Running: 'Progressing',
   Syncing: 'Progressing',
+  Verifying: 'Progressing',
   Succeeded: 'Healthy',
   Failed: 'Failed',
   Aborted: 'Unknown',

@@ -2,6 +2,7 @@ import { Button, Checkbox, TextInput } from '@mantine/core';
 import { IconArrowRight, IconGitCommit, IconHourglassHigh } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { type FormEvent, useId, useState } from 'react';
+import { Problem } from '../api/problem';
 import { planOptions, usePromote, useStagePermissions } from '../api/queries';
 import type { Gate, Pipeline, Plan, Stage, Verdict } from '../api/types';
 import { DiffView } from '../components/DiffView';
@@ -14,6 +15,7 @@ import { When } from '../components/When';
 import { fullName, shortRepo, versionOf } from '../lib/freight';
 import { useDialog } from '../lib/search';
 import { useLiveState } from '../live/live';
+import { Manifests, Warnings } from '../review/PlanParts';
 import { Choices } from './Choices';
 import { ImageTable } from './ImageTable';
 import { Failure, Note } from './Note';
@@ -61,13 +63,24 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
     reason,
     stage: stage.name,
   });
+  const isChanged = promote.error instanceof Problem && promote.error.code === 'plan-changed';
   const version = chosen ? versionOf(chosen) : plan.data ? versionOf(plan.data.freight) : '';
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
+    if (isChanged) {
+      promote.reset();
+      plan.refetch();
+      return;
+    }
     if (obstacle !== undefined || freight === undefined) return;
     promote.mutate(
-      { freight, ...(reason.trim() && { reason: reason.trim() }), ...(passed.length > 0 && { bypass: passed }) },
+      {
+        freight,
+        ...(plan.data?.planHash && { planHash: plan.data.planHash }),
+        ...(reason.trim() && { reason: reason.trim() }),
+        ...(passed.length > 0 && { bypass: passed }),
+      },
       {
         onSuccess: () => {
           dialog();
@@ -175,11 +188,11 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
               data-size="md"
               type="submit"
               variant="filled"
-              loading={promote.isPending}
-              disabled={obstacle !== undefined}
+              loading={promote.isPending || plan.isFetching}
+              disabled={obstacle !== undefined && !isChanged}
               aria-describedby={obstacle ? 'promote-obstacle' : undefined}
             >
-              Promote {version}
+              {isChanged ? 'Changed, review again' : `Promote ${version}`}
             </Button>
           </div>
           {obstacle && (
@@ -305,6 +318,12 @@ function PlanView({ plan, stage, closedEntry }: PlanViewProps) {
           )}
         </div>
       )}
+      <div className={classes.warnings}>
+        <Warnings plan={plan} />
+      </div>
+      {plan.applications?.map((app) => (
+        <Manifests key={app.name} app={app} isNamed={(plan.applications?.length ?? 0) > 1} />
+      ))}
       {plan.files && plan.files.length > 0 && (
         <div style={{ marginTop: 10 }}>
           <DiffView files={plan.files} />

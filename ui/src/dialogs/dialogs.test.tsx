@@ -101,6 +101,28 @@ describe('promote dialog', () => {
     expect(screen.getByRole('button', { name: 'Promote 2.14.0' })).toBeDisabled();
   });
 
+  it('promotes the plan in view, and shows the new one when it changed', async () => {
+    const plan = { ...structuredClone(fixtures.reviewPlan), promotion: undefined };
+    const { network } = renderApp(promoteAddress, ({ answers }) => {
+      answers.set(planCall, { status: 200, body: plan });
+      answers.set(
+        `POST ${base}/prod-eu/promotions`,
+        problem(409, 'plan-changed', 'the plan is another one than you saw'),
+      );
+    });
+    expect(await screen.findByText('2 things to look at.')).toBeVisible();
+    expect(screen.getByText('will be deleted')).toBeVisible();
+    await userEvent.click(screen.getByRole('button', { name: 'Promote 2.14.0' }));
+    network.answers.set(planCall, { status: 200, body: { ...plan, risks: [] } });
+    await userEvent.click(await screen.findByRole('button', { name: 'Changed, review again' }));
+    await waitFor(() => expect(screen.queryByText('2 things to look at.')).toBeNull());
+    expect(await screen.findByRole('button', { name: 'Promote 2.14.0' })).toBeEnabled();
+    expect(network.recorded.find(({ call }) => call.startsWith('POST'))?.body).toEqual({
+      freight,
+      planHash: plan.planHash,
+    });
+  });
+
   it('says that the plan could not be made', async () => {
     renderApp(promoteAddress, ({ answers }) => answers.set(planCall, problem(500, 'internal', 'internal error')));
     expect(await screen.findByText('The plan could not be loaded')).toBeVisible();

@@ -1,20 +1,19 @@
 import { UnstyledButton } from '@mantine/core';
-import { IconArrowDown } from '@tabler/icons-react';
 import { Fragment, type ReactNode, useId } from 'react';
-import type { Approval, Gate, Plan, PlannedApplication, PlannedCommit, Promotion } from '../api/types';
+import type { Approval, Gate, Plan, Promotion } from '../api/types';
 import { Avatar } from '../components/Avatar';
 import { Card } from '../components/Card';
 import { DiffView } from '../components/DiffView';
 import { ErrorState, sentence } from '../components/ErrorState';
 import { GateIcon } from '../components/GateIcon';
-import { ObjectDiffs } from '../components/ObjectDiff';
 import { Skeleton } from '../components/Skeleton';
 import { StatusIcon } from '../components/StatusIcon';
 import { When } from '../components/When';
 import { ImageTable } from '../dialogs/ImageTable';
 import { Note } from '../dialogs/Note';
-import { personName, shortRepo } from '../lib/freight';
+import { personName } from '../lib/freight';
 import type { Decision } from './decision';
+import { Commits, count, Manifests, Warnings } from './PlanParts';
 import classes from './Review.module.css';
 
 export interface ReviewBodyProps {
@@ -153,7 +152,8 @@ function Request({ promotion }: { promotion: Promotion }) {
           asked <When at={promotion.createdAt} suffix=" ago" />
         </span>
         <p className={promotion.requestReason ? undefined : classes.muted}>
-          {promotion.requestReason || 'No reason was given.'}
+          {promotion.requestReason ||
+            (promotion.automatic ? 'It comes next by the automatic flow.' : 'No reason was given.')}
         </p>
       </div>
     </div>
@@ -171,45 +171,6 @@ function Ended({ promotion }: { promotion: Promotion }) {
       {promotion.finished && sentence(promotion.message || `It is ${promotion.phase.toLowerCase()}`)}
       {rejection?.reason && ` ${personName(rejection.actor)}: ${rejection.reason}`}
     </Note>
-  );
-}
-
-/** What somebody should look at before agreeing, in the server's sentences. */
-function Warnings({ plan }: { plan: Plan }) {
-  const risks = plan.risks ?? [];
-  const overwrites = plan.overwrites ?? [];
-  const broken = (plan.applications ?? []).filter((app) => app.broken);
-  if (risks.length + overwrites.length + broken.length === 0) return null;
-  return (
-    <>
-      {broken.map((app) => (
-        <Note key={app.name} tone="Failed">
-          <strong>{app.name} cannot be rendered afterwards.</strong> {app.broken}
-        </Note>
-      ))}
-      {risks.length > 0 && (
-        <Note tone="Waiting">
-          <strong>{risks.length === 1 ? '1 thing to look at.' : `${risks.length} things to look at.`}</strong>
-          <ul className={classes.risks} aria-label="Risks">
-            {risks.map((risk) => (
-              <li key={`${risk.flag} ${risk.sentence}`} data-risk={risk.flag}>
-                {sentence(risk.sentence)}
-              </li>
-            ))}
-          </ul>
-        </Note>
-      )}
-      {overwrites.length > 0 && (
-        <Note tone="Waiting">
-          <strong>
-            {overwrites.length === 1
-              ? 'A commit by somebody else on the branch will be overwritten.'
-              : `${overwrites.length} commits by others on the branch will be overwritten.`}
-          </strong>
-          <Commits commits={overwrites} />
-        </Note>
-      )}
-    </>
   );
 }
 
@@ -260,48 +221,3 @@ const standingText: Record<Approval['standing'], string> = {
   'not-asked': ', not asked: does not count',
   self: ', requested it: does not count',
 };
-
-function Commits({ commits }: { commits: PlannedCommit[] }) {
-  return (
-    <ul className={classes.commits}>
-      {commits.map((each) => (
-        <li key={`${each.repoURL ?? ''} ${each.commit}`}>
-          <code title={`${each.commit}${each.repoURL ? ` in ${shortRepo(each.repoURL)}` : ''}`}>
-            {each.commit.slice(0, 7)}
-          </code>
-          <span className={classes.subject}>{each.subject}</span>
-          <span className={classes.muted}>{each.author}</span>
-          <span className={classes.muted}>
-            <When at={each.at} />
-          </span>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function Manifests({ app, isNamed }: { app: PlannedApplication; isNamed: boolean }) {
-  const deleted = app.objects.filter(({ change }) => change === 'deleted').length;
-  return (
-    <>
-      <h3 className={classes.heading}>
-        {isNamed ? `Manifests of ${app.name}` : 'Manifests'}{' '}
-        <small>
-          {app.objects.length === 0 ? 'nothing changes' : count(app.objects.length, 'object changes', 'objects change')}
-          {deleted > 0 && `, ${deleted} deleted`}, {app.unchanged}{' '}
-          {app.unchanged === 1 ? 'stays as it is' : 'stay as they are'}
-        </small>
-        {isNamed && app.cluster && (
-          <small>
-            <IconArrowDown size={13} aria-hidden="true" /> {app.cluster}
-          </small>
-        )}
-      </h3>
-      <ObjectDiffs objects={app.objects} />
-    </>
-  );
-}
-
-function count(n: number, one: string, many = `${one}s`): string {
-  return n === 1 ? `1 ${one}` : `${n} ${many}`;
-}

@@ -22,7 +22,8 @@ export function ReviewPill({ promotion }: { promotion: Promotion }) {
   if (promotion.phase !== 'Pending') {
     return (
       <span className={`${classes.pill} ${statusClass(statusOfPhase[promotion.phase])}`} data-phase={promotion.phase}>
-        <PhaseIcon phase={promotion.phase} size={14} /> {phaseWords[promotion.phase] ?? promotion.phase}
+        <PhaseIcon phase={promotion.phase} size={14} />{' '}
+        {promotion.reason === 'Rejected' ? 'Rejected' : (phaseWords[promotion.phase] ?? promotion.phase)}
       </span>
     );
   }
@@ -37,6 +38,7 @@ export function ReviewPill({ promotion }: { promotion: Promotion }) {
 const phaseWords: Partial<Record<Promotion['phase'], string>> = {
   Running: 'Progressing',
   Syncing: 'Progressing',
+  Verifying: 'Progressing',
   RolledBack: 'Rolled back',
 };
 

@@ -76,7 +76,12 @@ function NextAction({ stage }: { stage: Stage }) {
       return press('Roll back…', () => dialog({ rollback: stage.name }), true);
     case 'thaw': {
       const freeze = stage.freezes?.find((each) => each.shownAs === 'freeze');
-      return freeze ? press('Thaw…', () => dialog({ thaw: freeze.name })) : null;
+      if (!freeze) return null;
+      return (
+        <Button className="nodrag nopan" size="xs" onClick={() => dialog({ thaw: freeze.name })}>
+          Thaw…
+        </Button>
+      );
     }
     case 'open':
     case 'resume':
