@@ -245,6 +245,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	if err != nil {
 		return nil, fmt.Errorf("outbound transport: %w", err)
 	}
+	// Where the steps of a Stage's author go, private networks are out of bounds.
+	requests, err := outbound.New(outbound.Policy{AllowLoopback: o.allowLoopback, AllowPlainHTTP: o.allowHTTP, DenyAddrs: own, RefusePrivate: true})
+	if err != nil {
+		return nil, fmt.Errorf("outbound transport of steps: %w", err)
+	}
 	p := &parts{checkTransports: checkTransports(o, own)}
 	p.mirrors, err = git.NewMirrors(git.Options{
 		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
@@ -276,7 +281,9 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	p.engine = &engine.Engine{
-		Steps: steps.Builtin(steps.Dependencies{Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}}),
+		Steps: steps.Builtin(steps.Dependencies{
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests,
+		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: &secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()},
 	}

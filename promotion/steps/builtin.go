@@ -15,11 +15,17 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/gitcommit"
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
+	"github.com/waybill-dev/waybill/promotion/steps/httpdownload"
+	"github.com/waybill-dev/waybill/promotion/steps/httprequest"
 	"github.com/waybill-dev/waybill/promotion/steps/jsonparse"
+	"github.com/waybill-dev/waybill/promotion/steps/jsonupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/promotion/steps/tarstep"
 	"github.com/waybill-dev/waybill/promotion/steps/tomlparse"
+	"github.com/waybill-dev/waybill/promotion/steps/untarstep"
+	"github.com/waybill-dev/waybill/promotion/steps/yamlmerge"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlparse"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlupdate"
 )
@@ -52,5 +58,11 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"toml-parse":          tomlparse.Step{},
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
+		"http":                httprequest.Step{Transport: d.Transport},
+		"http-download":       httpdownload.Step{Transport: d.Transport},
+		"json-update":         jsonupdate.Step{},
+		"tar":                 tarstep.Step{},
+		"untar":               untarstep.Step{},
+		"yaml-merge":          yamlmerge.Step{},
 	}
 }

@@ -1,0 +1,117 @@
+// Package tarstep is the step tar: it packs a file or folder into an archive. The
+// same files always give the same archive.
+package tarstep
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/waybill-dev/waybill/promotion/steps/step"
+)
+
+// Config of tar.
+type Config struct {
+	// InPath is what is packed.
+	InPath string `json:"inPath"`
+	// OutPath is the archive.
+	OutPath string `json:"outPath"`
+	// Gzip compresses it; by default when outPath ends in gz.
+	Gzip *bool `json:"gzip,omitempty"`
+	// Ignore are globs of files and folders that are left out.
+	Ignore []string `json:"ignore,omitempty"`
+}
+
+// Step is tar.
+type Step struct{}
+
+// NewConfig returns an empty configuration.
+func (Step) NewConfig() any { return new(Config) }
+
+// Run packs the files.
+func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
+	var c Config
+	if err := step.Decode(in.Config, &c); err != nil {
+		return step.Result{}, err
+	}
+	tree, rel, err := in.Workspace.Locate(c.InPath)
+	if err != nil {
+		return step.Result{}, step.Terminal("InvalidConfig", err)
+	}
+	files, err := tree.FS()
+	if err != nil {
+		return step.Result{}, err //nolint:wrapcheck // names the tree already
+	}
+	var out bytes.Buffer
+	var to io.Writer = &out
+	isCompressed := strings.HasSuffix(c.OutPath, "gz")
+	if c.Gzip != nil {
+		isCompressed = *c.Gzip
+	}
+	var zip *gzip.Writer
+	if isCompressed {
+		zip = gzip.NewWriter(&out)
+		to = zip
+	}
+	archive := tar.NewWriter(to)
+	count, err := pack(files, path.Join(".", rel), c.Ignore, archive)
+	if err != nil {
+		return step.Result{}, step.FileError(fmt.Errorf("pack %q: %w", c.InPath, err))
+	}
+	err = archive.Close()
+	if zip != nil {
+		err = errors.Join(err, zip.Close())
+	}
+	if err != nil {
+		return step.Result{}, fmt.Errorf("pack %q: %w", c.InPath, err)
+	}
+	return step.Result{Message: fmt.Sprintf("packed %d files", count)}, in.WriteFile(c.OutPath, out.Bytes())
+}
+
+// pack writes the files below root, in the order of their names.
+func pack(files fs.FS, root string, ignore []string, to *tar.Writer) (int, error) {
+	count, size := 0, 0
+	err := fs.WalkDir(files, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		short := path.Base(name)
+		if name != root {
+			short = strings.TrimPrefix(strings.TrimPrefix(name, root), "/")
+		}
+		isIgnored, err := step.Ignored(ignore, short)
+		switch {
+		case err != nil:
+			return step.Terminal("InvalidConfig", err)
+		case isIgnored && d.IsDir() && name != root:
+			return fs.SkipDir
+		case isIgnored || d.IsDir():
+			return nil
+		}
+		raw, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err //nolint:wrapcheck // names the path already
+		}
+		if size += len(raw); size > step.MaxTreeBytes || count > step.MaxTreeFiles {
+			return step.ErrTreeTooLarge
+		}
+		count++
+		mode := int64(0o644)
+		if i, err := d.Info(); err == nil && i.Mode()&0o111 != 0 {
+			mode = 0o755
+		}
+		if err := to.WriteHeader(&tar.Header{Name: short, Mode: mode, Size: int64(len(raw)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}); err != nil {
+			return err //nolint:wrapcheck // names the path already
+		}
+		_, err = to.Write(raw)
+		return err //nolint:wrapcheck // into memory
+	})
+	return count, err //nolint:wrapcheck // named by the caller
+}
