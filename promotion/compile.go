@@ -92,7 +92,7 @@ func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v
 	}
 	if src.Shared[i] {
 		if base.Branch != u.WriteBranch {
-			for _, p := range imagePaths(u) {
+			for _, p := range writtenPaths(u) {
 				errs = append(errs,
 					add("git-clear", map[string]any{"path": path.Join(out, p)}),
 					add("copy", map[string]any{"inPath": path.Join(in, p), "outPath": path.Join(out, p)}))
@@ -110,6 +110,13 @@ func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v
 		}
 		errs = append(errs, add("kustomize-set-image", map[string]any{"path": path.Join(out, p), "images": images}))
 	}
+	for _, file := range valuesFiles(u) {
+		updates, err := valuesAt(u, file, collection)
+		if err != nil {
+			return nil, err
+		}
+		errs = append(errs, add("yaml-update", map[string]any{"path": path.Join(out, file), "updates": updates}))
+	}
 	errs = append(errs,
 		add("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}),
 		add("git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch}))
@@ -125,6 +132,60 @@ func imagePaths(u v1alpha1.GitRepoUpdate) []string {
 	return sortedKeys(seen)
 }
 
+// valuesFiles returns the values files an update edits, each once, in byte order.
+func valuesFiles(u v1alpha1.GitRepoUpdate) []string {
+	seen := map[string]struct{}{}
+	for _, img := range u.Helm.Images {
+		seen[path.Clean(img.ValuesFilePath)] = struct{}{}
+	}
+	return sortedKeys(seen)
+}
+
+// writtenPaths returns the folders and files that an update writes.
+func writtenPaths(u v1alpha1.GitRepoUpdate) []string { return append(imagePaths(u), valuesFiles(u)...) }
+
+// UpdatedImages returns the repositories of all images that an update sets, each
+// once, in byte order.
+func UpdatedImages(u v1alpha1.GitRepoUpdate) []string {
+	seen := map[string]struct{}{}
+	for _, img := range u.Kustomize.Images {
+		seen[img.Image] = struct{}{}
+	}
+	for _, img := range u.Helm.Images {
+		seen[img.Image] = struct{}{}
+	}
+	return sortedKeys(seen)
+}
+
+// HelmValueOf returns what is written for an image.
+func HelmValueOf(kind v1alpha1.HelmValue, img v1alpha1.Image) string {
+	switch kind {
+	case v1alpha1.HelmTag:
+		return img.Tag
+	case v1alpha1.HelmImageAndDigest:
+		return img.RepoURL + "@" + img.Digest
+	case v1alpha1.HelmDigest:
+		return img.Digest
+	default:
+		return img.RepoURL + ":" + img.Tag
+	}
+}
+
+func valuesAt(u v1alpha1.GitRepoUpdate, file string, collection []v1alpha1.StageFreight) ([]any, error) {
+	var out []any
+	for _, img := range u.Helm.Images {
+		if path.Clean(img.ValuesFilePath) != file {
+			continue
+		}
+		found, err := FindImage(collection, img.Image)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, map[string]any{"key": img.Key, "value": HelmValueOf(img.Value, found)})
+	}
+	return out, nil
+}
+
 // StagePaths returns the folders that belong to the Stage in a repository and
 // branch it writes: what a revert on a shared branch may touch.
 func StagePaths(stage *v1alpha1.Stage, repoURL, branch string) []string {
@@ -132,7 +193,7 @@ func StagePaths(stage *v1alpha1.Stage, repoURL, branch string) []string {
 	if stage.Spec.PromotionMechanisms != nil {
 		for _, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
 			if u.WriteBranch == branch && IsSameRepository(u.RepoURL, repoURL) {
-				for _, p := range imagePaths(u) {
+				for _, p := range writtenPaths(u) {
 					seen[p] = struct{}{}
 				}
 			}
@@ -192,8 +253,8 @@ func imageNames(collection []v1alpha1.StageFreight) []string {
 // commit it builds on when there is no image to set.
 func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight) string {
 	seen := map[string]struct{}{}
-	for _, img := range u.Kustomize.Images {
-		if found, ok := findImage(collection, img.Image); ok {
+	for _, name := range UpdatedImages(u) {
+		if found, ok := findImage(collection, name); ok {
 			seen[path.Base(found.RepoURL)+" "+found.Version()] = struct{}{}
 		}
 	}

@@ -139,7 +139,7 @@ func places(s *v1alpha1.Stage) []place {
 		return out
 	}
 	for _, u := range s.Spec.PromotionMechanisms.GitRepoUpdates {
-		for _, p := range imagePaths(u) {
+		for _, p := range writtenPaths(u) {
 			out = append(out, place{u.RepoURL, u.WriteBranch, p, u.ReadBranch == u.WriteBranch})
 		}
 	}

@@ -262,6 +262,17 @@ func (v *projectView) writes(st *v1alpha1.Stage, collection []v1alpha1.StageFrei
 			w.Changed = w.Before != w.After
 			out = append(out, w)
 		}
+		for _, h := range u.Helm.Images {
+			w := model.Write{RepoURL: u.RepoURL, ReadBranch: u.ReadBranch, Branch: u.WriteBranch, Path: h.ValuesFilePath, Image: h.Image}
+			if img, ok := find(st.Status.Current, h.Image); ok {
+				w.Before = promotion.HelmValueOf(h.Value, img)
+			}
+			if img, ok := find(collection, h.Image); ok {
+				w.After = promotion.HelmValueOf(h.Value, img)
+			}
+			w.Changed = w.Before != w.After
+			out = append(out, w)
+		}
 	}
 	return out
 }

@@ -218,6 +218,55 @@ type GitRepoUpdate struct {
 	// head of readBranch.
 	// +optional
 	Kustomize KustomizeUpdate `json:"kustomize,omitzero"`
+	// helm sets images in values files.
+	// +optional
+	Helm HelmUpdate `json:"helm,omitzero"`
+}
+
+// HelmUpdate sets images in values files of charts.
+type HelmUpdate struct {
+	// images to set.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Images []HelmImage `json:"images"`
+}
+
+// HelmValue says what of an image is written.
+// +kubebuilder:validation:Enum=ImageAndTag;Tag;ImageAndDigest;Digest
+type HelmValue string
+
+// The kinds of values.
+const (
+	HelmImageAndTag    HelmValue = "ImageAndTag"
+	HelmTag            HelmValue = "Tag"
+	HelmImageAndDigest HelmValue = "ImageAndDigest"
+	HelmDigest         HelmValue = "Digest"
+)
+
+// HelmImage names one value in one values file.
+type HelmImage struct {
+	// image repository, as in the Warehouse's subscription.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image"`
+	// valuesFilePath of the file, from the root of the repository.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="valuesFilePath is relative to the root of the repository and may not leave it"
+	ValuesFilePath string `json:"valuesFilePath"`
+	// key of the value, with dots: image.tag.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Key string `json:"key"`
+	// value to write: ImageAndTag (name:tag), Tag, ImageAndDigest (name@digest) or
+	// Digest.
+	// +required
+	Value HelmValue `json:"value"`
 }
 
 // KustomizeUpdate sets images in kustomization files.

@@ -161,11 +161,17 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 	}
 	var out []Finding
 	for i, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		for j, img := range u.Kustomize.Images {
-			if !delivers(delivered, img.Image) {
-				out = append(out, d.Finding(Warning, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d].kustomize.images[%d].image", i, j),
-					fmt.Sprintf("Warehouse %s does not deliver image %q; subscribe to it or correct the name", strings.Join(from, ", "), img.Image)))
+		check := func(field, image string) {
+			if !delivers(delivered, image) {
+				out = append(out, d.Finding(Warning, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d].%s.image", i, field),
+					fmt.Sprintf("Warehouse %s does not deliver image %q; subscribe to it or correct the name", strings.Join(from, ", "), image)))
 			}
+		}
+		for j, img := range u.Kustomize.Images {
+			check(fmt.Sprintf("kustomize.images[%d]", j), img.Image)
+		}
+		for j, img := range u.Helm.Images {
+			check(fmt.Sprintf("helm.images[%d]", j), img.Image)
 		}
 	}
 	return out

@@ -66,7 +66,7 @@ func FileError(err error) error {
 		return Reasoned("FileMissing", err)
 	case errors.Is(err, git.ErrTooLarge), errors.Is(err, ErrTreeTooLarge):
 		return Terminal("FileTooLarge", err)
-	case errors.Is(err, git.ErrUnsafePath):
+	case errors.Is(err, git.ErrUnsafePath), errors.Is(err, git.ErrSymlink), errors.Is(err, git.ErrSubmodule):
 		return Terminal("UnsafePath", err)
 	default:
 		return err
