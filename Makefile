@@ -8,7 +8,7 @@ export GO ?= go
 NPM ?= npm
 VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null || echo dev)
 BENCH_FLAGS ?=
-FUZZTIME ?= 10s
+FUZZTIME ?= 30s
 UP_FLAGS ?=
 
 # Static programs, which run wherever they are copied to.
@@ -114,7 +114,7 @@ bench: build ## Measure on the real control plane: a table and JSON (BENCH_FLAGS
 	$(GO) run ./test/bench $(BENCH_FLAGS)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (10s)
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	@GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
 
 ##@ Check

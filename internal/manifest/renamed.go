@@ -52,7 +52,7 @@ func renames() []rename {
 		{"Stage", "spec.promotionMechanisms.argoCDAppUpdates", "deploy", "spec.deploy of the Stage: destination, source and syncPolicy, as in an Argo CD Application"},
 		{"Stage", "spec.promotionMechanisms.origin", "", "is not needed: images are found by their repository; leave it out"},
 		{"Stage", update + "render", "kustomize", "the reconciler renders; the promotion only sets images"},
-		{"Stage", update + "helm.charts", "", "is not there yet; use promotionTemplate with yaml-update"},
+		{"Stage", update + "helm.charts", "", "is not there yet; use promotionTemplate with helm-update-chart"},
 		{"Stage", update + "helm.origin", "", "is not needed: images are found by their repository; leave it out"},
 		{"Stage", update + "helm.images[].origin", "", "is not needed: images are found by their repository; leave it out"},
 		{"Stage", update + "pullRequest", "", "is not there yet; the promotion pushes to writeBranch"},

@@ -15,6 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/gitcommit"
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
+	"github.com/waybill-dev/waybill/promotion/steps/helmupdatechart"
 	"github.com/waybill-dev/waybill/promotion/steps/httpdownload"
 	"github.com/waybill-dev/waybill/promotion/steps/httprequest"
 	"github.com/waybill-dev/waybill/promotion/steps/jsonparse"
@@ -58,6 +59,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"toml-parse":          tomlparse.Step{},
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
+		"helm-update-chart":   helmupdatechart.Step{},
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},
 		"json-update":         jsonupdate.Step{},

@@ -9,8 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/controllers"
+	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
 
@@ -92,4 +96,44 @@ func TestTemplate(t *testing.T) {
 	w.ends(w.rollback("test"), v1alpha1.PhaseSucceeded)
 	w.runs("test", "1.26.0")
 	w.oneCommitEach()
+}
+
+// TestCrashInATemplate kills waybilld at every point of a promotion by template:
+// afterwards it goes on where it was, with one commit, and what ran once is not
+// run again.
+func TestCrashInATemplate(t *testing.T) {
+	w := newWorld(t, "tcrash")
+	w.guestbook()
+	w.startServer()
+	w.cluster.Apply(t, w.projectYAML(), w.credentialsYAML(gittest.Password, registrytest.Password), w.warehouseYAML(), fmt.Sprintf(renderTask, w.project))
+	s := w.stage("test", "", true)
+	w.renders(s)
+	if err := w.client.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	w.push("1.26.0")
+	w.runs("test", "1.26.0")
+	for i, tt := range []struct {
+		point   string
+		commits int
+	}{
+		{engine.FailBeforeIntent, 0}, {engine.FailAfterIntent, 0}, {git.FailAfterPush, 1}, {engine.FailAfterEffect, 1}, {controllers.FailAfterResult, 1},
+	} {
+		t.Run(tt.point, func(t *testing.T) {
+			w := w.in(t)
+			tag := fmt.Sprintf("1.27.%d", i)
+			w.server.stop()
+			w.startServer(failpoint.Env + "=" + tt.point + "=kill")
+			w.push(tag)
+			w.eventually("waybilld kills itself", w.server.wasKilled)
+			p := w.promotionOf("test", tag)
+			if n := w.commits("test")[string(p.UID)]; n != tt.commits {
+				t.Errorf("%d commits at the crash, want %d", n, tt.commits)
+			}
+			w.startServer()
+			w.ends(p, v1alpha1.PhaseSucceeded)
+			w.runs("test", tag)
+			w.oneCommitEach()
+		})
+	}
 }
