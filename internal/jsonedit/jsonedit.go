@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Errors of Set.
@@ -28,6 +29,11 @@ const maxDepth = 500
 func Set(doc []byte, path []string, value []byte) ([]byte, error) {
 	if !json.Valid(doc) || !json.Valid(value) {
 		return nil, ErrInvalid
+	}
+	for _, segment := range path {
+		if !utf8.ValidString(segment) {
+			return nil, fmt.Errorf("%w: the path is not UTF-8", ErrNotFound) // as a key it would become another one
+		}
 	}
 	begin := skipSpace(doc, 0)
 	end, err := valueEnd(doc, begin, 0)

@@ -44,6 +44,7 @@ func TestSet(t *testing.T) {
 		{`{"a": 1}`, []string{"a", "b"}, jsonedit.ErrNotFound},
 		{`[1]`, []string{"5"}, jsonedit.ErrNotFound},
 		{`[1]`, []string{"x"}, jsonedit.ErrNotFound},
+		{`{}`, []string{"\xbc"}, jsonedit.ErrNotFound},
 	} {
 		if _, err := jsonedit.Set([]byte(c.doc), c.path, []byte("1")); !errors.Is(err, c.want) {
 			t.Errorf("%s %v: %v, want %v", c.doc, c.path, err, c.want)
