@@ -70,6 +70,8 @@ type target struct {
 	hub     *watch.Hub
 	applier *apply.Applier
 	pods    *watch.Pods
+	// cancel ends the watches; nil until they run.
+	cancel context.CancelFunc
 }
 
 // NewApplicationReconciler returns a reconciler for Applications.
@@ -87,6 +89,7 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 		objects: map[objectID][]*appState{},
 		targets: map[string]*target{},
 	}
+	o.Clusters.OnChange(r.clusterChanged)
 	r.heads = newBranchHeads(o, r.headsChanged)
 	return r, nil
 }
@@ -327,7 +330,7 @@ func (r *ApplicationReconciler) target(name string) (*target, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.targets[name]; t != nil {
+	if t := r.targets[name]; t != nil && t.cluster == c {
 		return t, nil
 	}
 	hub, err := watch.NewHub(watch.Options{
@@ -347,9 +350,36 @@ func (r *ApplicationReconciler) startTarget(t *target) {
 	if r.ctx == nil {
 		return
 	}
-	ctx := r.ctx
+	ctx, cancel := context.WithCancel(r.ctx)
+	t.cancel = cancel
 	r.wg.Go(func() { t.hub.Run(ctx) })
 	r.wg.Go(func() { t.pods.Run(ctx) })
+}
+
+// clusterChanged is told by the registry: a cluster was added, has another address
+// or other credentials, or is gone. Its watches end, and those who deploy there
+// look again, with new ones.
+func (r *ApplicationReconciler) clusterChanged(name string) {
+	r.mu.Lock()
+	if t := r.targets[name]; t != nil {
+		delete(r.targets, name)
+		if t.cancel != nil {
+			t.cancel()
+		}
+	}
+	r.mu.Unlock()
+	var wake []types.NamespacedName
+	for _, s := range r.allStates() {
+		if s.cluster != name {
+			continue
+		}
+		s.supersede(false)
+		s.mu.Lock()
+		s.kinds = nil // to be asked of the new watches
+		s.mu.Unlock()
+		wake = append(wake, s.name)
+	}
+	r.enqueue(routine, wake...)
 }
 
 // Priorities in the queue: what a person or a promotion waits for goes before

@@ -116,6 +116,7 @@ type appFixture struct {
 	wake    chan controllers.BranchMoved
 	counter *requestCounter
 	cable   *cable
+	west    *cable // to the clusters that are registered
 	// password is what the Project's credential says.
 	password atomic.Value
 	mirrors  string // directory
@@ -141,7 +142,7 @@ func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 	projectNumber.Unlock()
 	f := &appFixture{
 		appEnv: e, t: t, project: project, git: gittest.NewServer(t), mirrors: t.TempDir(),
-		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, cable: &cable{}, poll: time.Hour,
+		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, cable: &cable{}, west: &cable{}, poll: time.Hour,
 	}
 	f.password.Store(gittest.Password)
 	for _, o := range options {
@@ -194,8 +195,18 @@ func (f *appFixture) start() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	registry := cluster.NewRegistry(c)
+	clusters, err := controllers.NewClusterReconciler(controllers.ClusterOptions{
+		Client: mgr.GetClient(), Clusters: registry, Clock: clock.RealClock{}, SystemNamespace: "waybill-system", Dial: f.west.dial,
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := clusters.SetupWithManager(mgr); err != nil {
+		f.t.Fatal(err)
+	}
 	r, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
-		Client: mgr.GetClient(), Clusters: cluster.NewRegistry(c), Mirrors: mirrors,
+		Client: mgr.GetClient(), Clusters: registry, Mirrors: mirrors,
 		Remote: func(_ context.Context, project, repoURL string) (git.Remote, error) {
 			password, _ := f.password.Load().(string)
 			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(password), CredentialName: project + "/git"}, nil

@@ -480,11 +480,15 @@ type RetryBackoff struct {
 
 // NamespaceMetadata are labels and annotations of a namespace.
 type NamespaceMetadata struct {
+	// labels; those that say what its Pods are held to, and Waybill's own, are
+	// not set here.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('pod-security.kubernetes.io/') && !k.startsWith('waybill.dev/'))",message="pod-security.kubernetes.io and waybill.dev labels are not set here; an administrator of the cluster sets them on the namespace"
 	Labels map[string]string `json:"labels,omitempty"`
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('waybill.dev/'))",message="waybill.dev annotations are not set here"
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 

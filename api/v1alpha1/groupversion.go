@@ -26,6 +26,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Promotion{}, &PromotionList{},
 		&Application{}, &ApplicationList{},
 		&Freeze{}, &FreezeList{},
+		&Cluster{}, &ClusterList{},
 		&Approval{}, &ApprovalList{},
 		&PromotionTask{}, &PromotionTaskList{},
 	)

@@ -366,7 +366,14 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	clusters, err := controllers.NewClusterReconciler(controllers.ClusterOptions{
+		Client: c, Clusters: p.clusters, Clock: clk, SystemNamespace: o.systemNamespace,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // names the controller already
+	}
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
+		clusters,
 		p.policies,
 		p.hooks,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, PublicURL: o.publicURL}),

@@ -3,6 +3,8 @@
 package cluster
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -70,6 +72,7 @@ func Connect(name string, config *rest.Config, clk clock.PassiveClock) (*Cluster
 type Registry struct {
 	mu       sync.RWMutex
 	clusters map[string]*Cluster
+	changed  []func(name string)
 }
 
 // NewRegistry returns a registry with the given clusters. The one Waybill runs
@@ -98,9 +101,54 @@ func (r *Registry) Get(name string) (*Cluster, error) {
 	return c, nil
 }
 
-// Put adds or replaces a cluster.
+// Put adds or replaces a cluster, and tells who asked to be told.
 func (r *Registry) Put(c *Cluster) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.clusters[c.Name] = c
+	r.mu.Unlock()
+	r.tell(c.Name)
+}
+
+// Remove forgets a cluster.
+func (r *Registry) Remove(name string) {
+	r.mu.Lock()
+	_, known := r.clusters[name]
+	delete(r.clusters, name)
+	r.mu.Unlock()
+	if known {
+		r.tell(name)
+	}
+}
+
+// OnChange calls changed with the name of every cluster that is put or removed
+// from now on.
+func (r *Registry) OnChange(changed func(name string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changed = append(r.changed, changed)
+}
+
+func (r *Registry) tell(name string) {
+	r.mu.RLock()
+	changed := slices.Clone(r.changed)
+	r.mu.RUnlock()
+	for _, f := range changed {
+		f(name)
+	}
+}
+
+// Version asks the API server for its version: the cheapest question that proves
+// address, certificate and, where anonymous access is off, credentials.
+func (c *Cluster) Version(ctx context.Context) (string, error) {
+	var v struct {
+		GitVersion string `json:"gitVersion"`
+	}
+	raw, err := c.kinds.disco.RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask cluster %q for its version: %w", c.Name, err)
+	}
+	return v.GitVersion, nil
 }
