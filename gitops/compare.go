@@ -193,7 +193,8 @@ func maskMap(before, after map[string]any, isSecret bool) {
 	}
 	named := namesSecret(textOf(before["name"])) || namesSecret(textOf(after["name"]))
 	for k := range keys {
-		hides := isSecret && (k == "data" || k == "stringData")
+		// Annotations of a Secret hold it often enough: kubectl's last-applied does.
+		hides := isSecret && (k == "data" || k == "stringData" || k == "annotations")
 		b, wasThere := before[k]
 		a, isThere := after[k]
 		if hides {
