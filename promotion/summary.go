@@ -70,7 +70,11 @@ func Summarize(o *Observation) Summary {
 	}
 	for _, p := range bySeq(o.Promotions) {
 		if p.Spec.Stage == s.Name && IsPending(p) {
-			return Summary{StatusWaiting, pendingText(p), fmt.Sprintf("waybill why %s %s", p.Spec.Freight, name)}
+			next := fmt.Sprintf("waybill why %s %s", p.Spec.Freight, name)
+			if waitsForApproval(p) {
+				next = fmt.Sprintf("waybill diff %s/%s", p.Namespace, p.Name)
+			}
+			return Summary{StatusWaiting, pendingText(p), next}
 		}
 	}
 	switch {
@@ -120,6 +124,11 @@ func definitionProblem(s *v1alpha1.Stage) string {
 		}
 	}
 	return ""
+}
+
+// waitsForApproval reports whether people are what the Promotion waits for.
+func waitsForApproval(p *v1alpha1.Promotion) bool {
+	return len(p.Status.Gates) == 1 && p.Status.Gates[0].Gate == v1alpha1.GateApproval
 }
 
 func progressText(p *v1alpha1.Promotion) string {

@@ -71,3 +71,17 @@ func TestSummarize(t *testing.T) {
 		})
 	}
 }
+
+// TestSummaryOfWhatWaitsForPeople: the next action is to look at the plan.
+func TestSummaryOfWhatWaitsForPeople(t *testing.T) {
+	f := freight(1, "1.27.0")
+	p := promo("prod", 1, f, v1alpha1.PhasePending)
+	p.Status.Message = "approval: 1 of 2 approvals, by ann"
+	p.Status.Gates = []v1alpha1.GateVerdict{{Gate: v1alpha1.GateApproval}}
+	o := observe(stage("prod").running(freight(0, "1.26.0"), "prod.0.x"), f)
+	o.Promotions = []v1alpha1.Promotion{*p}
+	got := promotion.Summarize(o)
+	if got.Status != promotion.StatusWaiting || got.Sentence != p.Status.Message || got.Next != "waybill diff guestbook/"+p.Name {
+		t.Errorf("%+v", got)
+	}
+}

@@ -110,6 +110,8 @@ func nextAction(line string) model.NextAction {
 		out.Label = "Roll back…"
 	case "promote":
 		out.Label = "Promote…"
+	case "diff":
+		out.Verb, out.Label = "open", "Review…"
 	case "get", "describe", "history", "why":
 		out.Verb, out.Label = "open", "Open"
 	case "status":
