@@ -33,9 +33,10 @@ func promotionObject() *v1alpha1.Promotion {
 				As: "call", Uses: "http", State: v1alpha1.StepSucceeded, Attempts: 2, StartedAt: after(time.Second), FinishedAt: after(2 * time.Second),
 				Output: &runtime.RawExtension{Raw: []byte(`{"body":"canary"}`)},
 			}},
-			Commit:    &v1alpha1.PromotionCommit{RepoURL: "https://git.example/x.git", Branch: "stage/prod", Commit: "c1", Parent: "c0"},
-			Approvals: []v1alpha1.CountedApproval{{Actor: "waybill:bob", At: metav1.Time{Time: noon}, Reason: "fine"}},
-			StartedAt: after(0), PushedAt: after(time.Second), FinishedAt: after(time.Minute + 1500*time.Nanosecond),
+			Commit:       &v1alpha1.PromotionCommit{RepoURL: "https://git.example/x.git", Branch: "stage/prod", Commit: "c1", Parent: "c0"},
+			Verification: &v1alpha1.VerificationStatus{Run: 2, Checks: []v1alpha1.CheckStatus{{Name: "smoke", Message: "done\x00", Log: "canary"}}},
+			Approvals:    []v1alpha1.CountedApproval{{Actor: "waybill:bob", At: metav1.Time{Time: noon}, Reason: "fine"}},
+			StartedAt:    after(0), PushedAt: after(time.Second), FinishedAt: after(time.Minute + 1500*time.Nanosecond),
 		},
 	}
 	p.Namespace, p.Name, p.UID, p.CreationTimestamp = "guestbook", "prod.7.f2", types.UID("u7"), metav1.Time{Time: noon}
@@ -61,8 +62,9 @@ func TestOfPromotion(t *testing.T) {
 		RequestedBy: "waybill:ada", Reason: "release day", Bypassed: []string{"soak"},
 		Approvals: []history.Approval{{Actor: "waybill:bob", At: noon, Reason: "fine"}},
 		Phase:     "RolledBack", PhaseReason: "Degraded", Message: "taken back \uFFFD", PlanHash: "sha256:00", RolledBackBy: "prod.8.f2",
-		Commit:    history.Commit{RepoURL: "https://git.example/x.git", Branch: "stage/prod", Commit: "c1", Parent: "c0"},
-		CreatedAt: noon, StartedAt: noon, PushedAt: noon.Add(time.Second), FinishedAt: noon.Add(time.Minute + time.Microsecond),
+		Verification: &v1alpha1.VerificationStatus{Run: 2, Checks: []v1alpha1.CheckStatus{{Name: "smoke", Message: "done"}}},
+		Commit:       history.Commit{RepoURL: "https://git.example/x.git", Branch: "stage/prod", Commit: "c1", Parent: "c0"},
+		CreatedAt:    noon, StartedAt: noon, PushedAt: noon.Add(time.Second), FinishedAt: noon.Add(time.Minute + time.Microsecond),
 		Steps: []history.Step{{Name: "call", Uses: "http", Attempt: 2, State: "Succeeded", StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second)}},
 	}
 	got := history.OfPromotion(promotionObject(), 7, freight)

@@ -50,6 +50,8 @@ type Promotion struct {
 	Message     string `json:"message,omitempty"`
 	// PlanHash is what approvals were for.
 	PlanHash string `json:"planHash,omitempty"`
+	// Verification is the last run of the Stage's checks, without their logs.
+	Verification *v1alpha1.VerificationStatus `json:"verification,omitempty"`
 	// Commit on the Stage's branch; zero when nothing was written.
 	Commit Commit `json:"commit,omitzero"`
 	// CreatedAt, StartedAt, PushedAt and FinishedAt; zero for what did not happen.
@@ -149,6 +151,14 @@ func OfPromotion(p *v1alpha1.Promotion, seq int64, freight func(name string) *v1
 		if plan.Before != nil {
 			r.From = ofStageFreight(plan.Before.Current, freight)
 		}
+	}
+	if v := p.Status.Verification.DeepCopy(); v != nil {
+		v.Message = clean(v.Message)
+		for i := range v.Checks {
+			c := &v.Checks[i]
+			c.Log, c.Message, c.Value = "", clean(c.Message), clean(c.Value)
+		}
+		r.Verification = v
 	}
 	r.Freight, r.To = r.find(p.Spec.Freight, freight), r.find(p.Spec.To, freight)
 	if c := p.Status.Commit; c != nil {

@@ -210,6 +210,9 @@ func recordModel(r *history.Promotion) model.Promotion {
 			Standing: model.Counts, CreatedAt: a.At,
 		})
 	}
+	if r.Verification != nil {
+		out.Verification = verificationModel(r.Verification)
+	}
 	for _, g := range r.Bypassed {
 		out.Bypass = append(out.Bypass, model.GateName(g))
 	}

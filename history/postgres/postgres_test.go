@@ -29,7 +29,7 @@ func open(t *testing.T, dsn secret.Text) *postgres.Store {
 // sql runs statements as the server's administrator.
 func sql(t *testing.T, server *historytest.Postgres, statements ...string) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), server.DSN().Reveal())
+	c, err := pgx.Connect(t.Context(), server.DSN("default_transaction_read_only=off").Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,12 @@
 package sqlite_test
 
 import (
+	"database/sql"
+	"errors"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/waybill-dev/waybill/history"
@@ -27,4 +32,62 @@ func TestStore(t *testing.T) {
 	historytest.Exercise(t, func(t *testing.T) history.Store {
 		return open(t, filepath.Join(t.TempDir(), "a folder?with#signs", "history.db"))
 	})
+}
+
+// TestFaults: a file that is full or of a newer version says so; two processes
+// may share it; what was written is there when it is opened again.
+func TestFaults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	a, b := open(t, path), open(t, path)
+	var wg sync.WaitGroup
+	for i, s := range []*sqlite.Store{a, b} {
+		wg.Go(func() {
+			for n := range 20 {
+				if err := s.PutPromotion(t.Context(), historytest.Promotion("p", "s", n+i*10)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ps, _, err := open(t, path).ListPromotions(t.Context(), history.Filter{}, history.Page{Limit: history.MaxPage})
+	if err != nil || len(ps) != 30 {
+		t.Errorf("%d rows, %v; want 30: each exactly once", len(ps), err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v: want a file of this user's", info, err)
+	}
+
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close() //nolint:errcheck // the test ends
+	if _, err := raw.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Ping(t.Context()); !errors.Is(err, history.ErrUnavailable) || !strings.Contains(err.Error(), "newer Waybill") {
+		t.Errorf("tables of a newer version: %v", err)
+	}
+
+	broken := filepath.Join(t.TempDir(), "history.db")
+	if err := os.WriteFile(broken, []byte(strings.Repeat("not a database", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, broken).Ping(t.Context()); !errors.Is(err, history.ErrUnavailable) {
+		t.Errorf("a broken file: %v", err)
+	}
+	if err := open(t, filepath.Join(broken, "below", "h.db")).Ping(t.Context()); !errors.Is(err, history.ErrUnavailable) {
+		t.Errorf("a folder that cannot be made: %v", err)
+	}
+}
+
+// BenchmarkPage lists a page of 50 in the middle of 10,000 records.
+func BenchmarkPage(b *testing.B) {
+	s, err := sqlite.Open(filepath.Join(b.TempDir(), "history.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	historytest.BenchmarkPage(b, s)
 }

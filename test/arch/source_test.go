@@ -112,7 +112,7 @@ func forbidden(name string) string {
 // is processes.
 func outermost() []string {
 	return []string{
-		"cmd/", "test/", "tools/", "git/gittest/", "warehouse/registrytest/",
+		"cmd/", "test/", "tools/", "git/gittest/", "warehouse/registrytest/", "history/historytest/",
 		"internal/local/", "internal/localkube/", "internal/cli/app.go",
 	}
 }
