@@ -237,6 +237,12 @@ func (c *Client) Warehouses(ctx context.Context, project string) (*model.Warehou
 	return get[model.WarehouseList](ctx, c, nil, "projects", project, "warehouses")
 }
 
+// AssembleFreight makes Freight of candidates of a Warehouse, or returns what is
+// the same already.
+func (c *Client) AssembleFreight(ctx context.Context, project, warehouse string, body model.AssembleRequest) (*model.Freight, error) {
+	return post[model.Freight](ctx, c, body, "projects", project, "warehouses", warehouse, "freight")
+}
+
 // Webhooks returns the webhook receivers of a Project with what they were sent.
 func (c *Client) Webhooks(ctx context.Context, project string) (*model.WebhookList, error) {
 	return get[model.WebhookList](ctx, c, nil, "projects", project, "webhooks")

@@ -33,6 +33,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.HoldRequest{Reason: "r"}
 	case "createFreeze":
 		body = model.FreezeRequest{Stage: "test", Reason: "r"}
+	case "assembleFreight":
+		body = model.AssembleRequest{Choices: []model.ArtifactChoice{}}
 	case "rejectFreight":
 		body = model.RejectRequest{Reason: "r"}
 	case "approve", "rejectPromotion":

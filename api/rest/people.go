@@ -22,8 +22,8 @@ type people struct {
 
 // as returns a client whose every request is the person's own: RBAC and
 // admission see the person, not the server.
-func (p *people) as(person identity.Person) (client.Client, error) {
-	config, err := identity.Impersonate(p.config, person)
+func (p *people) as(person identity.Person, proofs ...identity.Proof) (client.Client, error) {
+	config, err := identity.Impersonate(p.config, person, proofs...)
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,9 @@ type ServerInterface interface {
 	// GetWarehouse One Warehouse
 	// (GET /api/v1/projects/{project}/warehouses/{warehouse})
 	GetWarehouse(ctx echo.Context, project ProjectPath, warehouse WarehousePath) error
+	// AssembleFreight Make Freight of candidates that a person chose
+	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/freight)
+	AssembleFreight(ctx echo.Context, project ProjectPath, warehouse WarehousePath) error
 	// RefreshWarehouse Look at the registries now
 	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/refresh)
 	RefreshWarehouse(ctx echo.Context, project ProjectPath, warehouse WarehousePath) error
@@ -1452,6 +1455,30 @@ func (w *ServerInterfaceWrapper) GetWarehouse(ctx echo.Context) error {
 	return err
 }
 
+// AssembleFreight converts echo context to params.
+func (w *ServerInterfaceWrapper) AssembleFreight(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "warehouse" -------------
+	var warehouse WarehousePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "warehouse", ctx.Param("warehouse"), &warehouse, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter warehouse: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AssembleFreight(ctx, project, warehouse)
+	return err
+}
+
 // RefreshWarehouse converts echo context to params.
 func (w *ServerInterfaceWrapper) RefreshWarehouse(ctx echo.Context) error {
 	var err error
@@ -1626,6 +1653,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/warehouses", wrapper.ListWarehouses, options.OperationMiddlewares["listWarehouses"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse", wrapper.GetWarehouse, options.OperationMiddlewares["getWarehouse"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/refresh", wrapper.RefreshWarehouse, options.OperationMiddlewares["refreshWarehouse"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/freight", wrapper.AssembleFreight, options.OperationMiddlewares["assembleFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application", wrapper.GetApplication, options.OperationMiddlewares["getApplication"]...)
@@ -3628,6 +3656,61 @@ func (response GetWarehousedefaultApplicationProblemPlusJSONResponse) VisitGetWa
 	return err
 }
 
+type AssembleFreightRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Warehouse WarehousePath `json:"warehouse"`
+	Body      *AssembleFreightJSONRequestBody
+}
+
+type AssembleFreightResponseObject interface {
+	VisitAssembleFreightResponse(w http.ResponseWriter) error
+}
+
+type AssembleFreight200JSONResponse Freight
+
+func (response AssembleFreight200JSONResponse) VisitAssembleFreightResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AssembleFreight201JSONResponse Freight
+
+func (response AssembleFreight201JSONResponse) VisitAssembleFreightResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AssembleFreightdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AssembleFreightdefaultApplicationProblemPlusJSONResponse) VisitAssembleFreightResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RefreshWarehouseRequestObject struct {
 	Project   ProjectPath   `json:"project"`
 	Warehouse WarehousePath `json:"warehouse"`
@@ -3966,6 +4049,9 @@ type StrictServerInterface interface {
 	// GetWarehouse One Warehouse
 	// (GET /api/v1/projects/{project}/warehouses/{warehouse})
 	GetWarehouse(ctx context.Context, request GetWarehouseRequestObject) (GetWarehouseResponseObject, error)
+	// AssembleFreight Make Freight of candidates that a person chose
+	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/freight)
+	AssembleFreight(ctx context.Context, request AssembleFreightRequestObject) (AssembleFreightResponseObject, error)
 	// RefreshWarehouse Look at the registries now
 	// (POST /api/v1/projects/{project}/warehouses/{warehouse}/refresh)
 	RefreshWarehouse(ctx context.Context, request RefreshWarehouseRequestObject) (RefreshWarehouseResponseObject, error)
@@ -5520,6 +5606,55 @@ func (sh *strictHandler) GetWarehouse(ctx echo.Context, project ProjectPath, war
 		return err
 	} else if validResponse, ok := response.(GetWarehouseResponseObject); ok {
 		return validResponse.VisitGetWarehouseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AssembleFreight operation middleware
+func (sh *strictHandler) AssembleFreight(ctx echo.Context, project ProjectPath, warehouse WarehousePath) error {
+	var request AssembleFreightRequestObject
+
+	request.Project = project
+	request.Warehouse = warehouse
+
+	var body AssembleFreightJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AssembleFreight(ctx.Request().Context(), request.(AssembleFreightRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AssembleFreight")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AssembleFreightResponseObject); ok {
+		return validResponse.VisitAssembleFreightResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

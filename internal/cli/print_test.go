@@ -245,6 +245,11 @@ func TestTranscripts(t *testing.T) {
 		{name: "audit-forbidden", args: "audit", answers: map[string]answer{"GET /api/v1/audit?limit=20": problem(model.Problem{Status: http.StatusForbidden, Code: model.Forbidden, Detail: "you may not read what happened in every Project", Hint: "waybill audit PROJECT shows one that you may see"})}},
 		{name: "abort-finished", args: "abort guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded))}},
 
+		{name: "freight-create", args: "freight create guestbook/main --with registry.example.com/guestbook=1.27.0 --with https://charts.example.com#app=2.0.1", answers: map[string]answer{
+			"POST " + api + "/warehouses/main/freight": {status: http.StatusCreated, body: model.Freight{Name: "f2222222222222222222222222222222222222222", Alias: "calm-lynx", Version: "1.27.0"}}}},
+		{name: "freight-create-refused", args: "freight create guestbook/main --with registry.example.com/guestbook=9.9.9", answers: map[string]answer{
+			"POST " + api + "/warehouses/main/freight": problem(model.Problem{Status: http.StatusBadRequest, Code: model.InvalidRequest, Detail: "not a candidate: \"9.9.9\" of \"registry.example.com/guestbook\" is not among the 2 that the Warehouse knows; the newest is \"1.27.0\""})}},
+		{name: "freight-create-usage", args: "freight create guestbook/main --with 1.27.0"},
 		{name: "get-webhooks", args: "get webhooks -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-webhook", args: "get webhook/github -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-webhook-unknown", args: "get webhook nope -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},

@@ -91,13 +91,22 @@ func validName(full string) error {
 	return nil
 }
 
+// Proof is something that Waybill vouches for in one request of a person.
+// Admission reads it from userInfo.extra, where nobody else can put it: it takes
+// the right to impersonate that very key.
+type Proof struct{ key, value string }
+
+// FreightProof vouches that every artifact of the Freight of that name, which
+// stands for its content, is a candidate of its Warehouse.
+func FreightProof(name string) Proof { return Proof{"freight.waybill.dev", name} }
+
 // Impersonate returns a copy of base that acts as p, with p's groups and
 // system:authenticated and no other.
 //
 // It is the one function that makes impersonating clients. It refuses every
 // user and group without the prefix waybill:, an empty one, and a base that
 // impersonates already.
-func Impersonate(base *rest.Config, p Person) (*rest.Config, error) {
+func Impersonate(base *rest.Config, p Person, proofs ...Proof) (*rest.Config, error) {
 	if base == nil {
 		return nil, errors.New("impersonate: no client configuration")
 	}
@@ -110,5 +119,11 @@ func Impersonate(base *rest.Config, p Person) (*rest.Config, error) {
 	c := rest.CopyConfig(base)
 	groups := slices.Clone(p.Groups)
 	c.Impersonate = rest.ImpersonationConfig{UserName: p.User, Groups: append(groups, authenticatedGroup)}
+	for _, proof := range proofs {
+		if c.Impersonate.Extra == nil {
+			c.Impersonate.Extra = map[string][]string{}
+		}
+		c.Impersonate.Extra[proof.key] = []string{proof.value}
+	}
 	return c, nil
 }

@@ -937,6 +937,23 @@ type ApprovalNeed struct {
 	Users        []string `json:"users,omitempty,omitzero"`
 }
 
+// ArtifactChoice defines model for ArtifactChoice.
+type ArtifactChoice struct {
+	// Chart Where several subscriptions share the address
+	Chart string `json:"chart,omitempty,omitzero"`
+
+	// RepoURL Of the subscription
+	RepoURL string `json:"repoURL"`
+
+	// Version A tag, a digest, the beginning of a commit, or the version of a chart
+	Version string `json:"version"`
+}
+
+// AssembleRequest defines model for AssembleRequest.
+type AssembleRequest struct {
+	Choices []ArtifactChoice `json:"choices"`
+}
+
 // AuditAction defines model for AuditAction.
 type AuditAction string
 
@@ -2401,3 +2418,6 @@ type RollbackJSONRequestBody = RollbackRequest
 
 // VerifyStageJSONRequestBody defines body for VerifyStage for application/json ContentType.
 type VerifyStageJSONRequestBody = VerifyRequest
+
+// AssembleFreightJSONRequestBody defines body for AssembleFreight for application/json ContentType.
+type AssembleFreightJSONRequestBody = AssembleRequest

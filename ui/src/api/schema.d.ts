@@ -881,6 +881,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/warehouses/{warehouse}/freight": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Freight of candidates that a person chose
+         * @description Every artifact is a candidate in the status of the Warehouse; what is not chosen is the newest. The criteria of
+         *     the Warehouse hold. Freight is named by its content, so the same choice again gives the same Freight.
+         */
+        post: operations["assembleFreight"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/warehouses/{warehouse}/refresh": {
         parameters: {
             query?: never;
@@ -1090,6 +1114,17 @@ export interface components {
             /** @description who requested it may approve it too */
             selfApproval?: boolean;
             users?: string[];
+        };
+        ArtifactChoice: {
+            /** @description Where several subscriptions share the address */
+            chart?: string;
+            /** @description Of the subscription */
+            repoURL: string;
+            /** @description A tag, a digest, the beginning of a commit, or the version of a chart */
+            version: string;
+        };
+        AssembleRequest: {
+            choices: components["schemas"]["ArtifactChoice"][];
         };
         /** @enum {string} */
         AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sign-in" | "sign-out";
@@ -3279,6 +3314,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Warehouse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    assembleFreight: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                warehouse: components["parameters"]["WarehousePath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssembleRequest"];
+            };
+        };
+        responses: {
+            /** @description The Freight, which exists already */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Freight"];
+                };
+            };
+            /** @description The Freight */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Freight"];
                 };
             };
             default: components["responses"]["Problem"];
