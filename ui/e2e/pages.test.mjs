@@ -34,6 +34,7 @@ const pages = {
   projects: () => '/projects',
   pipeline: () => '/projects/checkout',
   'freight selected': () => `/projects/checkout?freight=${freight()}`,
+  matrix: () => '/projects/checkout?view=matrix',
   list: () => '/projects/checkout?view=list',
   promote: () => `/projects/checkout?promote=prod-eu&with=${freight()}`,
   'roll back': () => '/projects/checkout?rollback=prod-eu',

@@ -44,6 +44,9 @@ try {
     await page.goto(`/projects/${wanted}?view=list`);
     await settled(page);
     await shoot('pipeline-list');
+    await page.goto(`/projects/${wanted}?view=matrix`);
+    await settled(page);
+    await shoot('matrix');
 
     const model = await page.request.get(`/api/v1/projects/${wanted}/pipeline`).then((answer) => answer.json());
     const stage = process.env.WAYBILL_UI_STAGE ?? (own ? 'prod-us' : model.stages.at(-1)?.name);

@@ -23,7 +23,7 @@ export interface PipelineSearch extends DialogSearch {
   /** Name of the selected Freight. */
   freight?: string;
   /** Absent: the graph, on a phone the list. */
-  view?: 'graph' | 'list';
+  view?: 'graph' | 'list' | 'matrix';
 }
 
 export interface PromotionSearch extends DialogSearch {
@@ -69,7 +69,7 @@ export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
 
 /** Reads the pipeline page's address. */
 export function pipelineSearch(raw: Record<string, unknown>): PipelineSearch {
-  const view = raw.view === 'graph' || raw.view === 'list' ? raw.view : undefined;
+  const view = raw.view === 'graph' || raw.view === 'list' || raw.view === 'matrix' ? raw.view : undefined;
   return { ...dialogSearch(raw), freight: text(raw.freight), view };
 }
 

@@ -68,6 +68,19 @@ describe('pipeline page', () => {
     expect(within(await card('staging')).queryByRole('button', { name: 'Promote…' })).toBeNull();
   });
 
+  it('is a matrix of every Freight and Stage, too', async () => {
+    const { container, history } = renderApp('/projects/checkout?view=matrix');
+    const table = within(await screen.findByRole('region', { name: 'Pipeline matrix' })).getByRole('table');
+    expect(within(table).getAllByRole('columnheader')).toHaveLength(6);
+    expect(within(table).getAllByRole('rowheader')).toHaveLength(6);
+    const cell = (name: string) => table.querySelector<HTMLElement>(`[data-cell="${name}"]`) as HTMLElement;
+    expect(within(cell('staging 2.14.0')).getByText('Healthy')).toBeVisible();
+    expect(within(cell('prod-us 2.14.0')).getByText('not verified in "prod-eu"')).toBeVisible();
+    await expectAccessible(container);
+    await userEvent.click(within(cell('prod-us 2.14.0')).getByRole('button'));
+    await waitFor(() => expect(history.location.search).toContain('why=prod-us'));
+  });
+
   it('follows the stream without another call', async () => {
     const { network } = renderApp(list);
     await card('test');

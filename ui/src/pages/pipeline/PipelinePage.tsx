@@ -1,5 +1,5 @@
 import { Button, UnstyledButton } from '@mantine/core';
-import { IconListTree, IconRoute2, IconSnowflake } from '@tabler/icons-react';
+import { IconListTree, IconRoute2, IconSnowflake, IconTable } from '@tabler/icons-react';
 import { useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useMemo } from 'react';
 import { usePermissions, usePipeline } from '../../api/queries';
@@ -18,6 +18,7 @@ import { routes } from '../../paths';
 import { ActivityDock } from './ActivityDock';
 import { FreightRail } from './FreightRail';
 import { PipelineList } from './PipelineList';
+import { PipelineMatrix } from './PipelineMatrix';
 import classes from './PipelinePage.module.css';
 
 // xyflow is 58 kB; a phone never needs it
@@ -85,7 +86,7 @@ function Loaded({ pipeline, search }: LoadedProps) {
       params: { project: pipeline.project },
       search: (before) => ({ ...before, freight }),
     });
-  const show = (next: 'graph' | 'list') =>
+  const show = (next: 'graph' | 'list' | 'matrix') =>
     navigate({
       to: routes.pipeline,
       params: { project: pipeline.project },
@@ -108,6 +109,9 @@ function Loaded({ pipeline, search }: LoadedProps) {
       <div className={`${classes.switch} ${classes.hidePhone}`}>
         <UnstyledButton className={classes.option} aria-pressed={view === 'graph'} onClick={() => show('graph')}>
           <IconRoute2 size={15} stroke={1.7} aria-hidden="true" /> Graph
+        </UnstyledButton>
+        <UnstyledButton className={classes.option} aria-pressed={view === 'matrix'} onClick={() => show('matrix')}>
+          <IconTable size={15} stroke={1.7} aria-hidden="true" /> Matrix
         </UnstyledButton>
         <UnstyledButton className={classes.option} aria-pressed={view === 'list'} onClick={() => show('list')}>
           <IconListTree size={15} stroke={1.7} aria-hidden="true" /> List
@@ -149,11 +153,15 @@ function Loaded({ pipeline, search }: LoadedProps) {
                 ))}
               </div>
             )}
-            <FreightRail freight={pipeline.freight} stages={pipeline.stages} selected={selected} onSelect={select} />
+            {view !== 'matrix' && (
+              <FreightRail freight={pipeline.freight} stages={pipeline.stages} selected={selected} onSelect={select} />
+            )}
             {view === 'graph' ? (
               <Suspense fallback={<Skeleton height={420} />}>
                 <PipelineGraph pipeline={pipeline} verdicts={verdicts} />
               </Suspense>
+            ) : view === 'matrix' ? (
+              <PipelineMatrix pipeline={pipeline} selected={selected} />
             ) : (
               <PipelineList pipeline={pipeline} verdicts={verdicts} />
             )}
