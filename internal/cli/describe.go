@@ -14,15 +14,16 @@ import (
 func (a *App) describeCommand() *cobra.Command {
 	var out *output
 	cmd := &cobra.Command{
-		Use:   "describe stage|promotion|freight [PROJECT/]NAME",
-		Short: "Tell all about one Stage, promotion or Freight",
+		Use:   "describe stage|promotion|freight|warehouse [PROJECT/]NAME",
+		Short: "Tell all about one Stage, promotion, Freight or Warehouse",
 		Example: `  waybill describe stage guestbook/prod
   waybill describe promotion guestbook/prod.7.f0123456
-  waybill describe freight 1.27.0 -p guestbook`,
+  waybill describe freight 1.27.0 -p guestbook
+  waybill describe warehouse guestbook/guestbook`,
 		Args: exactArgs("KIND", "[PROJECT/]NAME"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return []string{"stage", "promotion", "freight"}, cobra.ShellCompDirectiveNoFileComp
+				return []string{"stage", "promotion", "freight", "warehouse"}, cobra.ShellCompDirectiveNoFileComp
 			}
 			return a.completeStage(1)(cmd, args, typed)
 		},
@@ -32,8 +33,8 @@ func (a *App) describeCommand() *cobra.Command {
 				return err
 			}
 			kind := strings.TrimSuffix(strings.ToLower(args[0]), "s")
-			if kind != "stage" && kind != "promotion" && kind != "freight" {
-				return usagef(cmd, "describe knows stage, promotion and freight, not %q; waybill get %s prints definitions", args[0], args[0])
+			if kind != "stage" && kind != "promotion" && kind != "freight" && kind != "warehouse" {
+				return usagef(cmd, "describe knows stage, promotion, freight and warehouse, not %q; waybill get %s prints definitions", args[0], args[0])
 			}
 			it, err := a.target(cmd, x, args[1], kind)
 			if err != nil {
@@ -54,6 +55,12 @@ func (a *App) describeCommand() *cobra.Command {
 					return err
 				}
 				page, d = p, a.describePromotion(p)
+			case "warehouse":
+				w, err := c.Warehouse(cmd.Context(), it.project, it.name)
+				if err != nil {
+					return err
+				}
+				page, d = w, a.describeWarehouse(w)
 			default:
 				f, err := c.Freight(cmd.Context(), it.project, it.name)
 				if err != nil {
@@ -230,6 +237,15 @@ func (a *App) describeFreight(f *model.Freight) *description {
 		images = append(images, fmt.Sprintf("%s:%s %s", img.RepoURL, img.Tag, img.Digest))
 	}
 	d.list("Images", images)
+	var commits, charts []string
+	for _, c := range f.Commits {
+		commits = append(commits, fmt.Sprintf("%s %s %s %s", c.RepoURL, c.ID, firstOf(c.Tag, c.Branch), c.Message))
+	}
+	d.list("Commits", commits)
+	for _, c := range f.Charts {
+		charts = append(charts, fmt.Sprintf("%s %s %s", c.RepoURL, c.Name, c.Version))
+	}
+	d.list("Charts", charts)
 	var stages []string
 	for _, s := range f.Stages {
 		where := "was there"
@@ -252,4 +268,66 @@ func (a *App) describeFreight(f *model.Freight) *description {
 	}
 	d.list("Rejected", rejections)
 	return d
+}
+
+// shownCandidates is how many candidates describe names of each subscription.
+const shownCandidates = 5
+
+func (a *App) describeWarehouse(w *model.Warehouse) *description {
+	d := &description{}
+	d.line("Warehouse", "%s/%s", w.Project, w.Name)
+	ready := "no"
+	if w.Ready {
+		ready = "yes"
+	}
+	d.line("Ready", "%s: %s", ready, firstOf(w.Message, w.Reason))
+	d.line("Interval", "%s", w.Interval)
+	d.line("Freight", "%s, the latest is %s", firstOf(w.FreightCreationPolicy, "Automatic"), firstOf(freightName(w.LatestFreight), "none"))
+	for _, s := range w.Subscriptions {
+		lines := []string{
+			"error: " + s.Error,
+			"follows: " + join(" ", s.Strategy, s.Branch, s.Constraint),
+			"last poll: " + a.ago(s.LastPoll),
+			"next poll: " + dueText(s.NextPoll, a.Now()),
+			"requests: " + fmt.Sprintf("%d, of %d looked at", s.Requests, s.Tags),
+			"newest: " + strings.Join(candidatesOf(s), ", "),
+		}
+		var said []string
+		for _, line := range lines {
+			if _, value, _ := strings.Cut(line, ": "); value != "" {
+				said = append(said, line)
+			}
+		}
+		d.list(join(" ", firstOf(string(s.Type), "image"), s.RepoURL, s.Chart), said)
+	}
+	return d
+}
+
+// dueText is an instant to come, with how far it is.
+func dueText(at, now time.Time) string {
+	switch {
+	case at.IsZero():
+		return ""
+	case at.Before(now):
+		return "due"
+	}
+	return fmt.Sprintf("in %s (%s)", at.Sub(now).Round(time.Second), at.UTC().Format("2006-01-02 15:04:05Z"))
+}
+
+// candidatesOf are the newest candidates of a subscription as people call them.
+func candidatesOf(s model.Subscription) []string {
+	var out []string
+	for _, i := range s.Candidates {
+		out = append(out, firstOf(i.Tag, short(strings.TrimPrefix(i.Digest, "sha256:"))))
+	}
+	for _, c := range s.Commits {
+		out = append(out, join(" ", firstOf(c.Tag, c.ID[:min(7, len(c.ID))]), c.Message))
+	}
+	for _, c := range s.Charts {
+		out = append(out, c.Version)
+	}
+	if len(out) > shownCandidates {
+		out = append(out[:shownCandidates:shownCandidates], fmt.Sprintf("and %d more", len(out)-shownCandidates))
+	}
+	return out
 }

@@ -35,14 +35,21 @@ func kinds() []kind {
 				return []cell{o.ready(), text(o.text("status", "stages")), text(a.age(o.created()))}
 			}},
 		{plural: model.Warehouses, one: "warehouse", aliases: []string{"wbwh", "wh"},
-			heads: []string{"READY", "LATEST", "INTERVAL", "AGE"},
+			heads: []string{"READY", "LATEST", "INTERVAL", "POLLED", "NEXT POLL", "REQUESTS", "AGE"},
 			cells: func(a *App, o object) []cell {
-				return []cell{o.ready(), text(short(o.text("status", "latestFreight"))), text(o.text("spec", "interval")), text(a.age(o.created()))}
+				polled, next, requests := o.polls()
+				ago := a.age(polled)
+				if ago != "" {
+					ago += " ago"
+				}
+				in, _, _ := strings.Cut(dueText(next, a.Now()), " (")
+				return []cell{o.ready(), text(short(o.text("status", "latestFreight"))), text(o.text("spec", "interval")), text(ago), text(in), text(requests), text(a.age(o.created()))}
 			}},
 		{plural: model.Freights, one: "freight", aliases: []string{"wbfr", "fr"},
 			heads: []string{"ALIAS", "VERSION", "ORIGIN", "ORDER", "AGE"},
 			cells: func(a *App, o object) []cell {
-				return []cell{text(o.text("alias")), text(o.first("images").text("tag")), text(o.text("origin", "name")), text(o.text("order")), text(a.age(o.created()))}
+				version := firstOf(o.first("images").text("tag"), o.first("commits").text("tag"), short(o.first("commits").text("id")), o.first("charts").text("version"))
+				return []cell{text(o.text("alias")), text(version), text(o.text("origin", "name")), text(o.text("order")), text(a.age(o.created()))}
 			},
 			wideHeads: []string{"IMAGE", "DIGEST"},
 			wideCells: func(o object) []cell {
@@ -297,6 +304,29 @@ func (o object) first(path ...string) object {
 		return nil
 	}
 	return first
+}
+
+// polls returns when the subscriptions of a Warehouse were last asked, when the
+// first is due, and what the last polls cost.
+func (o object) polls() (last, next time.Time, requests string) {
+	list, _ := o.at("status", "subscriptions").([]any)
+	total := 0
+	for _, item := range list {
+		s, _ := item.(map[string]any)
+		if at, err := time.Parse(time.RFC3339, object(s).text("lastPoll")); err == nil && at.After(last) {
+			last = at
+		}
+		if at, err := time.Parse(time.RFC3339, object(s).text("nextPoll")); err == nil && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+		if n, ok := s["requests"].(float64); ok {
+			total += int(n)
+		}
+	}
+	if len(list) == 0 {
+		return last, next, ""
+	}
+	return last, next, fmt.Sprint(total)
 }
 
 func (o object) created() time.Time {

@@ -121,7 +121,7 @@ func (a *App) printWarehouses(list *model.WarehouseList, out *output) error {
 	if out.isMachine() {
 		return out.encode(a.Stdout, list)
 	}
-	t := table{heads: []string{"WAREHOUSE", "READY", "LATEST", "POLLED", "TAGS", "MESSAGE"}}
+	t := table{heads: []string{"WAREHOUSE", "READY", "LATEST", "POLLED", "REQUESTS", "TAGS", "MESSAGE"}}
 	for _, w := range list.Items {
 		if out.format == "name" {
 			if err := a.print("warehouse/%s", w.Name); err != nil {
@@ -134,9 +134,9 @@ func (a *App) printWarehouses(list *model.WarehouseList, out *output) error {
 			ready = cell{text: "yes", style: green}
 		}
 		var polled time.Time
-		tags := 0
+		tags, requests := 0, 0
 		for _, s := range w.Subscriptions {
-			tags += s.Tags
+			tags, requests = tags+s.Tags, requests+s.Requests
 			if s.LastPoll.After(polled) {
 				polled = s.LastPoll
 			}
@@ -145,7 +145,7 @@ func (a *App) printWarehouses(list *model.WarehouseList, out *output) error {
 		if ago != "" {
 			ago += " ago"
 		}
-		t.add(text(w.Name), ready, text(freightName(w.LatestFreight)), text(ago), text(fmt.Sprint(tags)), text(firstOf(warehouseError(w), w.Message)))
+		t.add(text(w.Name), ready, text(freightName(w.LatestFreight)), text(ago), text(fmt.Sprint(requests)), text(fmt.Sprint(tags)), text(firstOf(warehouseError(w), w.Message)))
 	}
 	if out.format == "name" {
 		return nil
