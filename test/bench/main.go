@@ -128,6 +128,7 @@ func (b *bench) parts() []part {
 		{fmt.Sprintf("%d drifts", o.drifts), 3 * time.Minute, func(ctx context.Context) error { return b.drift(ctx, o.drifts) }},
 		{fmt.Sprintf("%d broken versions", o.broken), 2 * time.Minute, func(ctx context.Context) error { return b.broken(ctx, o.broken) }},
 		{fmt.Sprintf("%d Applications", o.fleet), 2 * time.Minute, func(ctx context.Context) error { return b.fleet(ctx, o.fleet) }},
+		{"looks at a registry", 2 * time.Minute, b.polls},
 		{"at rest", o.rest + time.Minute, func(ctx context.Context) error { return b.rest(ctx, o.rest) }},
 	}
 }

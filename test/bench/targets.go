@@ -104,5 +104,5 @@ func metrics(fleet int) []metric {
 			last[i].HasTarget, last[i].Kargo, last[i].Flux = false, "", ""
 		}
 	}
-	return append(m, last...)
+	return append(append(m, last...), pollMetrics()...)
 }

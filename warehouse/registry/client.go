@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -125,7 +126,7 @@ func (c *Client) Close() error { return c.cache.close() }
 // open returns the session and the repository of r.
 func (c *Client) open(verb string, r Repository) (*session, *repository, error) {
 	parsed, err := name.NewRepository(r.URL)
-	if err != nil || strings.Contains(r.URL, "://") || hasOddSegment(parsed.RepositoryStr()) {
+	if err != nil || strings.Contains(r.URL, "://") || hasOddSegment(parsed.RepositoryStr()) || !isHost(parsed.RegistryStr()) {
 		return nil, nil, &Error{Kind: ErrInvalid, Op: verb, Repository: r.URL, Detail: "it is not an image name such as registry.example.com/team/app"}
 	}
 	key := sessionKey{
@@ -150,6 +151,12 @@ func (c *Client) session(verb string, key sessionKey, r Repository, path string)
 	}
 	s.lastUsed = c.opts.Now()
 	return s, s.repository(path, s.lastUsed), nil
+}
+
+// isHost reports whether a URL can be made of host that leads there.
+func isHost(host string) bool {
+	u, err := url.Parse("https://" + host + "/v2/")
+	return err == nil && u.Host == host && u.Path == "/v2/" && utf8.ValidString(host)
 }
 
 // hasOddSegment reports whether path, put into a URL, would lead elsewhere.

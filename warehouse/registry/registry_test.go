@@ -557,7 +557,7 @@ func TestFaults(t *testing.T) {
 		{"tags of another type", demoregistry.KindTags, fault{Body: `{"tags":[1]}`}, registry.ErrMalformed, "not a list of tags in JSON"},
 		{"half a document", demoregistry.KindTags, fault{Body: `{"tags":["1.0.0"`}, registry.ErrMalformed, "not a list of tags in JSON"},
 		{"304 to no condition", demoregistry.KindTags, fault{Status: 304}, registry.ErrMalformed, "status 304"},
-		{"40 MB of tags", demoregistry.KindTags, fault{Body: `{"tags":["` + strings.Repeat(`a","`, 10_000_000) + `"]}`}, registry.ErrMalformed, "too large"},
+		{"52 MB of tags", demoregistry.KindTags, fault{Body: `{"tags":["` + strings.Repeat(`a","`, 13_000_000) + `"]}`}, registry.ErrMalformed, "too large"},
 		{"a tag without end", demoregistry.KindTags, fault{Body: `{"tags":["` + strings.Repeat("a", 129) + `"]}`}, registry.ErrMalformed, "longer than 128"},
 		{"pages in a circle", demoregistry.KindTags, fault{Header: http.Header{"Link": {`</v2/app/tags/list?n=1000>; rel="next"`}}, Body: `{"tags":["1.0.0"]}`}, registry.ErrMalformed, "in a circle"},
 		{"the next page elsewhere", demoregistry.KindTags, fault{Header: http.Header{"Link": {`<http://169.254.169.254/v2/app/tags/list?last=a>; rel="next"`}}, Body: `{"tags":["1.0.0"]}`}, registry.ErrMalformed, `another host, "169.254.169.254"`},
