@@ -41,7 +41,11 @@ func compilePath(source string) (*regexp.Regexp, error) {
 	if folder == "" || folder == "." {
 		return regexp.MustCompile(""), nil
 	}
-	return regexp.MustCompile("^" + regexp.QuoteMeta(folder) + "(/|$)"), nil
+	re, err := regexp.Compile("^" + regexp.QuoteMeta(folder) + "(/|$)")
+	if err != nil { // it is no text
+		return nil, fmt.Errorf("%q is not a path", source)
+	}
+	return re, nil
 }
 
 // globToRegexp translates ** (anything), * and ? (not a slash) and [...]; all
