@@ -32,6 +32,7 @@ need libc6-dev 'the race detector' sh -c 'echo "#include <stdlib.h>" | gcc -E -'
 need docker-registry 'a second registry to test against' command -v docker-registry
 need chromium 'the browser test; or set WAYBILL_CHROMIUM' sh -c 'test -x "${WAYBILL_CHROMIUM:-/usr/bin/chromium}"'
 need postgresql 'the tests of the history in PostgreSQL' sh -c 'command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl'
+need prometheus 'the tests of checks that ask one; or set WAYBILL_PROMETHEUS' sh -c 'test -x "${WAYBILL_PROMETHEUS:-/usr/bin/prometheus}"'
 
 if [ ${#packages[@]} -gt 0 ]; then
 	if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then

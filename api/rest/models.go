@@ -273,6 +273,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	}
 	if p.Status.Verification != nil {
 		out.Verification = verificationModel(p.Status.Verification)
+		out.Verification.Promotion, out.Verification.Version = p.Name, v.freightRef(p.Spec.Freight).Version
 	}
 	if c := p.Status.Commit; c != nil {
 		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}

@@ -94,6 +94,10 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 	if p := o.Active(); p != nil {
 		out.ActivePromotion = v.shortPromotion(p)
 	}
+	if promotion.HasChecks(st) {
+		out.Checks = len(st.Spec.Verification.Checks)
+	}
+	out.Verification = v.lastVerification(st)
 	for _, p := range v.promotionsOf[st.Name] {
 		if promotion.IsPending(p) {
 			out.PendingPromotions = append(out.PendingPromotions, v.shortPromotion(p))

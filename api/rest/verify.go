@@ -67,6 +67,21 @@ func isAskedFor(p *v1alpha1.Promotion) bool {
 	return p.Spec.Verify != nil && p.Spec.Verify.Action == v1alpha1.VerifyRun && p.Spec.Verify.Run > begun
 }
 
+// lastVerification returns the checks of the Stage's newest Promotion that has
+// any, without logs.
+func (v *projectView) lastVerification(st *v1alpha1.Stage) model.Verification {
+	var newest *v1alpha1.Promotion
+	for _, p := range v.promotionsOf[st.Name] {
+		if p.Status.Verification != nil && (newest == nil || promotion.IsNewer(p, newest)) {
+			newest = p
+		}
+	}
+	if newest == nil {
+		return model.Verification{}
+	}
+	return v.shortPromotion(newest).Verification
+}
+
 func verificationModel(s *v1alpha1.VerificationStatus) model.Verification {
 	out := model.Verification{
 		Run: int(s.Run), Phase: model.CheckPhase(s.Phase), Message: s.Message, RequestedBy: s.RequestedBy, Checks: []model.Check{},

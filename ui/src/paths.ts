@@ -30,6 +30,7 @@ export const api = {
   promote: (project: string, stage: string) => `${api.stage(project, stage)}/promotions`,
   rollback: (project: string, stage: string, to?: string) =>
     `${api.stage(project, stage)}/rollback${to === undefined ? '' : `?to=${seg(to)}`}`,
+  verify: (project: string, stage: string) => `${api.stage(project, stage)}/verify`,
   hold: (project: string, stage: string) => `${api.stage(project, stage)}/hold`,
   resume: (project: string, stage: string) => `${api.stage(project, stage)}/resume`,
   freezes: (project: string) => `${root}/projects/${seg(project)}/freezes`,

@@ -1842,6 +1842,9 @@ type Stage struct {
 	Behind   int      `json:"behind"`
 	Branches []Branch `json:"branches,omitempty,omitzero"`
 
+	// Checks how many checks verify what enters
+	Checks int `json:"checks,omitempty,omitzero"`
+
 	// ControlFlow nothing is written; Freight passes through
 	ControlFlow  bool          `json:"controlFlow"`
 	Destinations []Application `json:"destinations"`
@@ -1878,6 +1881,9 @@ type Stage struct {
 
 	// Upstream Stages it takes Freight from
 	Upstream []string `json:"upstream"`
+
+	// Verification of the newest Promotion that has one, also when it was taken back
+	Verification Verification `json:"verification,omitempty,omitzero"`
 }
 
 // StageCell defines model for StageCell.
@@ -2034,12 +2040,18 @@ type Verification struct {
 	Message    string     `json:"message,omitempty,omitzero"`
 	Phase      CheckPhase `json:"phase"`
 
+	// Promotion whose Freight is verified
+	Promotion string `json:"promotion,omitempty,omitzero"`
+
 	// RequestedBy who asked for a re-run
 	RequestedBy string `json:"requestedBy,omitempty,omitzero"`
 
 	// Run counted from 1; a re-run is the next
 	Run       int  `json:"run"`
 	StartedAt Time `json:"startedAt,omitempty,omitzero"`
+
+	// Version of that Freight
+	Version string `json:"version,omitempty,omitzero"`
 }
 
 // VerifyRequest defines model for VerifyRequest.

@@ -18,6 +18,7 @@ import type {
   RollbackRequest,
   StageDetail,
   StagePermissions,
+  VerifyRequest,
   Why,
 } from './types';
 
@@ -195,6 +196,13 @@ export function usePromote(project: string, stage: string) {
 export function useRollback(project: string, stage: string) {
   return useMutation({
     mutationFn: (body: RollbackRequest) => call<Promotion>(api.rollback(project, stage), { method: 'POST', body }),
+  });
+}
+
+/** Runs a Stage's checks again, or stops them; resolves when the server has accepted it. */
+export function useVerify(project: string, stage: string) {
+  return useMutation({
+    mutationFn: (body: VerifyRequest) => call<Promotion>(api.verify(project, stage), { method: 'POST', body }),
   });
 }
 

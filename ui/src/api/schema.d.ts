@@ -1760,6 +1760,8 @@ export interface components {
             /** @description how many newer Freight exist than what runs here */
             behind: number;
             branches?: components["schemas"]["Branch"][];
+            /** @description how many checks verify what enters */
+            checks?: number;
             /** @description nothing is written; Freight passes through */
             controlFlow: boolean;
             destinations: components["schemas"]["Application"][];
@@ -1788,6 +1790,8 @@ export interface components {
             synced: boolean;
             /** @description Stages it takes Freight from */
             upstream: string[];
+            /** @description of the newest Promotion that has one, also when it was taken back */
+            verification?: components["schemas"]["Verification"];
         };
         StageCell: {
             name: string;
@@ -1902,11 +1906,15 @@ export interface components {
             finishedAt?: components["schemas"]["Time"];
             message?: string;
             phase: components["schemas"]["CheckPhase"];
+            /** @description whose Freight is verified */
+            promotion?: string;
             /** @description who asked for a re-run */
             requestedBy?: string;
             /** @description counted from 1; a re-run is the next */
             run: number;
             startedAt?: components["schemas"]["Time"];
+            /** @description of that Freight */
+            version?: string;
         };
         VerifyRequest: {
             /** @description stop the checks that run */

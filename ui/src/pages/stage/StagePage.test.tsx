@@ -1,6 +1,7 @@
 import { screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
+import type { Check } from '../../api/types';
 import { fixtures, never, problem, renderApp } from '../../test/app';
 import { expectAccessible } from '../../test/axe';
 import { promotionRows } from './PromotionsCard';
@@ -47,6 +48,51 @@ describe('stage page', () => {
     expect(await within(promotions).findByText('error rate up, INC-2291')).toBeVisible();
     expect(within(promotions).getByText(/forbidden/)).toBeVisible();
     await expectAccessible(container);
+  });
+
+  it('shows each check live, with the log of its Job, and runs them again', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    const stage = model.stages.find((each) => each.name === 'prod-us');
+    const checks: Check[] = [
+      { name: 'smoke', kind: 'job', phase: 'Succeeded', value: 'exit code 0', finishedAt: '2026-03-02T12:00:00Z' },
+      {
+        name: 'errors',
+        kind: 'prometheus',
+        phase: 'Failed',
+        value: '0.4',
+        message: 'too many',
+        succeeded: 1,
+        failed: 1,
+      },
+      { name: 'ping', kind: 'http', phase: 'Skipped' },
+    ];
+    Object.assign(stage ?? {}, {
+      checks: 3,
+      verification: {
+        promotion: 'prod-us.7',
+        version: '2.13.1',
+        run: 2,
+        phase: 'Failed',
+        message: 'check "errors" failed: too many',
+        checks,
+      },
+    });
+    const log = { verification: { run: 2, phase: 'Failed', checks: [{ ...checks[0], log: 'GET / 200' }] } };
+    const { container } = renderApp(address, ({ answers }) => {
+      answers.set(pipelineCall, { status: 200, body: model });
+      answers.set('GET /api/v1/projects/checkout/promotions/prod-us.7', { status: 200, body: log });
+      answers.set('POST /api/v1/projects/checkout/stages/prod-us/verify', { status: 202, body: log });
+    });
+    const card = await screen.findByRole('region', { name: 'Checks' });
+    expect(within(card).getAllByRole('listitem')).toHaveLength(3);
+    expect(within(card).getByText('0.4')).toBeVisible();
+    expect(within(card).getByText('too many (2 measured, 1 bad)')).toBeVisible();
+    expect(within(card).getByText('check "errors" failed: too many')).toBeVisible();
+    await userEvent.click(within(card).getByRole('button', { name: 'Log' }));
+    expect(await within(card).findByText('GET / 200')).toBeVisible();
+    await expectAccessible(container);
+    await userEvent.click(within(card).getByRole('button', { name: 'Run again' }));
+    expect(await screen.findByText('The checks of prod-us run again.')).toBeVisible();
   });
 
   it('names the object at fault', async () => {

@@ -15,6 +15,7 @@ import { versionOf } from '../../lib/freight';
 import { usePhone } from '../../lib/phone';
 import { type DialogSearch, useDialog } from '../../lib/search';
 import { AboutCard } from './AboutCard';
+import { ChecksCard } from './ChecksCard';
 import { DriftCard } from './DriftCard';
 import { HealthCard } from './HealthCard';
 import { PromotionsCard } from './PromotionsCard';
@@ -174,6 +175,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
                 )}
               </Card>
             )}
+            <ChecksCard project={pipeline.project} stage={stage} />
             <HealthCard stage={stage} />
             <DriftCard applications={stage.destinations} />
           </div>
