@@ -111,7 +111,7 @@ func TestApply(t *testing.T) {
 	})
 
 	t.Run("what Kubernetes refuses names file, document, line and field", func(t *testing.T) {
-		bad := strings.Replace(manifest, "constraint: ^1.26.0", "constraint: ^1.26.0, platform: Linux", 1)
+		bad := strings.Replace(manifest, "interval: 1m", "interval: 1s", 1)
 		var out model.ApplyResult
 		admin.do(t, "POST", "/api/v1/apply", files("# nothing\n", bad)).into(t, &out)
 		for _, d := range out.Items {
@@ -119,8 +119,8 @@ func TestApply(t *testing.T) {
 				continue
 			}
 			p := d.Problem
-			if p.Code != model.InvalidManifest || len(p.Errors) == 0 || p.Errors[0].Line != 15 || p.Errors[0].Field != "spec.subscriptions[0].image.platform" ||
-				!strings.HasPrefix(p.Detail, "2.yaml: document 3, line 15: spec.subscriptions[0].image.platform: ") {
+			if p.Code != model.InvalidManifest || len(p.Errors) == 0 || p.Errors[0].Line != 14 || p.Errors[0].Field != "spec.interval" ||
+				!strings.HasPrefix(p.Detail, "2.yaml: document 3, line 14: spec.interval: ") {
 				t.Fatalf("%+v", p)
 			}
 			return
@@ -211,7 +211,7 @@ func makeNamespaceAfterProject(t *testing.T, name string) error {
 // make, gives no rights for the next document.
 func TestApplyGivesNoRights(t *testing.T) {
 	f := newProject(t)
-	secret := fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: mine, namespace: %s, labels: {waybill.dev/cred-type: git}}\nstringData: {repoURL: 'https://evil.example', password: x}\n", f.name)
+	secret := fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: mine, namespace: %s, labels: {waybill.dev/cred-type: git}}\nstringData: {repoURL: 'https://evil.example', username: u, password: x}\n", f.name)
 	for _, who := range []string{"mallory", "victor", "alice"} {
 		var out model.ApplyResult
 		shared.as(t, who).do(t, "POST", "/api/v1/apply?force=true", files(strings.ReplaceAll(manifestOf(f.name), "stage/", "hijacked/")+secret)).into(t, &out)
