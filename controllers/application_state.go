@@ -265,8 +265,8 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 	s.trouble[key] = t
 }
 
-// retryAt is when an object that failed n times is tried again; zero when the
-// limit is reached.
+// retryAt is when an object that failed n times is tried again, after a second
+// at least; zero when the limit is reached.
 func retryAt(now time.Time, p *v1alpha1.RetryPolicy, n int) time.Time {
 	limit := int32(defaultRetries)
 	if p.Limit != nil {
@@ -288,12 +288,13 @@ func retryAt(now time.Time, p *v1alpha1.RetryPolicy, n int) time.Time {
 		}
 	}
 	for range n - 1 {
-		if pause >= longest {
+		if factor <= 0 || pause >= longest/factor {
+			pause = longest
 			break
 		}
-		pause *= factor
+		pause *= factor //nolint:durationcheck // factor is a number
 	}
-	return now.Add(min(pause, longest))
+	return now.Add(max(min(pause, longest), time.Second))
 }
 
 // defaultRetries is syncPolicy.retry.limit of Argo CD.

@@ -108,7 +108,7 @@ func (r *PromotionReconciler) check(ctx context.Context, o *promotion.Observatio
 	ask, err := r.asking(ctx, o, p, c, s, run)
 	if err != nil {
 		promotion.RecordMeasurement(c, s, promotion.Measurement{Outcome: promotion.OutcomeError, IsFinal: true, Message: err.Error()}, o.Now)
-		return time.Time{}, nil
+		return time.Time{}, nil //nolint:nilerr // recorded: nothing is tried again
 	}
 	if ask == nil {
 		return o.Now, nil // the intent is written first

@@ -226,18 +226,6 @@ func (v *projectView) artifactsOf(f v1alpha1.StageFreight) v1alpha1.Artifacts {
 	return held
 }
 
-// collectionWith is what the Stage would run: f, and what is current for its
-// other origins.
-func collectionWith(st *v1alpha1.Stage, f *v1alpha1.Freight) []v1alpha1.StageFreight {
-	out := []v1alpha1.StageFreight{{Origin: f.Origin.Name, Freight: f.Name, Images: f.Images, Commits: f.Commits, Charts: f.Charts}}
-	for _, c := range st.Status.Current {
-		if c.Origin != f.Origin.Name {
-			out = append(out, v1alpha1.StageFreight{Origin: c.Origin, Freight: c.Freight, Images: c.Images, Commits: c.Commits, Charts: c.Charts})
-		}
-	}
-	return out
-}
-
 // writes lists what the Stage's mechanisms set, before and after.
 func (v *projectView) writes(st *v1alpha1.Stage, collection []v1alpha1.StageFreight) []model.Write {
 	out := []model.Write{}

@@ -28,12 +28,12 @@ func BenchmarkPage(b *testing.B, s history.Store) {
 		b.Run(name, func(b *testing.B) {
 			var took []time.Duration
 			for b.Loop() {
-				start := time.Now()
+				start := time.Now() //nolint:forbidigo // a benchmark measures
 				ps, _, err := s.ListPromotions(b.Context(), f, history.Page{After: middle.Cursor().String(), Limit: 50})
 				if err != nil || len(ps) != 50 {
 					b.Fatalf("%d rows, %v", len(ps), err)
 				}
-				took = append(took, time.Since(start))
+				took = append(took, time.Since(start)) //nolint:forbidigo // a benchmark measures
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms/median")

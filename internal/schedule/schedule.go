@@ -45,7 +45,7 @@ func Parse(expression, timeZone string, open time.Duration) (*Schedule, error) {
 	if strings.Contains(expression, "TZ=") || strings.HasPrefix(strings.TrimSpace(expression), "@") {
 		return nil, fmt.Errorf("cron expression %q: write the five fields, and the zone in timeZone", expression)
 	}
-	parsed, err := cron.NewParser(fields).Parse(expression)
+	parsed, err := cron.MustNewParser(fields).Parse(expression)
 	if err != nil {
 		return nil, fmt.Errorf("cron expression %q: %w", expression, err)
 	}

@@ -174,7 +174,8 @@ func TestHostileCharts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := p.Render(t.Context(), chart(map[string]string{"templates/a.yaml": c.template}), 5*time.Second)
-			if !errors.Is(err, c.want) && !errors.Is(err, helm.ErrTimeout) {
+			// Which limit is met first depends on the machine, and on the race detector.
+			if !errors.Is(err, c.want) && !errors.Is(err, helm.ErrTimeout) && !errors.Is(err, helm.ErrWorker) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 			if _, err := p.Render(t.Context(), chart(map[string]string{"templates/a.yaml": "a: 1"}), time.Minute); err != nil {
