@@ -44,4 +44,4 @@ if [ ${#packages[@]} -gt 0 ]; then
 	fi
 fi
 if [ $wrong -ne 0 ]; then exit 1; fi
-printf 'Go %s, Node %s, git, gcc, chromium and PostgreSQL are here\n' "$go" "$node"
+printf 'Go %s, Node %s, git, gcc, chromium, PostgreSQL, Prometheus and docker-registry are here\n' "$go" "$node"
