@@ -20,12 +20,11 @@ type said struct {
 // text is both streams, as a person sees them.
 func (s said) text() string { return s.out + s.err }
 
-// signedIn is the CLI's configuration for the administrator on the common
-// waybilld.
+// signedIn are the CLI's configurations for the administrator, by waybilld:
+// some tests have one of their own.
 var signedIn struct {
-	once   sync.Once
-	config string
-	err    error
+	sync.Mutex
+	byServer map[*server]string
 }
 
 // cli runs bin/waybill as the administrator, with standard input.
@@ -40,20 +39,25 @@ func (w *world) cliIn(dir string, args ...string) said {
 	return run(w.t, w.signIn(), dir, "", args...)
 }
 
-// signIn returns the configuration of the administrator on the common waybilld.
+// signIn returns the configuration of the administrator on the world's
+// waybilld.
 func (w *world) signIn() string {
 	w.t.Helper()
-	signedIn.once.Do(func() {
-		w.eventually("the API answers", w.server.isReady)
-		signedIn.config = filepath.Join(w.server.dataDir, "cli.yaml")
-		if s := run(w.t, signedIn.config, "", adminPassword, "login", "http://"+w.server.listen, "-u", admin, "--password-stdin"); s.code != 0 {
-			signedIn.err = errors.New(s.text())
-		}
-	})
-	if signedIn.err != nil {
-		w.t.Fatal(signedIn.err)
+	signedIn.Lock()
+	defer signedIn.Unlock()
+	if config := signedIn.byServer[w.server]; config != "" {
+		return config
 	}
-	return signedIn.config
+	w.eventually("the API answers", w.server.isReady)
+	config := filepath.Join(w.server.dataDir, "cli.yaml")
+	if s := run(w.t, config, "", adminPassword, "login", "http://"+w.server.listen, "-u", admin, "--password-stdin"); s.code != 0 {
+		w.t.Fatal(s.text())
+	}
+	if signedIn.byServer == nil {
+		signedIn.byServer = map[*server]string{}
+	}
+	signedIn.byServer[w.server] = config
+	return config
 }
 
 // kubectl runs the real kubectl as a user of the cluster.

@@ -119,7 +119,9 @@ var (
 	ago          = regexp.MustCompile(`(?m)\b\d+[smhd]( ago)?(  |$)`)
 	// columns are as wide as what was replaced: only that they are columns counts.
 	columns = regexp.MustCompile(`(\S)   *`)
-	aliases = regexp.MustCompile(`\b[a-z]+-[a-z]+(  (Healthy|Waiting|Failed|Progressing|Frozen|Drifted|Unknown))`)
+	// Who makes the Namespace of a new Project first is a race, and both are right.
+	namespaces = regexp.MustCompile(`(?m)^(namespace/\S+) configured$`)
+	aliases    = regexp.MustCompile(`\b[a-z]+-[a-z]+(  (Healthy|Waiting|Failed|Progressing|Frozen|Drifted|Unknown))`)
 )
 
 // normal replaces addresses, names made of digests, and ages.
@@ -128,6 +130,7 @@ func (i *instance) normal(text string) string {
 		strings.TrimSuffix(i.info.GitURL, ".git"), "GIT", i.info.GitURL, "GIT.git").Replace(text)
 	text = columns.ReplaceAllString(text, "$1  ")
 	text = aliases.ReplaceAllString(text, "ALIAS$1")
+	text = namespaces.ReplaceAllString(text, "$1 created")
 	text = freightName.ReplaceAllString(text, "FREIGHT")
 	text = shortFreight.ReplaceAllString(text, "FREIGHT")
 	text = commit.ReplaceAllStringFunc(text, func(word string) string {
