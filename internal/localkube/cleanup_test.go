@@ -173,8 +173,9 @@ func TestCleanUpEndsOrphans(t *testing.T) {
 	}
 	create(t, a, "/api/v1/namespaces/default/configmaps", configMap("confirmed", nil))
 	kill9(t, owner)
-	if left := programsOf(t, dir); len(left) != 2 {
-		t.Fatalf("without the kernel's help both programs stay; running: %q", left)
+	// One that writes to the log of who is gone may end of that.
+	if left := programsOf(t, dir); len(left) == 0 {
+		t.Fatal("without the kernel's help no program stays")
 	}
 	if err := CleanUp(dir); err != nil {
 		t.Error(err)
