@@ -131,14 +131,14 @@ uat  1.26.0  ALIAS  Failed  1  AGE  list branches of http://GIT/guestbook: authe
 			shown:  warehouse, object: "guestbook", reason: "AuthenticationFailed",
 			message: `list tags of "REGISTRY/guestbook": authentication failed (status 401) with Secret "registry": the token service refused: user name or password is wrong`,
 			cli:     "refresh PROJECT/guestbook --wait",
-			says: `WAREHOUSE  READY  LATEST  POLLED  TAGS  MESSAGE
-guestbook  no  1.26.0  AGE ago  1  REGISTRY/guestbook: list tags of "REGISTRY/guestbook": authentication failed (status 401) with Secret "registry": the token service refused: user name or password is wrong
+			says: `WAREHOUSE  READY  LATEST  POLLED  REQUESTS  TAGS  MESSAGE
+guestbook  no  1.26.0  AGE ago  1  1  REGISTRY/guestbook: list tags of "REGISTRY/guestbook": authentication failed (status 401) with Secret "registry": the token service refused: user name or password is wrong
 Error: Warehouse PROJECT/guestbook: REGISTRY/guestbook: list tags of "REGISTRY/guestbook": authentication failed (status 401) with Secret "registry": the token service refused: user name or password is wrong
 `,
 			code:  1,
 			mends: func(w *world) { w.cluster.Apply(w.t, w.credentialsYAML(gittest.Password, registrytest.Password)) },
-			after: `WAREHOUSE  READY  LATEST  POLLED  TAGS  MESSAGE
-guestbook  yes  1.26.1  AGE ago  2  watching 1 repositories
+			after: `WAREHOUSE  READY  LATEST  POLLED  REQUESTS  TAGS  MESSAGE
+guestbook  yes  1.26.1  AGE ago  1  2  watching 1 repositories
 `,
 		},
 		{
@@ -151,16 +151,16 @@ guestbook  yes  1.26.1  AGE ago  2  watching 1 repositories
 			shown: warehouse, object: "guestbook", reason: "RegistryUnreachable",
 			message: `list tags of "REGISTRY/guestbook": registry is unreachable with Secret "registry": connection refused`,
 			cli:     "refresh PROJECT/guestbook --wait",
-			says: `WAREHOUSE  READY  LATEST  POLLED  TAGS  MESSAGE
-guestbook  no  1.26.0  AGE ago  1  REGISTRY/guestbook: list tags of "REGISTRY/guestbook": registry is unreachable with Secret "registry": connection refused
+			says: `WAREHOUSE  READY  LATEST  POLLED  REQUESTS  TAGS  MESSAGE
+guestbook  no  1.26.0  AGE ago  1  1  REGISTRY/guestbook: list tags of "REGISTRY/guestbook": registry is unreachable with Secret "registry": connection refused
 Error: Warehouse PROJECT/guestbook: REGISTRY/guestbook: list tags of "REGISTRY/guestbook": registry is unreachable with Secret "registry": connection refused
 `,
 			code: 1,
 			mends: func(w *world) {
 				w.registryAgain()
 			},
-			after: `WAREHOUSE  READY  LATEST  POLLED  TAGS  MESSAGE
-guestbook  yes  1.26.1  AGE ago  2  watching 1 repositories
+			after: `WAREHOUSE  READY  LATEST  POLLED  REQUESTS  TAGS  MESSAGE
+guestbook  yes  1.26.1  AGE ago  1  2  watching 1 repositories
 `,
 		},
 		{
