@@ -326,7 +326,7 @@ func describe(a *v1alpha1.Application) string {
 
 // eventually polls until ok or half a minute has passed.
 func eventually(ok func() bool) bool {
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

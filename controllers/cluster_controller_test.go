@@ -94,6 +94,7 @@ func TestTwoClustersOneCutOff(t *testing.T) {
 		client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"kubeconfig":`+quoted(string(kubeconfig)+"# rotated\n")+`}}`))); err != nil {
 		t.Fatal(err)
 	}
+	f.waitReady("away", "Synced")
 	f.kubectl("-n", f.project+"-away", "scale", "deployment/web", "--replicas=3")
 	f.waitFor("away", "the heal", func(a *v1alpha1.Application) bool { return len(a.Status.Drifts) > 0 })
 	f.waitSynced("away", second)
