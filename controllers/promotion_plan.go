@@ -3,21 +3,16 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
-	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
-
-// ancestorDepth is how far back a branch is searched for a Promotion's commit.
-const ancestorDepth = 500
 
 // freightOf returns the Freight a Promotion is about: what is promoted, or what
 // a Rollback takes back, as reader has it. A Rollback does not need the object
@@ -41,80 +36,6 @@ func (r *PromotionReconciler) freightOf(ctx context.Context, reader client.Reade
 		return nil, err //nolint:wrapcheck // callers test for not found
 	}
 	return &f, nil
-}
-
-// reach says how far the Stage's Applications are with the Promotion's commit.
-func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (promotion.Reach, error) {
-	if len(o.Stage.Spec.Deploy) == 0 || p.Status.Commit == nil {
-		return promotion.Reach{Reached: true, Health: v1alpha1.Health{Status: v1alpha1.HealthHealthy}}, nil
-	}
-	var apps v1alpha1.ApplicationList
-	err := r.Client.List(ctx, &apps, client.InNamespace(p.Namespace), client.MatchingLabels{v1alpha1.LabelStage: p.Spec.Stage})
-	if err != nil {
-		return promotion.Reach{}, fmt.Errorf("list Applications of Stage %q: %w", p.Spec.Stage, err)
-	}
-	// An Application that a person labelled as the Stage's says nothing about it.
-	apps.Items = slices.DeleteFunc(apps.Items, func(a v1alpha1.Application) bool { return !metav1.IsControlledBy(&a, o.Stage) })
-	out := promotion.Reach{Reached: true, Health: v1alpha1.Health{Status: v1alpha1.HealthHealthy}}
-	if len(apps.Items) < len(o.Stage.Spec.Deploy) {
-		return promotion.Reach{Message: "not every deploy entry has an Application yet"}, nil
-	}
-	for i := range apps.Items {
-		app := &apps.Items[i]
-		if reached, why := gitops.Reached(app, p.Status.Commit.Commit, r.acceptedTrees(ctx, p, app)...); !reached {
-			out.Reached = false
-			if out.Message == "" {
-				out.Message = why
-			}
-			continue
-		}
-		if gitops.Severity(app.Status.Health.Status) > gitops.Severity(out.Health.Status) {
-			out.Health = *app.Status.Health
-		}
-	}
-	return out, nil
-}
-
-// acceptedTrees returns the trees of the Application's path that count as the
-// Promotion's: what its commit has there, and what a descendant has that the
-// Application runs already. Nothing is fetched; what the mirror does not know
-// is not accepted.
-func (r *PromotionReconciler) acceptedTrees(ctx context.Context, p *v1alpha1.Promotion, app *v1alpha1.Application) []string {
-	mirror, err := r.Repositories.Open(ctx, p.Namespace, p.Status.Commit.RepoURL)
-	if err != nil {
-		return nil
-	}
-	commit, err := git.ParseHash(p.Status.Commit.Commit)
-	if err != nil {
-		return nil
-	}
-	path := app.Spec.Source.Path
-	if path == "." {
-		path = ""
-	}
-	var out []string
-	if tree, err := mirror.TreeHash(commit, path); err == nil {
-		out = append(out, tree.String())
-	}
-	if revision, err := git.ParseHash(app.Status.Sync.Revision); err == nil && revision != commit && mirror.Has(revision) {
-		if isAncestor(mirror, commit, revision) {
-			out = append(out, app.Status.Sync.Tree)
-		}
-	}
-	return out
-}
-
-// isAncestor reports whether commit is reached from head along first parents.
-func isAncestor(m *git.Mirror, commit, head git.Hash) bool {
-	for c, err := range m.FirstParents(head, git.Hash{}, ancestorDepth) {
-		if err != nil {
-			return false
-		}
-		if c.Hash == commit {
-			return true
-		}
-	}
-	return false
 }
 
 // reasonOf turns an error of an adapter into a word for programs.
@@ -145,4 +66,42 @@ func reasonOf(err error) string {
 		}
 	}
 	return "StepFailed"
+}
+
+// setPlan freezes a plan and resets the progress.
+func setPlan(p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan) {
+	p.Status.Plan = plan
+	steps := make([]v1alpha1.StepStatus, len(plan.Steps))
+	for i, s := range plan.Steps {
+		steps[i] = v1alpha1.StepStatus{As: s.As, Uses: s.Uses, State: v1alpha1.StepPending}
+	}
+	p.Status.Steps = steps
+}
+
+// planFailed tells errors that a person must mend (terminal) from those that
+// go away by themselves; both say what was wrong.
+func (r *PromotionReconciler) planFailed(ctx context.Context, o *promotion.Observation, p, after *v1alpha1.Promotion, err error) (ctrl.Result, error) {
+	var terminal *step.TerminalError
+	if errors.As(err, &terminal) {
+		return r.planImpossible(ctx, p, after, terminal)
+	}
+	// The instant is recorded: the patch that says why wakes us at once, and
+	// must not be taken for news.
+	after.Status.PlanAttempts++
+	at := r.Clock.Now().Add(promotion.RetryDelay(after.Status.PlanAttempts))
+	after.Status.PlanRetryAt = &metav1.MicroTime{Time: at}
+	return r.wait(ctx, p, after, at, reasonOf(err), err.Error())
+}
+
+// planImpossible ends a Promotion that the Stage's definition makes impossible,
+// unless it came by itself: nobody would start that one again, so it waits for
+// another definition.
+func (r *PromotionReconciler) planImpossible(ctx context.Context, before, after *v1alpha1.Promotion, cause *step.TerminalError) (ctrl.Result, error) {
+	if !after.Spec.Automatic || after.Spec.Kind == v1alpha1.KindRollback {
+		return r.end(ctx, before, after, v1alpha1.PhaseFailed, cause.Reason, cause.Error())
+	}
+	after.Status.Plan, after.Status.Steps, after.Status.StartedAt, after.Status.PlanRetryAt = nil, nil, nil, nil
+	r.phase(after, v1alpha1.PhasePending, cause.Reason, cause.Error())
+	setStalled(&after.Status.Conditions, after.Generation, cause.Reason, after.Status.Message)
+	return ctrl.Result{}, patchStatus(ctx, r.Client, before, after)
 }
