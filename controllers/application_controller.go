@@ -374,9 +374,6 @@ func (r *ApplicationReconciler) clusterChanged(name string) {
 			continue
 		}
 		s.supersede(false)
-		s.mu.Lock()
-		s.kinds = nil // to be asked of the new watches
-		s.mu.Unlock()
 		wake = append(wake, s.name)
 	}
 	r.enqueue(routine, wake...)

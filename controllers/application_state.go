@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/health/checks"
+	"github.com/waybill-dev/waybill/gitops/watch"
 )
 
 // appState is what the process remembers of one Application. Everything in it
@@ -56,6 +57,8 @@ type appState struct {
 	// values holds Baseline.Values of what was applied in this process.
 	values map[gitops.Key]string
 	kinds  []schema.GroupVersionKind
+	// asked is the hub that was asked for kinds: other credentials bring another.
+	asked *watch.Hub
 	// trouble is what went wrong with single objects.
 	trouble map[gitops.Key]objectTrouble
 	// seen keeps the last event of objects that wait to be healed.

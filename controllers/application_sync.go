@@ -398,7 +398,7 @@ func (r *ApplicationReconciler) observeInventory(ctx context.Context, s *appStat
 // watch makes sure that all kinds are watched and listed once.
 func (r *ApplicationReconciler) watch(ctx context.Context, s *appState, o *observation) {
 	s.mu.Lock()
-	same := slices.Equal(s.kinds, o.kinds)
+	same := s.asked == o.t.hub && slices.Equal(s.kinds, o.kinds)
 	s.mu.Unlock()
 	if !same {
 		unserved, err := o.t.hub.Use(ctx, s.name.String(), o.kinds)
@@ -414,7 +414,7 @@ func (r *ApplicationReconciler) watch(ctx context.Context, s *appState, o *obser
 		// with its definition.
 		o.kinds = slices.DeleteFunc(o.kinds, func(gvk schema.GroupVersionKind) bool { return slices.Contains(unserved, gvk) })
 		s.mu.Lock()
-		s.kinds = o.kinds
+		s.kinds, s.asked = o.kinds, o.t.hub
 		s.mu.Unlock()
 	}
 	if out := o.t.hub.Down(o.kinds); out != nil {

@@ -3,6 +3,8 @@ package controllers_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -89,14 +91,27 @@ func TestTwoClustersOneCutOff(t *testing.T) {
 	f.west.mend()
 	f.waitSynced("away", second)
 
-	// Other credentials: the watches begin anew, and drift is healed with them.
-	if err := f.client.Patch(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "waybill-system", Name: west}},
-		client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"kubeconfig":`+quoted(string(kubeconfig)+"# rotated\n")+`}}`))); err != nil {
-		t.Fatal(err)
+	// Other credentials, again and again while the cluster changes: the watches
+	// begin anew each time, in the middle of whatever pass runs, and see the drift.
+	for n := range 8 {
+		var before v1alpha1.Application
+		if err := f.client.Get(t.Context(), key(f.project, "away"), &before); err != nil {
+			t.Fatal(err)
+		}
+		rotated := make(chan error, 1)
+		go func() {
+			kubeconfig := quoted(string(kubeconfig) + "# rotated " + strconv.Itoa(n) + "\n")
+			rotated <- f.client.Patch(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "waybill-system", Name: west}},
+				client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"kubeconfig":`+kubeconfig+`}}`)))
+		}()
+		f.kubectl("-n", f.project+"-away", "label", "deployment/web", "round-"+strconv.Itoa(n)+"=by-hand")
+		if err := <-rotated; err != nil {
+			t.Fatal(err)
+		}
+		f.waitFor("away", "the heal", func(a *v1alpha1.Application) bool {
+			return len(a.Status.Drifts) > 0 && !slices.Equal(a.Status.Drifts, before.Status.Drifts)
+		})
 	}
-	f.waitReady("away", "Synced")
-	f.kubectl("-n", f.project+"-away", "scale", "deployment/web", "--replicas=3")
-	f.waitFor("away", "the heal", func(a *v1alpha1.Application) bool { return len(a.Status.Drifts) > 0 })
 	f.waitSynced("away", second)
 
 	f.unregister(west)
