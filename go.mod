@@ -7,6 +7,8 @@ require (
 	github.com/netresearch/go-cron v0.9.1
 )
 
+require github.com/pelletier/go-toml/v2 v2.4.3 // indirect
+
 require (
 	cel.dev/expr v0.25.2 // indirect
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect

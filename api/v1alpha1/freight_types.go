@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // Freight is one immutable, named set of versions. Its name is the digest of
 // its content, so the same artifacts are always the same object.
@@ -63,6 +66,11 @@ type FreightStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=1024
 	Stages map[string]FreightInStage `json:"stages,omitempty"`
+	// metadata that the step set-metadata recorded: names and any values.
+	// Expressions read it with freightMetadata(name).
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Metadata *runtime.RawExtension `json:"metadata,omitempty"`
 }
 
 // FreightInStage is the record of one Freight in one Stage.

@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // Stage is one station of the pipeline: what Freight it asks for, how a
 // promotion writes it to the Stage's branch, and where it is deployed. A Stage
@@ -437,6 +440,11 @@ type StageStatus struct {
 	// lastHandledRequest echoes the annotation waybill.dev/requested-at.
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
+	// metadata that the step set-metadata recorded: names and any values.
+	// Expressions read it with stageMetadata(name).
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Metadata *runtime.RawExtension `json:"metadata,omitempty"`
 	// lastSeq is the number of the last Promotion; never lowered.
 	// +optional
 	LastSeq int64 `json:"lastSeq,omitempty"`

@@ -49,6 +49,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/steps"
@@ -280,12 +281,13 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	}
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
+	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
-			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests,
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests, Objects: projectObjects,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
-		Lookups: &secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()},
+		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
 	}
 	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	executable, err := os.Executable()

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -66,6 +67,18 @@ type Lookups interface {
 	// Functions returns them for one run of p. Every secret that one of them
 	// reads is given to reveal before it is returned.
 	Functions(ctx context.Context, p *v1alpha1.Promotion, reveal func(secret.Text)) map[string]expression.Function
+}
+
+// AllLookups are several in one.
+type AllLookups []Lookups
+
+// Functions returns the functions of all of them.
+func (l AllLookups) Functions(ctx context.Context, p *v1alpha1.Promotion, reveal func(secret.Text)) map[string]expression.Function {
+	out := map[string]expression.Function{}
+	for _, one := range l {
+		maps.Copy(out, one.Functions(ctx, p, reveal))
+	}
+	return out
 }
 
 // Outcome is how far Run came.

@@ -22,9 +22,12 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/jsonupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
+	"github.com/waybill-dev/waybill/promotion/steps/setfreightalias"
+	"github.com/waybill-dev/waybill/promotion/steps/setmetadata"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 	"github.com/waybill-dev/waybill/promotion/steps/tarstep"
 	"github.com/waybill-dev/waybill/promotion/steps/tomlparse"
+	"github.com/waybill-dev/waybill/promotion/steps/tomlupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/untarstep"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlmerge"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlparse"
@@ -38,6 +41,14 @@ type Dependencies struct {
 	// Transport of http steps: it refuses addresses that a Stage's author has no
 	// business with.
 	Transport http.RoundTripper
+	// Objects are the Stages and Freight of Projects.
+	Objects Objects
+}
+
+// Objects is what steps write of the Project's own objects.
+type Objects interface {
+	setmetadata.Metadata
+	setfreightalias.Aliases
 }
 
 // Builtin returns every built-in step by the name templates use.
@@ -57,12 +68,15 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"kustomize-build":     kustomizebuild.Step{},
 		"kustomize-set-image": kustomizesetimage.Step{},
 		"toml-parse":          tomlparse.Step{},
+		"toml-update":         tomlupdate.Step{},
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
 		"helm-update-chart":   helmupdatechart.Step{},
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},
 		"json-update":         jsonupdate.Step{},
+		"set-freight-alias":   setfreightalias.Step{Aliases: d.Objects},
+		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},
 		"untar":               untarstep.Step{},
 		"yaml-merge":          yamlmerge.Step{},

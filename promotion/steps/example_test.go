@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -27,6 +28,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/steps"
 )
 
@@ -65,9 +67,11 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	})
 	web := httptest.NewServer(http.HandlerFunc(serveExample))
 	t.Cleanup(web.Close)
+	store := exampleObjects(t)
 	b.engine = &engine.Engine{
+		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
-			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"},
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")
@@ -92,6 +96,21 @@ func serveExample(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"status": "approved", "ticket": {"id": 42}}`)
 	}
+}
+
+// exampleObjects holds the Stage and the Freight of the examples. What the real
+// API server makes of the same calls is tested in package objects.
+func exampleObjects(t *testing.T) *objects.Store {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	f := &v1alpha1.Freight{Alias: "amber-heron"}
+	f.Namespace, f.Name = "guestbook", "f1"
+	s := stageWith(nil)
+	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(f, s).WithObjects(f, s).Build()
+	return &objects.Store{Client: c, Status: c, Live: c}
 }
 
 // stageWith returns a Stage whose template has these steps.

@@ -46,7 +46,7 @@ func TestGenerated(t *testing.T) {
 		}
 		typ := reflect.TypeOf(configured.NewConfig()).Elem()
 		src := read(t, path.Base(reflect.TypeOf(s).PkgPath()))
-		schema := schemaOf(t, typ, src)
+		schema := schemaOf(t, typ)
 		if slices.Contains(hidden, name) {
 			continue
 		}
@@ -146,7 +146,7 @@ func read(t *testing.T, folder string) sourceOf {
 	return src
 }
 
-func schemaOf(t *testing.T, typ reflect.Type, src sourceOf) *stepschema.Schema {
+func schemaOf(t *testing.T, typ reflect.Type) *stepschema.Schema {
 	t.Helper()
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -163,13 +163,14 @@ func schemaOf(t *testing.T, typ reflect.Type, src sourceOf) *stepschema.Schema {
 	case reflect.Interface:
 		return &stepschema.Schema{}
 	case reflect.Map:
-		return &stepschema.Schema{Type: "object", AdditionalProperties: schemaOf(t, typ.Elem(), src)}
+		return &stepschema.Schema{Type: "object", AdditionalProperties: schemaOf(t, typ.Elem())}
 	case reflect.Slice:
-		return &stepschema.Schema{Type: "array", Items: schemaOf(t, typ.Elem(), src)}
+		return &stepschema.Schema{Type: "array", Items: schemaOf(t, typ.Elem())}
 	case reflect.Struct:
 	default:
 		t.Fatalf("%s: no schema for %s", typ, typ.Kind())
 	}
+	src := read(t, path.Base(typ.PkgPath())) // steps may share what they are configured with
 	s := &stepschema.Schema{Type: "object", Properties: map[string]*stepschema.Schema{}}
 	groups := map[string][]string{}
 	for f := range typ.Fields() {
@@ -177,7 +178,7 @@ func schemaOf(t *testing.T, typ reflect.Type, src sourceOf) *stepschema.Schema {
 		if name == "" || name == "-" {
 			t.Fatalf("%s.%s: no JSON name", typ, f.Name)
 		}
-		p := schemaOf(t, f.Type, src)
+		p := schemaOf(t, f.Type)
 		p.Description = src.fields[typ.Name()+"."+f.Name]
 		if p.Description == "" {
 			t.Errorf("%s.%s has no comment", typ, f.Name)

@@ -109,7 +109,7 @@ func dependencies() []dependency {
 		{"github.com/spf13/cobra", []string{"internal/cli", "cmd/..."}, "only programs have flags"},
 		{
 			"sigs.k8s.io/controller-runtime",
-			[]string{"controllers", "api/rest", "cmd/waybilld", "promotion/observe", "internal/install", "internal/credentials/secretstore", "test/..."},
+			[]string{"controllers", "api/rest", "cmd/waybilld", "promotion/observe", "promotion/objects", "internal/install", "internal/credentials/secretstore", "test/..."},
 			"rules are plain functions; who needs a client has one of the few adapters",
 		},
 		{"github.com/jackc/pgx", []string{"history/postgres"}, "only the history has a database"},

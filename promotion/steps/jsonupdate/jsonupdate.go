@@ -5,11 +5,10 @@ package jsonupdate
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"strings"
 
 	"github.com/waybill-dev/waybill/internal/jsonedit"
 	"github.com/waybill-dev/waybill/internal/yamledit"
+	"github.com/waybill-dev/waybill/promotion/steps/document"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
@@ -42,25 +41,15 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	if err := step.Decode(in.Config, &c); err != nil {
 		return step.Result{}, err
 	}
-	doc, err := in.ReadFile(c.Path)
-	if err != nil {
-		return step.Result{}, err
+	updates := make([]document.Update, len(c.Updates))
+	for i, u := range c.Updates {
+		updates[i] = document.Update(u)
 	}
-	var set []string
-	for _, u := range c.Updates {
-		at, err := yamledit.ParsePath(u.Key)
+	return document.Set(in, c.Path, updates, func(doc []byte, at yamledit.Path, value any) ([]byte, error) {
+		raw, err := json.Marshal(value)
 		if err != nil {
-			return step.Result{}, step.Terminal("InvalidConfig", err)
+			return nil, step.Terminal("InvalidConfig", err)
 		}
-		value, err := json.Marshal(u.Value)
-		if err != nil {
-			return step.Result{}, step.Terminal("InvalidConfig", fmt.Errorf("value of %q: %w", u.Key, err))
-		}
-		if doc, err = jsonedit.Set(doc, at, value); err != nil {
-			return step.Result{}, step.Reasoned("FileInvalid", fmt.Errorf("set %q in %q: %w", u.Key, c.Path, err))
-		}
-		set = append(set, fmt.Sprintf("%s: %s", u.Key, value))
-	}
-	message := "updated " + c.Path + ": " + strings.Join(set, ", ")
-	return step.Result{Message: message, Output: map[string]any{"commitMessage": message}}, in.WriteFile(c.Path, doc)
+		return jsonedit.Set(doc, at, raw) //nolint:wrapcheck // says what is wrong with the file
+	})
 }

@@ -108,6 +108,12 @@ func (e *TerminalError) Unwrap() error { return e.Err }
 // Terminal marks an error as one that no retry mends.
 func Terminal(reason string, err error) error { return &TerminalError{Reason: reason, Err: err} }
 
+// IsTerminal reports whether an error is one that no retry mends.
+func IsTerminal(err error) bool {
+	var t *TerminalError
+	return errors.As(err, &t)
+}
+
 // ReasonedError is an error that is tried again, with a word for programs.
 type ReasonedError struct {
 	// Reason is a CamelCase word.

@@ -5,11 +5,9 @@ package yamlupdate
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strings"
 
 	"github.com/waybill-dev/waybill/internal/yamledit"
+	"github.com/waybill-dev/waybill/promotion/steps/document"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
@@ -43,45 +41,15 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	if err := step.Decode(in.Config, &c); err != nil {
 		return step.Result{}, err
 	}
-	doc, err := in.ReadFile(c.Path)
-	if err != nil {
-		return step.Result{}, err
+	updates := make([]document.Update, len(c.Updates))
+	for i, u := range c.Updates {
+		updates[i] = document.Update(u)
 	}
-	var set []string
-	for _, u := range c.Updates {
-		at, err := yamledit.ParsePath(u.Key)
+	return document.Set(in, c.Path, updates, func(doc []byte, at yamledit.Path, value any) ([]byte, error) {
+		v, err := document.Scalar(value)
 		if err != nil {
-			return step.Result{}, step.Terminal("InvalidConfig", err)
+			return nil, err
 		}
-		value, err := scalar(u)
-		if err != nil {
-			return step.Result{}, err
-		}
-		if doc, err = yamledit.Set(doc, at, value); err != nil {
-			return step.Result{}, step.Reasoned("FileInvalid", fmt.Errorf("set %q in %q: %w", u.Key, c.Path, err))
-		}
-		set = append(set, fmt.Sprintf("%s: %v", u.Key, u.Value))
-	}
-	message := "updated " + c.Path + ": " + strings.Join(set, ", ")
-	return step.Result{Message: message, Output: map[string]any{"commitMessage": message}}, in.WriteFile(c.Path, doc)
-}
-
-// scalar returns the value as the editor takes it.
-func scalar(u Update) (any, error) {
-	switch v := u.Value.(type) {
-	case nil, string, bool, int64:
-		return v, nil
-	case float64:
-		if v == float64(int64(v)) {
-			return int64(v), nil
-		}
-		return v, nil
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i, nil
-		}
-		return v.Float64() //nolint:wrapcheck // a number that was read
-	default:
-		return nil, step.Terminal("InvalidConfig", fmt.Errorf("the value of %q is %T; set text, a number, true or false", u.Key, u.Value))
-	}
+		return yamledit.Set(doc, at, v) //nolint:wrapcheck // names the path already
+	})
 }
