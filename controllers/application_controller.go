@@ -526,3 +526,9 @@ func kindsOf(desired []gitops.Desired, entries []v1alpha1.InventoryEntry) []sche
 	})
 	return out
 }
+
+func (r *ApplicationReconciler) stateOf(name types.NamespacedName) *appState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.states[name]
+}

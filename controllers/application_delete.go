@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/apply"
 )
 
 // letGoAfter is how long a deleted Application waits for a cluster that does
@@ -103,4 +106,71 @@ func (r *ApplicationReconciler) letGo(ctx context.Context, s *appState, app *v1a
 	}
 	r.forget(s.name)
 	return nil
+}
+
+// prune deletes what left the source. An object that is still being finalised
+// stays in the inventory; its end wakes us.
+func (r *ApplicationReconciler) prune(ctx context.Context, s *appState, o *observation) {
+	for _, wave := range o.plan.Prune {
+		for _, d := range wave {
+			if ctx.Err() != nil {
+				return
+			}
+			if !s.mayTry(o.now, gitops.Desired{Key: d.Key}) {
+				continue
+			}
+			how := metav1.DeletePropagationBackground
+			if p := s.policyNow().propagation; p != "" {
+				how = p
+			}
+			r.deleteOne(ctx, s, o.t, d, how)
+		}
+	}
+}
+
+// deleteOne deletes d unless it is not ours any more, and drops its entry when
+// it is gone. It reports whether it is.
+func (r *ApplicationReconciler) deleteOne(ctx context.Context, s *appState, t *target, d gitops.Deletion, how metav1.DeletionPropagation) bool {
+	unlock := s.locks.lock(d.Key)
+	defer unlock()
+	live, seen := t.hub.Get(d.Key)
+	if seen && live.OwnerLabel != s.owner.Label() {
+		d.UID = "" // another Application took it over
+	}
+	if seen && live.Terminating && live.UID == d.UID {
+		s.failed(r.opts.Clock.Now(), d.Key, "", terminating(d.Key, nil), false)
+		return false
+	}
+	gone, finalizers, err := t.applier.Delete(ctx, d, seen, how)
+	switch {
+	case err != nil:
+		var failed *apply.Error
+		e := &gitops.ObjectError{Key: d.Key, Reason: string(apply.Failed), Message: err.Error()}
+		if errors.As(err, &failed) {
+			e.Reason, e.Message = string(failed.Reason), failed.Message
+		}
+		s.failed(r.opts.Clock.Now(), d.Key, "", e, true)
+		return false
+	case !gone:
+		s.failed(r.opts.Clock.Now(), d.Key, "", terminating(d.Key, finalizers), false)
+		return false
+	}
+	s.mu.Lock()
+	delete(s.entries, d.Key)
+	delete(s.trouble, d.Key)
+	delete(s.values, d.Key)
+	delete(s.health, d.Key)
+	delete(s.nonConvergent, d.Key)
+	s.mu.Unlock()
+	t.pods.Forget(d.Key)
+	r.disclaim(s, d.Key)
+	return true
+}
+
+func terminating(key gitops.Key, finalizers []string) *gitops.ObjectError {
+	message := "it is being deleted"
+	if len(finalizers) > 0 {
+		message = "it is being deleted and waits for its finalizers: " + strings.Join(finalizers, ", ")
+	}
+	return &gitops.ObjectError{Key: key, Reason: "Terminating", Message: message}
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -415,4 +416,38 @@ func (l *keyLocks) lock(key gitops.Key) (unlock func()) {
 			delete(l.locks, key)
 		}
 	}
+}
+
+// keepTrouble drops the errors of objects that are not part of the revision any
+// more, and conflicts that ended.
+func (s *appState) keepTrouble(o *observation) {
+	current := map[gitops.Key]bool{}
+	for _, e := range o.refused {
+		current[e.Key] = true
+	}
+	for _, e := range o.plan.Conflicts {
+		current[e.Key] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, t := range s.trouble {
+		d, wanted := s.desired[key]
+		if !current[key] && (!wanted || t.hash != d.Hash) {
+			delete(s.trouble, key)
+		}
+	}
+}
+
+// keepReported drops the marks of drifts that are none any more.
+func (s *appState) keepReported(drifted []gitops.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.reported, func(key gitops.Key, _ string) bool { return !slices.Contains(drifted, key) })
+}
+
+// policyNow returns how the Application is treated.
+func (s *appState) policyNow() driftPolicy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy
 }

@@ -1,0 +1,229 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/health"
+)
+
+// observeInventory watches what was applied before, so that health is known
+// although nothing can be synced.
+func (r *ApplicationReconciler) observeInventory(ctx context.Context, s *appState, o *observation) {
+	o.kinds = kindsOf(nil, s.inventory())
+	r.watch(ctx, s, o)
+}
+
+// watch makes sure that all kinds are watched and listed once.
+func (r *ApplicationReconciler) watch(ctx context.Context, s *appState, o *observation) {
+	s.mu.Lock()
+	same := s.asked == o.t.hub && slices.Equal(s.kinds, o.kinds)
+	s.mu.Unlock()
+	if !same {
+		unserved, err := o.t.hub.Use(ctx, s.name.String(), o.kinds)
+		if err != nil {
+			if ctx.Err() != nil {
+				o.superseded = ctx.Err()
+				return
+			}
+			o.problem = &problem{reason: reasonClusterUnreachable, unknown: true, retry: o.now.Add(r.pause(o)), message: err.Error()}
+			return
+		}
+		// A kind of the inventory that is not served any more: its objects went
+		// with its definition.
+		o.kinds = slices.DeleteFunc(o.kinds, func(gvk schema.GroupVersionKind) bool { return slices.Contains(unserved, gvk) })
+		s.mu.Lock()
+		s.kinds, s.asked = o.kinds, o.t.hub
+		s.mu.Unlock()
+	}
+	if out := o.t.hub.Down(o.kinds); out != nil {
+		o.problem = outage(s.cluster, out)
+	} else if !o.t.hub.IsReady(o.kinds) {
+		o.waiting = true
+	}
+}
+
+// observeObjects checks what was rendered against the cluster's kinds and the
+// Project's limits, and plans.
+func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState, limits gitops.Limits, objects []*unstructured.Unstructured, o *observation) {
+	app := o.app
+	var unreachable error
+	policy := s.policyNow()
+	all, refused := gitops.Prepare(objects, gitops.Preparation{
+		Owner: s.owner, Namespace: app.Spec.Destination.Namespace,
+		SyncOptions: app.Spec.SyncPolicy.SyncOptions, Ignore: policy.ignore,
+		Scope: func(gvk schema.GroupVersionKind) (bool, bool) {
+			kind, served, err := o.t.clusterKind(ctx, gvk)
+			if err != nil {
+				unreachable = err
+			}
+			return kind, served
+		},
+	})
+	desired := make([]gitops.Desired, 0, len(all))
+	for _, d := range all {
+		if d.Options.IsHook() {
+			o.hooks = append(o.hooks, d)
+		} else {
+			desired = append(desired, d)
+		}
+	}
+	o.defines = gitops.Definitions(objects)
+	if unreachable != nil {
+		o.problem = &problem{reason: reasonClusterUnreachable, unknown: true, retry: o.now.Add(r.pause(o)), message: unreachable.Error()}
+		return
+	}
+	forbidden := gitops.CheckLimits(limits, s.cluster, all)
+	if len(forbidden) > 0 {
+		// Nothing of such a revision is applied: half of what was approved is
+		// not what was approved.
+		o.problem = &problem{reason: reasonForbidden, message: firstError(forbidden)}
+		o.refused = forbidden
+	}
+	o.desired, o.refused = desired, append(o.refused, refused...)
+	entries := s.inventory()
+	o.kinds = kindsOf(all, entries)
+	had := o.problem
+	r.watch(ctx, s, o)
+	if o.waiting || o.superseded != nil || o.problem != had {
+		return
+	}
+	if len(forbidden) > 0 {
+		return
+	}
+	r.judgeAnew(ctx, s, policy, o)
+	s.setDesired(desired, o.hooks, o.revision)
+	keys := make(map[gitops.Key]bool, len(all))
+	for _, d := range all {
+		keys[d.Key] = true
+	}
+	for _, e := range entries {
+		keys[gitops.EntryKey(e)] = true
+	}
+	r.claim(s, keys)
+	if app.Spec.Suspend {
+		o.problem = &problem{reason: reasonSuspended, calm: true, message: "syncing and healing are suspended; set spec.suspend to false to go on"}
+	}
+	plan := r.makePlan(ctx, s, o, entries)
+	if len(plan.Inventory) > maxInventory {
+		o.problem = &problem{reason: reasonTooManyObjects, message: fmt.Sprintf("the revision has %d objects and the limit of an Application is %d; split it", len(plan.Inventory), maxInventory)}
+		return
+	}
+	o.plan = &plan
+}
+
+// maxInventory is the number of objects an Application may have (10-contracts).
+const maxInventory = 1000
+
+// clusterKind tells whether a kind is namespaced in the cluster.
+func (t *target) clusterKind(ctx context.Context, gvk schema.GroupVersionKind) (namespaced, served bool, err error) {
+	kind, served, err := t.cluster.Kind(ctx, gvk)
+	return kind.Namespaced, served, err
+}
+
+// makePlan compares the revision with the inventory and the watches.
+func (r *ApplicationReconciler) makePlan(ctx context.Context, s *appState, o *observation, entries []v1alpha1.InventoryEntry) gitops.Plan {
+	app := o.app
+	refused := make([]gitops.Key, 0, len(o.refused))
+	for _, e := range o.refused {
+		refused = append(refused, e.Key)
+	}
+	in := gitops.PlanInput{
+		Owner: s.owner, Desired: o.desired, Inventory: entries, Refused: refused,
+		Live: o.t.hub.Get, Owned: o.t.hub.Owned(s.owner.Label()),
+		IsOwnerGone:    func(annotation string) bool { return r.isOwnerGone(ctx, annotation) },
+		PruneConfirmed: app.Annotations[v1alpha1.AnnotationConfirmPrune] == o.revision,
+		Additions:      s.policy.additions,
+		Options:        s.policy.options,
+		Values: func(k gitops.Key) string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.values[k]
+		},
+	}
+	if a := app.Spec.SyncPolicy.Automated; a != nil {
+		in.Prune, in.AllowEmpty = a.Prune, a.AllowEmpty
+	}
+	s.mu.Lock()
+	// Single drifts are the business of the heal queue, which keeps their
+	// pauses; only after a pause of everything is it done here, in order.
+	in.Heal = s.ordered && !s.breaker.IsOpen(o.now) && s.policy.drift == v1alpha1.DriftHeal
+	s.mu.Unlock()
+	return gitops.MakePlan(in)
+}
+
+// isOwnerGone reports whether the Application of an owner annotation does not
+// exist. When that cannot be told, it does.
+func (r *ApplicationReconciler) isOwnerGone(ctx context.Context, annotation string) bool {
+	owner, ok := gitops.ParseOwner(annotation)
+	if !ok {
+		return false
+	}
+	var app v1alpha1.Application
+	err := r.opts.Client.Get(ctx, types.NamespacedName{Namespace: owner.Namespace, Name: owner.Application}, &app)
+	return client.IgnoreNotFound(err) == nil && err != nil
+}
+
+// setDesired replaces what the cluster is held to.
+func (s *appState) setDesired(desired, hooks []gitops.Desired, commit string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks = make(map[gitops.Key]gitops.Desired, len(hooks))
+	for _, d := range hooks {
+		s.hooks[d.Key] = d
+	}
+	s.desired = make(map[gitops.Key]gitops.Desired, len(desired))
+	for _, d := range desired {
+		s.desired[d.Key] = d
+	}
+	s.commit = commit
+}
+
+// judgeAnew looks again at the objects of the kinds that have a health check, or
+// had one, when the spec changed: the watches keep verdicts, not objects.
+func (r *ApplicationReconciler) judgeAnew(ctx context.Context, s *appState, policy driftPolicy, o *observation) {
+	s.mu.Lock()
+	was := s.judged
+	before := s.judgedBy
+	s.judged, s.judgedBy = policy.generation, policy.checks
+	s.mu.Unlock()
+	if was == 0 || was == policy.generation {
+		return
+	}
+	for _, e := range s.inventory() {
+		if !before.Has(e.Group, e.Kind) && !policy.checks.Has(e.Group, e.Kind) {
+			continue
+		}
+		if obj, err := o.t.applier.ReadWhole(ctx, gitops.EntryKey(e), e.Version); err == nil && obj != nil {
+			o.t.hub.Observe(obj)
+		}
+	}
+}
+
+// assess is the health of one object by itself, for the watches: as the health
+// check of an Application that applies it says, or as its kind says.
+func (r *ApplicationReconciler) assess(cluster string, obj *unstructured.Unstructured, now time.Time) gitops.Verdict {
+	for _, s := range r.claimants(cluster, gitops.KeyOf(obj)) {
+		if res, ok := s.policyNow().checks.Assess(obj); ok {
+			return gitops.Verdict{Health: res.Health(), Recheck: res.Recheck}
+		}
+	}
+	res := health.Assess(obj, now)
+	return gitops.Verdict{Health: res.Health(), Recheck: res.Recheck}
+}
+
+// podsChanged is told when the pods of a workload changed the verdict on it.
+func (r *ApplicationReconciler) podsChanged(cluster string, key gitops.Key) {
+	for _, s := range r.claimants(cluster, key) {
+		r.enqueue(urgent, s.name)
+	}
+}
