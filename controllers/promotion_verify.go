@@ -220,6 +220,12 @@ func projectLimits(ctx context.Context, c client.Reader, name, systemNamespace s
 	return l, own, nil
 }
 
+// ProjectLimits returns what the Project of that name may touch.
+func ProjectLimits(ctx context.Context, c client.Reader, name, systemNamespace string) (gitops.Limits, error) {
+	l, _, err := projectLimits(ctx, c, name, systemNamespace)
+	return l, err
+}
+
 // stopChecks ends what runs for the checks of p, as v records it. The Jobs of
 // checks that run, or were aborted, are deleted; what cannot be reached now ends
 // at its deadline.

@@ -269,6 +269,40 @@ func (c *Client) Application(ctx context.Context, project, name string) (*model.
 	return get[model.Application](ctx, c, nil, "projects", project, "applications", name)
 }
 
+// ApplicationTree returns what an Application has in its cluster.
+func (c *Client) ApplicationTree(ctx context.Context, project, name string) (*model.ResourceTree, error) {
+	return get[model.ResourceTree](ctx, c, nil, "projects", project, "applications", name, "tree")
+}
+
+// ApplicationEvents returns what happened to an Application and its objects,
+// newest first.
+func (c *Client) ApplicationEvents(ctx context.Context, project, name string) (*model.ObjectEventList, error) {
+	return get[model.ObjectEventList](ctx, c, nil, "projects", project, "applications", name, "events")
+}
+
+// LogFilter selects what containers of an Application wrote; the zero value is
+// the last 100 lines of all.
+type LogFilter struct {
+	// Kind and Name of one object, and the Pods it owns.
+	Kind, Name, Container string
+	// Lines from the end of each.
+	Lines int
+}
+
+// ApplicationLogs returns what containers of an Application wrote last.
+func (c *Client) ApplicationLogs(ctx context.Context, project, name string, f LogFilter) (*model.ContainerLogList, error) {
+	q := values("kind", f.Kind, "name", f.Name, "container", f.Container)
+	if f.Lines > 0 {
+		q.Set("lines", strconv.Itoa(f.Lines))
+	}
+	return get[model.ContainerLogList](ctx, c, q, "projects", project, "applications", name, "logs")
+}
+
+// ApplicationDiff returns what a sync of an Application would change.
+func (c *Client) ApplicationDiff(ctx context.Context, project, name string) (*model.LiveDiff, error) {
+	return get[model.LiveDiff](ctx, c, nil, "projects", project, "applications", name, "diff")
+}
+
 // ApplyOptions say how to apply.
 type ApplyOptions struct {
 	// DryRun validates and changes nothing.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +28,11 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/gitops/live"
+	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/history/sqlite"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/install"
@@ -175,6 +181,23 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 	opts.Cache, opts.Config, opts.SystemNamespace, opts.Clock = c, config, systemNamespace, clock.RealClock{}
 	opts.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opts.Version = "v0.0.0-test"
+	if opts.Inspector == nil {
+		home, err := cluster.Connect(v1alpha1.InCluster, config, clock.RealClock{}) // with the server's own rights
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		if opts.Inspector, err = live.New(live.Options{
+			Clusters: cluster.NewRegistry(home), Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{},
+			Open: func(context.Context, string, string) (*git.Mirror, error) { return nil, errors.New("no Git here") },
+			Limits: func(_ context.Context, project string) (gitops.Limits, error) {
+				return gitops.Limits{Project: project, SystemNamespace: systemNamespace}, nil
+			},
+		}); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
 	if w.server, err = New(opts); err != nil {
 		cancel()
 		return nil, err

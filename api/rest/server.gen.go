@@ -64,6 +64,18 @@ type ServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx echo.Context, project ProjectPath, application Name) error
+	// DiffApplication What a sync would change, as the API server of the cluster answers to a dry run
+	// (GET /api/v1/projects/{project}/applications/{application}/diff)
+	DiffApplication(ctx echo.Context, project ProjectPath, application ApplicationPath) error
+	// ListApplicationEvents Events of an Application, its objects and what they own, newest first
+	// (GET /api/v1/projects/{project}/applications/{application}/events)
+	ListApplicationEvents(ctx echo.Context, project ProjectPath, application ApplicationPath) error
+	// GetApplicationLogs What the containers of an Application wrote last
+	// (GET /api/v1/projects/{project}/applications/{application}/logs)
+	GetApplicationLogs(ctx echo.Context, project ProjectPath, application ApplicationPath, params GetApplicationLogsParams) error
+	// GetApplicationTree What an Application has in its cluster, and what that owns
+	// (GET /api/v1/projects/{project}/applications/{application}/tree)
+	GetApplicationTree(ctx echo.Context, project ProjectPath, application ApplicationPath) error
 	// ProjectAudit Who decided and defined what in a Project, newest first
 	// (GET /api/v1/projects/{project}/audit)
 	ProjectAudit(ctx echo.Context, project ProjectPath, params ProjectAuditParams) error
@@ -484,6 +496,132 @@ func (w *ServerInterfaceWrapper) GetApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApplication(ctx, project, application)
+	return err
+}
+
+// DiffApplication converts echo context to params.
+func (w *ServerInterfaceWrapper) DiffApplication(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DiffApplication(ctx, project, application)
+	return err
+}
+
+// ListApplicationEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListApplicationEvents(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListApplicationEvents(ctx, project, application)
+	return err
+}
+
+// GetApplicationLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApplicationLogs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetApplicationLogsParams
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "container" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "container", ctx.QueryParams(), &params.Container, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter container: %s", err))
+	}
+
+	// ------------- Optional query parameter "lines" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lines", ctx.QueryParams(), &params.Lines, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter lines: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApplicationLogs(ctx, project, application, params)
+	return err
+}
+
+// GetApplicationTree converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApplicationTree(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApplicationTree(ctx, project, application)
 	return err
 }
 
@@ -1657,6 +1795,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application", wrapper.GetApplication, options.OperationMiddlewares["getApplication"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/tree", wrapper.GetApplicationTree, options.OperationMiddlewares["getApplicationTree"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/events", wrapper.ListApplicationEvents, options.OperationMiddlewares["listApplicationEvents"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/logs", wrapper.GetApplicationLogs, options.OperationMiddlewares["getApplicationLogs"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/diff", wrapper.DiffApplication, options.OperationMiddlewares["diffApplication"]...)
 	router.POST(options.BaseURL+"/api/v1/apply", wrapper.Apply, options.OperationMiddlewares["apply"]...)
 	router.GET(options.BaseURL+"/api/v1/definitions/projects", wrapper.ListProjectDefinitions, options.OperationMiddlewares["listProjectDefinitions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/definitions/projects/:project", wrapper.DeleteProjectDefinition, options.OperationMiddlewares["deleteProjectDefinition"]...)
@@ -2300,6 +2442,167 @@ type GetApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetApplicationdefaultApplicationProblemPlusJSONResponse) VisitGetApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffApplicationRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+}
+
+type DiffApplicationResponseObject interface {
+	VisitDiffApplicationResponse(w http.ResponseWriter) error
+}
+
+type DiffApplication200JSONResponse LiveDiff
+
+func (response DiffApplication200JSONResponse) VisitDiffApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffApplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffApplicationdefaultApplicationProblemPlusJSONResponse) VisitDiffApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApplicationEventsRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+}
+
+type ListApplicationEventsResponseObject interface {
+	VisitListApplicationEventsResponse(w http.ResponseWriter) error
+}
+
+type ListApplicationEvents200JSONResponse ObjectEventList
+
+func (response ListApplicationEvents200JSONResponse) VisitListApplicationEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApplicationEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListApplicationEventsdefaultApplicationProblemPlusJSONResponse) VisitListApplicationEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApplicationLogsRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+	Params      GetApplicationLogsParams
+}
+
+type GetApplicationLogsResponseObject interface {
+	VisitGetApplicationLogsResponse(w http.ResponseWriter) error
+}
+
+type GetApplicationLogs200JSONResponse ContainerLogList
+
+func (response GetApplicationLogs200JSONResponse) VisitGetApplicationLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApplicationLogsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetApplicationLogsdefaultApplicationProblemPlusJSONResponse) VisitGetApplicationLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApplicationTreeRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+}
+
+type GetApplicationTreeResponseObject interface {
+	VisitGetApplicationTreeResponse(w http.ResponseWriter) error
+}
+
+type GetApplicationTree200JSONResponse ResourceTree
+
+func (response GetApplicationTree200JSONResponse) VisitGetApplicationTreeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApplicationTreedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetApplicationTreedefaultApplicationProblemPlusJSONResponse) VisitGetApplicationTreeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3950,6 +4253,18 @@ type StrictServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx context.Context, request GetApplicationRequestObject) (GetApplicationResponseObject, error)
+	// DiffApplication What a sync would change, as the API server of the cluster answers to a dry run
+	// (GET /api/v1/projects/{project}/applications/{application}/diff)
+	DiffApplication(ctx context.Context, request DiffApplicationRequestObject) (DiffApplicationResponseObject, error)
+	// ListApplicationEvents Events of an Application, its objects and what they own, newest first
+	// (GET /api/v1/projects/{project}/applications/{application}/events)
+	ListApplicationEvents(ctx context.Context, request ListApplicationEventsRequestObject) (ListApplicationEventsResponseObject, error)
+	// GetApplicationLogs What the containers of an Application wrote last
+	// (GET /api/v1/projects/{project}/applications/{application}/logs)
+	GetApplicationLogs(ctx context.Context, request GetApplicationLogsRequestObject) (GetApplicationLogsResponseObject, error)
+	// GetApplicationTree What an Application has in its cluster, and what that owns
+	// (GET /api/v1/projects/{project}/applications/{application}/tree)
+	GetApplicationTree(ctx context.Context, request GetApplicationTreeRequestObject) (GetApplicationTreeResponseObject, error)
 	// ProjectAudit Who decided and defined what in a Project, newest first
 	// (GET /api/v1/projects/{project}/audit)
 	ProjectAudit(ctx context.Context, request ProjectAuditRequestObject) (ProjectAuditResponseObject, error)
@@ -4493,6 +4808,111 @@ func (sh *strictHandler) GetApplication(ctx echo.Context, project ProjectPath, a
 		return err
 	} else if validResponse, ok := response.(GetApplicationResponseObject); ok {
 		return validResponse.VisitGetApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DiffApplication operation middleware
+func (sh *strictHandler) DiffApplication(ctx echo.Context, project ProjectPath, application ApplicationPath) error {
+	var request DiffApplicationRequestObject
+
+	request.Project = project
+	request.Application = application
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffApplication(ctx.Request().Context(), request.(DiffApplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffApplication")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DiffApplicationResponseObject); ok {
+		return validResponse.VisitDiffApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListApplicationEvents operation middleware
+func (sh *strictHandler) ListApplicationEvents(ctx echo.Context, project ProjectPath, application ApplicationPath) error {
+	var request ListApplicationEventsRequestObject
+
+	request.Project = project
+	request.Application = application
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListApplicationEvents(ctx.Request().Context(), request.(ListApplicationEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListApplicationEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListApplicationEventsResponseObject); ok {
+		return validResponse.VisitListApplicationEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetApplicationLogs operation middleware
+func (sh *strictHandler) GetApplicationLogs(ctx echo.Context, project ProjectPath, application ApplicationPath, params GetApplicationLogsParams) error {
+	var request GetApplicationLogsRequestObject
+
+	request.Project = project
+	request.Application = application
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetApplicationLogs(ctx.Request().Context(), request.(GetApplicationLogsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetApplicationLogs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetApplicationLogsResponseObject); ok {
+		return validResponse.VisitGetApplicationLogsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetApplicationTree operation middleware
+func (sh *strictHandler) GetApplicationTree(ctx echo.Context, project ProjectPath, application ApplicationPath) error {
+	var request GetApplicationTreeRequestObject
+
+	request.Project = project
+	request.Application = application
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetApplicationTree(ctx.Request().Context(), request.(GetApplicationTreeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetApplicationTree")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetApplicationTreeResponseObject); ok {
+		return validResponse.VisitGetApplicationTreeResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -56,6 +56,9 @@ type Options struct {
 	// Planner reads Git for previews; optional: without it a plan says what is
 	// set where, from the Stage's definition.
 	Planner Planner
+	// Inspector looks into the clusters of Applications; optional: without it
+	// trees, events, logs and live differences are not shown.
+	Inspector Inspector
 	// Waker wakes what webhooks name; optional: without it there are none. With
 	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
 	Waker Waker

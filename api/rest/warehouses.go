@@ -71,30 +71,3 @@ func (s *Server) RefreshWarehouse(ctx context.Context, request RefreshWarehouseR
 	}
 	return RefreshWarehouse202JSONResponse{Request: value}, nil
 }
-
-// ListApplications returns the Applications of a Project.
-func (s *Server) ListApplications(ctx context.Context, request ListApplicationsRequestObject) (ListApplicationsResponseObject, error) {
-	v, err := s.loadProject(ctx, request.Project)
-	if err != nil {
-		return nil, err
-	}
-	out := ListApplications200JSONResponse{Items: []model.Application{}}
-	for i := range v.apps {
-		out.Items = append(out.Items, applicationModel(&v.apps[i]))
-	}
-	return out, nil
-}
-
-// GetApplication returns one Application.
-func (s *Server) GetApplication(ctx context.Context, request GetApplicationRequestObject) (GetApplicationResponseObject, error) {
-	v, err := s.loadProject(ctx, request.Project)
-	if err != nil {
-		return nil, err
-	}
-	for i := range v.apps {
-		if v.apps[i].Name == request.Application {
-			return GetApplication200JSONResponse(applicationModel(&v.apps[i])), nil
-		}
-	}
-	return nil, refuse(model.NotFound, "no Application %q in Project %q", request.Application, request.Project)
-}

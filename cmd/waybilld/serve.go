@@ -38,7 +38,9 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/history"
@@ -231,6 +233,10 @@ type parts struct {
 	planner      *planner.Planner
 	charts       *helm.Pool
 	renders      *render.Cache
+	// inspector looks into the clusters of Applications when somebody asks.
+	inspector *live.Inspector
+	// dialCluster connects to the clusters that people register.
+	dialCluster func(ctx context.Context, network, address string) (net.Conn, error)
 	// checkTransports is the way out for the checks of a Project.
 	checkTransports controllers.CheckTransports
 	history         history.Store
@@ -251,7 +257,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	if err != nil {
 		return nil, fmt.Errorf("outbound transport of steps: %w", err)
 	}
-	p := &parts{checkTransports: checkTransports(o, own)}
+	p := &parts{checkTransports: checkTransports(o, own), dialCluster: transport.DialContext}
 	p.mirrors, err = git.NewMirrors(git.Options{
 		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
 		TransportWithCA: withCA(transport), Dial: transport.DialContext,
@@ -297,6 +303,14 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.charts = helm.NewPool(executable, helm.WorkerArgument)
 	p.renders = render.NewCache(maxRenders, p.charts)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
+	if p.inspector, err = live.New(live.Options{
+		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Clock: clock.RealClock{},
+		Limits: func(ctx context.Context, project string) (gitops.Limits, error) {
+			return controllers.ProjectLimits(ctx, mgr.GetClient(), project, o.systemNamespace)
+		},
+	}); err != nil {
+		return nil, err //nolint:wrapcheck // names itself already
+	}
 	if p.history, err = openHistory(o); err != nil {
 		return nil, err
 	}
@@ -369,7 +383,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		}
 	}
 	clusters, err := controllers.NewClusterReconciler(controllers.ClusterOptions{
-		Client: c, Clusters: p.clusters, Clock: clk, SystemNamespace: o.systemNamespace,
+		Client: c, Clusters: p.clusters, Clock: clk, SystemNamespace: o.systemNamespace, Dial: p.dialCluster,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already

@@ -12,20 +12,28 @@ import (
 
 func (a *App) diffCommand() *cobra.Command {
 	var out *output
+	var isLive bool
 	cmd := &cobra.Command{
 		Use:   "diff [FREIGHT] [PROJECT/]STAGE|PROMOTION",
-		Short: "Show what a promotion would change, and the hash of that plan",
+		Short: "Show what a promotion, or with --live a sync, would change",
 		Long: `Show what taking FREIGHT into a Stage would change, worked out by the steps themselves on throw-away
-trees; without FREIGHT, what the promotion that waits would. Objects that are deleted come first,
-and what Secrets hold is not shown.
+trees, and the hash of that plan; without FREIGHT, what the promotion that waits would. Objects that are
+deleted come first, and what Secrets hold is not shown.
+
+With --live the argument is an Application or a Stage: what lives in its cluster is compared with what its
+branch says, by a dry run of the sync on that cluster.
 
 Exit codes: 0 nothing changes; 1 something does; above 1 it could not be worked out.`,
 		Example: `  waybill diff latest guestbook/prod
   waybill diff guestbook/prod.7.f0123456
-  waybill diff 1.27.0 guestbook/prod -o json`,
+  waybill diff 1.27.0 guestbook/prod -o json
+  waybill diff --live guestbook/prod`,
 		Args:              rangeArgs(1, "FREIGHT", "[PROJECT/]STAGE|PROMOTION"),
 		ValidArgsFunction: a.completeStage(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if isLive {
+				return a.liveDiff(cmd, args, out)
+			}
 			plan, err := a.planFor(cmd, args)
 			if err != nil {
 				return aboveOne(a.explain(err))
@@ -45,6 +53,7 @@ Exit codes: 0 nothing changes; 1 something does; above 1 it could not be worked 
 		},
 	}
 	out = outputFlag(cmd, "table", "json", "yaml")
+	cmd.Flags().BoolVar(&isLive, "live", false, "compare an Application's cluster with its branch")
 	return cmd
 }
 
@@ -103,17 +112,7 @@ func (a *App) printPlan(plan *model.Plan) error {
 	}
 	coloured := a.isColoured(a.Terminal.Stdout)
 	for _, app := range plan.Applications {
-		for _, o := range app.Objects {
-			name := o.Name
-			if o.Namespace != "" {
-				name = o.Namespace + "/" + o.Name
-			}
-			lines = append(lines, "", paint(fmt.Sprintf("%s %s, %s in %s", o.Kind, name, o.Change, app.Name), bold, coloured))
-			lines = append(lines, diffLines(o.Diff, coloured)...)
-			if o.Cut {
-				lines = append(lines, "  (not all of it is shown)")
-			}
-		}
+		lines = append(lines, changeLines(&app, coloured)...)
 	}
 	if len(plan.Applications) == 0 { // a Stage that deploys nothing: what changes in Git
 		for _, f := range plan.Files {
@@ -139,6 +138,23 @@ func (a *App) printPlan(plan *model.Plan) error {
 		a.say("%s closed: waybill why %s %s/%s", gatesAre(entry+start), freightName(plan.Freight), plan.Project, plan.Stage)
 	}
 	return nil
+}
+
+// changeLines shows the objects of an Application that change.
+func changeLines(app *model.PlannedApplication, coloured bool) []string {
+	var lines []string
+	for _, o := range app.Objects {
+		name := o.Name
+		if o.Namespace != "" {
+			name = o.Namespace + "/" + o.Name
+		}
+		lines = append(lines, "", paint(fmt.Sprintf("%s %s, %s in %s", o.Kind, name, o.Change, app.Name), bold, coloured))
+		lines = append(lines, diffLines(o.Diff, coloured)...)
+		if o.Cut {
+			lines = append(lines, "  (not all of it is shown)")
+		}
+	}
+	return lines
 }
 
 // diffLines shows a unified difference without its positions, which say nothing

@@ -12,6 +12,8 @@ type cell struct {
 	style style
 	// isBlank leaves the cell empty instead of showing a dash.
 	isBlank bool
+	// isVerbatim keeps the spaces of the text, which then is one line already.
+	isVerbatim bool
 }
 
 // style is an ANSI "select graphic rendition" code; empty is plain.
@@ -37,6 +39,9 @@ func blank() cell { return cell{isBlank: true} }
 func (c cell) shown() string {
 	if c.text == "" && !c.isBlank {
 		return "-"
+	}
+	if c.isVerbatim {
+		return c.text
 	}
 	return strings.Join(strings.Fields(c.text), " ")
 }

@@ -1059,6 +1059,25 @@ type Condition struct {
 	Type               string `json:"type"`
 }
 
+// ContainerLog defines model for ContainerLog.
+type ContainerLog struct {
+	Container string `json:"container"`
+
+	// Missing why the cluster does not give it
+	Missing string `json:"missing,omitempty,omitzero"`
+
+	// Pod NAMESPACE/NAME
+	Pod  string `json:"pod"`
+	Text string `json:"text"`
+}
+
+// ContainerLogList defines model for ContainerLogList.
+type ContainerLogList struct {
+	// Cut there are more containers than were read
+	Cut   bool           `json:"cut,omitempty,omitzero"`
+	Items []ContainerLog `json:"items"`
+}
+
 // DecisionRequest defines model for DecisionRequest.
 type DecisionRequest struct {
 	// PlanHash of the plan that the person saw
@@ -1377,6 +1396,18 @@ type InboxPromotion struct {
 // Kind defines model for Kind.
 type Kind string
 
+// LiveDiff defines model for LiveDiff.
+type LiveDiff struct {
+	Application PlannedApplication `json:"application"`
+
+	// Failed objects the API server would refuse
+	Failed  []ObjectStatus `json:"failed,omitempty,omitzero"`
+	Project string         `json:"project"`
+
+	// Revision the commit that was compared with
+	Revision string `json:"revision"`
+}
+
 // Login defines model for Login.
 type Login struct {
 	Kind LoginKind `json:"kind,omitempty,omitzero"`
@@ -1466,6 +1497,27 @@ type ObjectChange struct {
 
 // ObjectChangeChange defines model for ObjectChange.Change.
 type ObjectChangeChange string
+
+// ObjectEvent defines model for ObjectEvent.
+type ObjectEvent struct {
+	// By the component that says it
+	By        string `json:"by,omitempty,omitzero"`
+	Count     int    `json:"count"`
+	FirstAt   Time   `json:"firstAt"`
+	Group     string `json:"group,omitempty,omitzero"`
+	Kind      string `json:"kind"`
+	LastAt    Time   `json:"lastAt"`
+	Message   string `json:"message"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
+	Reason    string `json:"reason"`
+	Warning   bool   `json:"warning"`
+}
+
+// ObjectEventList defines model for ObjectEventList.
+type ObjectEventList struct {
+	Items []ObjectEvent `json:"items"`
+}
 
 // ObjectStatus defines model for ObjectStatus.
 type ObjectStatus struct {
@@ -1757,6 +1809,36 @@ type RefreshResult struct {
 type RejectRequest struct {
 	Reason string `json:"reason"`
 	Stage  string `json:"stage,omitempty,omitzero"`
+}
+
+// ResourceNode defines model for ResourceNode.
+type ResourceNode struct {
+	Containers []string `json:"containers,omitempty,omitzero"`
+	CreatedAt  Time     `json:"createdAt,omitempty,omitzero"`
+	Group      string   `json:"group,omitempty,omitzero"`
+
+	// Health as Health; empty for kinds without
+	Health    string `json:"health,omitempty,omitzero"`
+	Kind      string `json:"kind"`
+	Message   string `json:"message,omitempty,omitzero"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
+
+	// Parent uid of the owner; empty for what was applied
+	Parent string `json:"parent,omitempty,omitzero"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// UID empty for what does not exist
+	UID string `json:"uid,omitempty,omitzero"`
+}
+
+// ResourceTree defines model for ResourceTree.
+type ResourceTree struct {
+	// Cut there is more than is shown
+	Cut bool `json:"cut,omitempty,omitzero"`
+
+	// Items what was applied first, then what is owned, owners before what they own
+	Items []ResourceNode `json:"items"`
 }
 
 // Risk defines model for Risk.
@@ -2199,6 +2281,9 @@ type Write struct {
 	RepoURL    string `json:"repoURL"`
 }
 
+// ApplicationPath defines model for ApplicationPath.
+type ApplicationPath = Name
+
 // AuditActions defines model for AuditActions.
 type AuditActions = []AuditAction
 
@@ -2289,6 +2374,19 @@ type EventsParams struct {
 type PermissionsParams struct {
 	// Project a Project; without it: what is not tied to one
 	Project Name `form:"project,omitempty" json:"project,omitempty,omitzero"`
+}
+
+// GetApplicationLogsParams defines parameters for GetApplicationLogs.
+type GetApplicationLogsParams struct {
+	// Kind with name
+	Kind string `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+
+	// Name with kind
+	Name      string `form:"name,omitempty" json:"name,omitempty,omitzero"`
+	Container string `form:"container,omitempty" json:"container,omitempty,omitzero"`
+
+	// Lines lines from the end of each
+	Lines int `form:"lines,omitempty" json:"lines,omitempty,omitzero"`
 }
 
 // ProjectAuditParams defines parameters for ProjectAudit.

@@ -277,6 +277,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/applications/{application}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /** What a sync would change, as the API server of the cluster answers to a dry run */
+        get: operations["diffApplication"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/applications/{application}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /** Events of an Application, its objects and what they own, newest first */
+        get: operations["listApplicationEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/applications/{application}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What the containers of an Application wrote last
+         * @description kind and name select one object and the Pods it owns; without them, all Pods of the Application are read, at
+         *     most 20 containers.
+         */
+        get: operations["getApplicationLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/applications/{application}/tree": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /** What an Application has in its cluster, and what that owns */
+        get: operations["getApplicationTree"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/audit": {
         parameters: {
             query?: never;
@@ -1203,6 +1287,19 @@ export interface components {
             status: string;
             type: string;
         };
+        ContainerLog: {
+            container: string;
+            /** @description why the cluster does not give it */
+            missing?: string;
+            /** @description NAMESPACE/NAME */
+            pod: string;
+            text: string;
+        };
+        ContainerLogList: {
+            /** @description there are more containers than were read */
+            cut?: boolean;
+            items: components["schemas"]["ContainerLog"][];
+        };
         DecisionRequest: {
             /** @description of the plan that the person saw */
             planHash: string;
@@ -1428,6 +1525,14 @@ export interface components {
         };
         /** @enum {string} */
         Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals" | "promotiontasks";
+        LiveDiff: {
+            application: components["schemas"]["PlannedApplication"];
+            /** @description objects the API server would refuse */
+            failed?: components["schemas"]["ObjectStatus"][];
+            project: string;
+            /** @description the commit that was compared with */
+            revision: string;
+        };
         Login: {
             /**
              * @default session
@@ -1491,6 +1596,23 @@ export interface components {
             namespace?: string;
             removed: number;
             risks?: components["schemas"]["Risk"][];
+        };
+        ObjectEvent: {
+            /** @description the component that says it */
+            by?: string;
+            count: number;
+            firstAt: components["schemas"]["Time"];
+            group?: string;
+            kind: string;
+            lastAt: components["schemas"]["Time"];
+            message: string;
+            name: string;
+            namespace?: string;
+            reason: string;
+            warning: boolean;
+        };
+        ObjectEventList: {
+            items: components["schemas"]["ObjectEvent"][];
         };
         ObjectStatus: {
             group?: string;
@@ -1702,6 +1824,28 @@ export interface components {
             reason: string;
             /** @default * */
             stage: string;
+        };
+        ResourceNode: {
+            containers?: string[];
+            createdAt?: components["schemas"]["Time"];
+            group?: string;
+            /** @description as Health; empty for kinds without */
+            health?: string;
+            kind: string;
+            message?: string;
+            name: string;
+            namespace?: string;
+            /** @description uid of the owner; empty for what was applied */
+            parent?: string;
+            reason?: string;
+            /** @description empty for what does not exist */
+            uid?: string;
+        };
+        ResourceTree: {
+            /** @description there is more than is shown */
+            cut?: boolean;
+            /** @description what was applied first, then what is owned, owners before what they own */
+            items: components["schemas"]["ResourceNode"][];
         };
         Risk: {
             /** @enum {string} */
@@ -2041,6 +2185,7 @@ export interface components {
         };
     };
     parameters: {
+        ApplicationPath: components["schemas"]["Name"];
         /** @description any of these; may be repeated */
         AuditActions: components["schemas"]["AuditAction"][];
         /** @description name, alias, version or the start of the name */
@@ -2428,6 +2573,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Application"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    diffApplication: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The difference; what Secrets hold is masked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveDiff"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listApplicationEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description At most 200 events; Kubernetes forgets them after an hour */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ObjectEventList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getApplicationLogs: {
+        parameters: {
+            query?: {
+                container?: string;
+                /** @description with name */
+                kind?: string;
+                /** @description lines from the end of each */
+                lines?: number;
+                /** @description with kind */
+                name?: string;
+            };
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The logs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerLogList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getApplicationTree: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tree */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResourceTree"];
                 };
             };
             default: components["responses"]["Problem"];

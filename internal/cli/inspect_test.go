@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/waybill-dev/waybill/api/rest/model"
+)
+
+// TestInspect prints what Applications have in their clusters.
+func TestInspect(t *testing.T) {
+	app := func(name, stage string) model.Application {
+		return model.Application{Name: name, Project: "guestbook", Stage: stage, Cluster: "in-cluster", Namespace: "guestbook-" + stage, Sync: model.ApplicationSyncSynced, Health: model.HealthHealthy}
+	}
+	drifting := app("prod", "prod")
+	drifting.Drifting = true
+	drifting.Drifts = []model.Drift{
+		{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", Field: "spec.replicas", Want: "1", Got: "3", Manager: "kubectl", Action: "Reported", At: at(2)},
+		{Kind: "ConfigMap", Namespace: "guestbook-prod", Name: "settings", Action: "Healed", At: at(90)},
+	}
+	applications := func(apps ...model.Application) answer { return ok(model.ApplicationList{Items: apps}) }
+	tree := model.ResourceTree{Items: []model.ResourceNode{
+		{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", UID: "d", Health: "Progressing", Message: "1 of 2 replicas are updated", CreatedAt: at(600)},
+		{Kind: "ConfigMap", Namespace: "guestbook-prod", Name: "settings", UID: "c", CreatedAt: at(600)},
+		{Kind: "Service", Namespace: "guestbook-prod", Name: "web", Health: "Missing", Message: "it does not exist in the cluster"},
+		{Group: "apps", Kind: "ReplicaSet", Namespace: "guestbook-prod", Name: "web-5d", UID: "r", Parent: "d", Health: "Healthy", CreatedAt: at(3)},
+		{Kind: "Pod", Namespace: "guestbook-prod", Name: "web-5d-a", UID: "p1", Parent: "r", Health: "Healthy", CreatedAt: at(3), Containers: []string{"web"}},
+		{Kind: "Pod", Namespace: "guestbook-prod", Name: "web-5d-b", UID: "p2", Parent: "r", Health: "Degraded", Reason: "CrashLoopBackOff", CreatedAt: at(3), Containers: []string{"web"}},
+	}}
+	diff := model.LiveDiff{Project: "guestbook", Revision: "1a2b3c4d5e6f", Application: model.PlannedApplication{Name: "prod", Unchanged: 2, Objects: []model.ObjectChange{
+		{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", Change: model.ObjectChangeChangeChanged, Added: 1, Removed: 1,
+			Diff: "@@ -10,3 +10,3 @@\n spec:\n-  replicas: 3\n+  replicas: 1\n"},
+	}}, Failed: []model.ObjectStatus{{Kind: "Job", Namespace: "guestbook-prod", Name: "once", Reason: "ImmutableField", Message: "spec.template is immutable"}}}
+	same := model.LiveDiff{Project: "guestbook", Revision: "1a2b3c4d5e6f", Application: model.PlannedApplication{Name: "prod", Unchanged: 3, Objects: []model.ObjectChange{}}}
+	const apps = "GET " + api + "/applications"
+	for _, c := range []struct {
+		name, args string
+		answers    map[string]answer
+	}{
+		{"tree", "tree guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/tree": ok(tree)}},
+		{"tree-of-two", "tree guestbook/prod", map[string]answer{apps: applications(app("prod-eu", "prod"), app("prod-us", "prod")),
+			apps + "/prod-eu/tree": ok(tree), apps + "/prod-us/tree": ok(model.ResourceTree{Items: []model.ResourceNode{}})}},
+		{"tree-unreachable", "tree guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/tree": problem(model.Problem{
+			Status: http.StatusServiceUnavailable, Code: model.Unavailable, Detail: `cluster "west" does not answer`})}},
+		{"tree-unknown", "tree guestbook/nothing", map[string]answer{apps: applications(app("prod", "prod"))}},
+		{"events", "events guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/events": ok(model.ObjectEventList{Items: []model.ObjectEvent{
+			{Kind: "Pod", Namespace: "guestbook-prod", Name: "web-5d-b", Warning: true, Reason: "BackOff", Message: "Back-off restarting failed container", Count: 7, FirstAt: at(9), LastAt: at(1)},
+			{Kind: "Application", Namespace: "guestbook", Name: "prod", Reason: "Synced", Message: "runs 1a2b3c4 of stage/prod", Count: 1, FirstAt: at(10), LastAt: at(10)},
+		}})}},
+		{"events-warnings", "events guestbook/prod --warnings", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/events": ok(model.ObjectEventList{Items: []model.ObjectEvent{
+			{Kind: "Application", Namespace: "guestbook", Name: "prod", Reason: "Synced", Message: "runs 1a2b3c4", Count: 1, FirstAt: at(10), LastAt: at(10)},
+		}})}},
+		{"logs-pods", "logs --pods guestbook/prod deployment/web --lines 2 -c web", map[string]answer{apps: applications(app("prod", "prod")),
+			apps + "/prod/logs?container=web&kind=deployment&lines=2&name=web": ok(model.ContainerLogList{Items: []model.ContainerLog{
+				{Pod: "guestbook-prod/web-5d-a", Container: "web", Text: "ready\n\x1b[31mdone\n"}, {Pod: "guestbook-prod/web-5d-b", Container: "web", Missing: "container is waiting to start"},
+			}})}},
+		{"logs-pods-usage", "logs --pods guestbook/prod web", map[string]answer{}},
+		{"diff-live", "diff --live guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(diff)}},
+		{"diff-live-nothing", "diff --live guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(same)}},
+		{"drift", "drift guestbook/prod", map[string]answer{apps: applications(drifting)}},
+		{"drift-none", "drift guestbook/prod", map[string]answer{apps: applications(app("prod", "prod"))}},
+		{"help-tree", "tree --help", nil},
+		{"help-drift", "drift --help", nil},
+		{"help-events", "events --help", nil},
+		{"help-logs", "logs --help", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := signedIn(t, serve(t, c.answers).URL)
+			golden(t, c.name, s.run(strings.Fields(c.args)...).String())
+		})
+	}
+}
