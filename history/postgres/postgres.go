@@ -43,6 +43,8 @@ const (
 
 // Store is a history.Store in PostgreSQL.
 type Store struct {
+	query.Lists
+
 	pool *pgxpool.Pool
 	// password is what no error may hold.
 	password secret.Text
@@ -71,7 +73,9 @@ func Open(dsn secret.Text) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("the history's connection pool cannot be made")
 	}
-	return &Store{pool: pool, password: secret.New(config.ConnConfig.Password)}, nil
+	s := &Store{pool: pool, password: secret.New(config.ConnConfig.Password)}
+	s.Lists = query.Lists{Dialect: dialect, Select: s.selected}
+	return s, nil
 }
 
 // within bounds one use of the database.
@@ -145,8 +149,9 @@ func (s *Store) use(ctx context.Context) (context.Context, context.CancelFunc, e
 	return limited, cancel, nil
 }
 
-func dialect() query.Dialect {
-	return query.Dialect{Mark: "$", Instant: func(t time.Time) any { return t }}
+var dialect = query.Dialect{
+	Mark: "$", Instant: func(t time.Time) any { return t },
+	SetActor: "jsonb_set(entries.record, '{actor}', to_jsonb(excluded.actor))",
 }
 
 // PutPromotion keeps a record (history.Store).
@@ -168,22 +173,14 @@ func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
 	}
 	defer cancel()
 	err = pgx.BeginFunc(limited, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(limited, `
-			INSERT INTO promotions (uid, project, stage, name, seq, kind, freight, phase, requested_by, created_at, digest, record)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-			ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, freight = excluded.freight, digest = excluded.digest, record = excluded.record
-			WHERE promotions.digest <> excluded.digest AND (promotions.phase <> 'RolledBack' OR excluded.phase = 'RolledBack')`,
+		_, err := tx.Exec(limited, dialect.PutPromotion(),
 			p.UID, p.Project, p.Stage, p.Name, p.Seq, p.Kind, p.Freight.Name, p.Phase, p.RequestedBy, p.CreatedAt, digest, string(raw))
 		if err != nil {
 			return err //nolint:wrapcheck // fault does
 		}
 		batch := &pgx.Batch{}
 		for i, step := range steps {
-			batch.Queue(`
-				INSERT INTO steps (uid, step, attempt, position, uses, state, message, started_at, finished_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-				ON CONFLICT (uid, step, attempt) DO UPDATE SET position = excluded.position, state = excluded.state,
-				  message = excluded.message, started_at = excluded.started_at, finished_at = excluded.finished_at`,
+			batch.Queue(dialect.PutStep(),
 				p.UID, step.Name, step.Attempt, i, step.Uses, step.State, step.Message, nullable(step.StartedAt), nullable(step.FinishedAt))
 		}
 		return tx.SendBatch(limited, batch).Close() //nolint:wrapcheck // fault does
@@ -242,20 +239,6 @@ func inUTC(t sql.NullTime) time.Time {
 	return t.Time.UTC()
 }
 
-// ListPromotions returns records, newest first (history.Store).
-func (s *Store) ListPromotions(ctx context.Context, f history.Filter, page history.Page) ([]history.Promotion, string, error) {
-	text, args, err := dialect().Promotions(f, page)
-	if err != nil {
-		return nil, "", err //nolint:wrapcheck // one of history's own
-	}
-	rows, err := list[history.Promotion](ctx, s, "list records", text, args)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, next := query.Cut(rows, page, (*history.Promotion).Cursor)
-	return rows, next, nil
-}
-
 // Recorded returns the digests of records by UID (history.Store).
 func (s *Store) Recorded(ctx context.Context, uids []string) (map[string]string, error) {
 	const doing = "look up what is recorded"
@@ -287,11 +270,7 @@ func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
 		return err
 	}
 	defer cancel()
-	_, err = s.pool.Exec(limited, `
-		INSERT INTO entries (key, at, project, stage, freight, action, actor, object, ends, record)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (key) DO UPDATE SET actor = excluded.actor, record = jsonb_set(entries.record, '{actor}', to_jsonb(excluded.actor))
-		WHERE entries.actor = '' AND excluded.actor <> ''`,
+	_, err = s.pool.Exec(limited, dialect.PutEntry(),
 		e.Key, e.At, e.Project, e.Stage, query.FreightWords(e.Freight), string(e.Action), e.Actor, e.Object.UID, e.Ends, string(raw))
 	if err != nil {
 		return s.fault(ctx, "write an entry", err)
@@ -299,45 +278,22 @@ func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
 	return nil
 }
 
-// ListEntries returns entries, newest first (history.Store).
-func (s *Store) ListEntries(ctx context.Context, f history.Filter, page history.Page) ([]history.Entry, string, error) {
-	text, args, err := dialect().Entries(f, page)
-	if err != nil {
-		return nil, "", err //nolint:wrapcheck // one of history's own
-	}
-	rows, err := list[history.Entry](ctx, s, "list entries", text, args)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, next := query.Cut(rows, page, (*history.Entry).Cursor)
-	return rows, next, nil
-}
-
-// Unended returns what is not known to be gone (history.Store).
-func (s *Store) Unended(ctx context.Context, project string) ([]history.Entry, error) {
-	return list[history.Entry](ctx, s, "list what has not ended", query.Unended("$1"), []any{project})
-}
-
-// list returns the records that a SELECT of one column finds.
-func list[T any](ctx context.Context, s *Store, doing, text string, args []any) ([]T, error) {
+// selected hands a SELECT's one column to add (query.Lists).
+func (s *Store) selected(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error {
 	limited, cancel, err := s.use(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer cancel()
 	rows, err := s.pool.Query(limited, text, args...)
 	if err != nil {
-		return nil, s.fault(ctx, doing, err)
+		return s.fault(ctx, doing, err)
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) {
-		var v T
-		err := row.Scan(&v)
-		return v, err //nolint:wrapcheck // fault does
-	})
-	if err != nil {
-		return nil, s.fault(ctx, doing, err)
+	var record []byte
+	if _, err := pgx.ForEachRow(rows, []any{&record}, func() error { return add(record) }); err != nil {
+		return s.fault(ctx, doing, err)
 	}
-	return out, nil
+	return nil
 }
 
 // Ping returns nil when the database can be written (history.Store).

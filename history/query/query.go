@@ -1,10 +1,12 @@
-// Package query writes the lists of the history as SQL, for the drivers of
-// package history. What differs between databases is how a parameter is marked
-// and how an instant is kept; the conditions, their order and their columns are
-// the same.
+// Package query writes the history's SQL, for the drivers of package history.
+// What differs between databases is how a parameter is marked, how an instant is
+// kept and how a field of JSON is set; the conditions, their order, the columns
+// and what may replace what are the same.
 package query
 
 import (
+	"context"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ type Dialect struct {
 	Mark string
 	// Instant is how a time is passed.
 	Instant func(time.Time) any
+	// SetActor is the expression for the record of an entry with another actor.
+	SetActor string
 }
 
 // statement is a SELECT with its parameters.
@@ -75,9 +79,98 @@ func (s *statement) between(column string, from, until time.Time) {
 	}
 }
 
-// Promotions returns the list of records: column record, of one more row than
+// marks are n parameters, in their order.
+func (d Dialect) marks(n int) string {
+	marks := make([]string, n)
+	for i := range marks {
+		marks[i] = d.Mark + strconv.Itoa(i+1)
+	}
+	return strings.Join(marks, ", ")
+}
+
+// PutPromotion returns the statement that keeps a record. A record that was
+// rolled back stays so.
+func (d Dialect) PutPromotion() string {
+	return `
+		INSERT INTO promotions (uid, project, stage, name, seq, kind, freight, phase, requested_by, created_at, digest, record)
+		VALUES (` + d.marks(12) + `)
+		ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, freight = excluded.freight, digest = excluded.digest, record = excluded.record
+		WHERE promotions.digest <> excluded.digest AND (promotions.phase <> 'RolledBack' OR excluded.phase = 'RolledBack')`
+}
+
+// PutStep returns the statement that keeps an attempt of a step.
+func (d Dialect) PutStep() string {
+	return `
+		INSERT INTO steps (uid, step, attempt, position, uses, state, message, started_at, finished_at)
+		VALUES (` + d.marks(9) + `)
+		ON CONFLICT (uid, step, attempt) DO UPDATE SET position = excluded.position, state = excluded.state,
+		  message = excluded.message, started_at = excluded.started_at, finished_at = excluded.finished_at`
+}
+
+// PutEntry returns the statement that keeps an entry. One that is kept already
+// gains the actor it lacked, and nothing else.
+func (d Dialect) PutEntry() string {
+	return `
+		INSERT INTO entries (key, at, project, stage, freight, action, actor, object, ends, record)
+		VALUES (` + d.marks(10) + `)
+		ON CONFLICT (key) DO UPDATE SET actor = excluded.actor, record = ` + d.SetActor + `
+		WHERE entries.actor = '' AND excluded.actor <> ''`
+}
+
+// Lists are the lists of a store.
+type Lists struct {
+	Dialect Dialect
+	// Select hands the one column that text selects to add, row by row. doing is
+	// for its error.
+	Select func(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error
+}
+
+// ListPromotions returns records, newest first (history.Store).
+func (l Lists) ListPromotions(ctx context.Context, f history.Filter, page history.Page) ([]history.Promotion, string, error) {
+	text, args, err := l.Dialect.promotions(f, page)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := list[history.Promotion](ctx, l, "list records", text, args)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, page, (*history.Promotion).Cursor)
+	return rows, next, nil
+}
+
+// ListEntries returns entries, newest first (history.Store).
+func (l Lists) ListEntries(ctx context.Context, f history.Filter, page history.Page) ([]history.Entry, string, error) {
+	text, args, err := l.Dialect.entries(f, page)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := list[history.Entry](ctx, l, "list entries", text, args)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, page, (*history.Entry).Cursor)
+	return rows, next, nil
+}
+
+// Unended returns what is not known to be gone (history.Store).
+func (l Lists) Unended(ctx context.Context, project string) ([]history.Entry, error) {
+	return list[history.Entry](ctx, l, "list what has not ended", unended(l.Dialect.marks(1)), []any{project})
+}
+
+func list[T any](ctx context.Context, l Lists, doing, text string, args []any) (out []T, err error) {
+	err = l.Select(ctx, doing, text, args, func(record []byte) error {
+		var v T
+		err := json.Unmarshal(record, &v)
+		out = append(out, v)
+		return err //nolint:wrapcheck // Select does
+	})
+	return out, err
+}
+
+// promotions returns the list of records: column record, of one more row than
 // the page holds, so that the last page is known as such.
-func (d Dialect) Promotions(f history.Filter, page history.Page) (string, []any, error) {
+func (d Dialect) promotions(f history.Filter, page history.Page) (string, []any, error) {
 	s := &statement{d: d}
 	s.text.WriteString("SELECT record FROM promotions")
 	s.equal("project", f.Project)
@@ -98,9 +191,9 @@ func (d Dialect) Promotions(f history.Filter, page history.Page) (string, []any,
 	return s.text.String(), s.args, nil
 }
 
-// Entries returns the list of entries: column record, of one more row than the
+// entries returns the list of entries: column record, of one more row than the
 // page holds.
-func (d Dialect) Entries(f history.Filter, page history.Page) (string, []any, error) {
+func (d Dialect) entries(f history.Filter, page history.Page) (string, []any, error) {
 	s := &statement{d: d}
 	s.text.WriteString("SELECT record FROM entries")
 	s.equal("project", f.Project)
@@ -133,9 +226,9 @@ func FreightWords(names []string) string {
 	return " " + strings.Join(names, " ") + " "
 }
 
-// Cut takes the row off that is more than the page holds, and returns the
+// cut takes the row off that is more than the page holds, and returns the
 // cursor of the next page: empty on the last.
-func Cut[T any](rows []T, page history.Page, cursor func(*T) history.Cursor) ([]T, string) {
+func cut[T any](rows []T, page history.Page, cursor func(*T) history.Cursor) ([]T, string) {
 	if len(rows) <= page.Size() {
 		return rows, ""
 	}
@@ -143,12 +236,12 @@ func Cut[T any](rows []T, page history.Page, cursor func(*T) history.Cursor) ([]
 	return rows, cursor(&rows[len(rows)-1]).String()
 }
 
-// maxUnended bounds what Unended returns: objects of one Project.
+// maxUnended bounds what unended returns: objects of one Project.
 const maxUnended = 10000
 
-// Unended returns the SELECT of the newest entry of each object of a Project
+// unended returns the SELECT of the newest entry of each object of a Project
 // that none says is gone; project is the mark of the parameter.
-func Unended(project string) string {
+func unended(project string) string {
 	return `SELECT e.record FROM entries e WHERE e.project = ` + project + ` AND e.object <> ''
 		AND NOT EXISTS (SELECT 1 FROM entries g WHERE g.object = e.object AND (g.ends OR (g.at, g.key) > (e.at, e.key)))
 		ORDER BY e.at DESC, e.key DESC LIMIT ` + strconv.Itoa(maxUnended)

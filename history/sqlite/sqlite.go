@@ -38,6 +38,8 @@ const readers = 4
 
 // Store is a history.Store in a file.
 type Store struct {
+	query.Lists
+
 	path        string
 	write, read *sql.DB
 
@@ -59,7 +61,9 @@ func Open(path string) (*Store, error) {
 		return nil, errors.Join(err, write.Close())
 	}
 	read.SetMaxOpenConns(readers)
-	return &Store{path: path, write: write, read: read}, nil
+	s := &Store{path: path, write: write, read: read}
+	s.Lists = query.Lists{Dialect: dialect, Select: s.selected}
+	return s, nil
 }
 
 func open(path, mode, lock string) (*sql.DB, error) {
@@ -131,8 +135,9 @@ func fault(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, history.ErrUnavailable, err)
 }
 
-func dialect() query.Dialect {
-	return query.Dialect{Mark: "?", Instant: func(t time.Time) any { return t.UnixMicro() }}
+var dialect = query.Dialect{
+	Mark: "?", Instant: func(t time.Time) any { return t.UnixMicro() },
+	SetActor: "json_set(entries.record, '$.actor', excluded.actor)",
 }
 
 // PutPromotion keeps a record (history.Store).
@@ -156,21 +161,13 @@ func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
 		return fault(ctx, doing, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO promotions (uid, project, stage, name, seq, kind, freight, phase, requested_by, created_at, digest, record)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, freight = excluded.freight, digest = excluded.digest, record = excluded.record
-		WHERE promotions.digest <> excluded.digest AND (promotions.phase <> 'RolledBack' OR excluded.phase = 'RolledBack')`,
+	_, err = tx.ExecContext(ctx, dialect.PutPromotion(),
 		p.UID, p.Project, p.Stage, p.Name, p.Seq, p.Kind, p.Freight.Name, p.Phase, p.RequestedBy, p.CreatedAt.UnixMicro(), digest, string(raw))
 	if err != nil {
 		return fault(ctx, doing, err)
 	}
 	for i, step := range steps {
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO steps (uid, step, attempt, position, uses, state, message, started_at, finished_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (uid, step, attempt) DO UPDATE SET position = excluded.position, state = excluded.state,
-			  message = excluded.message, started_at = excluded.started_at, finished_at = excluded.finished_at`,
+		_, err := tx.ExecContext(ctx, dialect.PutStep(),
 			p.UID, step.Name, step.Attempt, i, step.Uses, step.State, step.Message, micro(step.StartedAt), micro(step.FinishedAt))
 		if err != nil {
 			return fault(ctx, doing, err)
@@ -235,20 +232,6 @@ func (s *Store) GetPromotion(ctx context.Context, project, name string) (history
 	return p, nil
 }
 
-// ListPromotions returns records, newest first (history.Store).
-func (s *Store) ListPromotions(ctx context.Context, f history.Filter, page history.Page) ([]history.Promotion, string, error) {
-	text, args, err := dialect().Promotions(f, page)
-	if err != nil {
-		return nil, "", err //nolint:wrapcheck // one of history's own
-	}
-	rows, err := list[history.Promotion](ctx, s, "list records", text, args)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, next := query.Cut(rows, page, (*history.Promotion).Cursor)
-	return rows, next, nil
-}
-
 // Recorded returns the digests of records by UID (history.Store).
 func (s *Store) Recorded(ctx context.Context, uids []string) (map[string]string, error) {
 	const doing = "look up what is recorded"
@@ -287,11 +270,7 @@ func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	_, err = s.write.ExecContext(ctx, `
-		INSERT INTO entries (key, at, project, stage, freight, action, actor, object, ends, record)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (key) DO UPDATE SET actor = excluded.actor, record = json_set(entries.record, '$.actor', excluded.actor)
-		WHERE entries.actor = '' AND excluded.actor <> ''`,
+	_, err = s.write.ExecContext(ctx, dialect.PutEntry(),
 		e.Key, e.At.UnixMicro(), e.Project, e.Stage, query.FreightWords(e.Freight), string(e.Action), e.Actor, e.Object.UID, e.Ends, string(raw))
 	if err != nil {
 		return fault(ctx, "write an entry", err)
@@ -299,51 +278,29 @@ func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
 	return nil
 }
 
-// ListEntries returns entries, newest first (history.Store).
-func (s *Store) ListEntries(ctx context.Context, f history.Filter, page history.Page) ([]history.Entry, string, error) {
-	text, args, err := dialect().Entries(f, page)
-	if err != nil {
-		return nil, "", err //nolint:wrapcheck // one of history's own
-	}
-	rows, err := list[history.Entry](ctx, s, "list entries", text, args)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, next := query.Cut(rows, page, (*history.Entry).Cursor)
-	return rows, next, nil
-}
-
-// Unended returns what is not known to be gone (history.Store).
-func (s *Store) Unended(ctx context.Context, project string) ([]history.Entry, error) {
-	return list[history.Entry](ctx, s, "list what has not ended", query.Unended("?1"), []any{project})
-}
-
-// list returns the records that a SELECT of one column finds.
-func list[T any](ctx context.Context, s *Store, doing, text string, args []any) ([]T, error) {
+// selected hands a SELECT's one column to add (query.Lists).
+func (s *Store) selected(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error {
 	if err := s.prepare(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	rows, err := s.read.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, fault(ctx, doing, err)
+		return fault(ctx, doing, err)
 	}
 	defer rows.Close()
-	var out []T
 	for rows.Next() {
-		var raw string
-		var v T
-		if err := rows.Scan(&raw); err != nil {
-			return nil, fault(ctx, doing, err)
+		var record []byte
+		if err := rows.Scan(&record); err != nil {
+			return fault(ctx, doing, err)
 		}
-		if err := json.Unmarshal([]byte(raw), &v); err != nil {
-			return nil, fault(ctx, doing, err)
+		if err := add(record); err != nil {
+			return fault(ctx, doing, err)
 		}
-		out = append(out, v)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fault(ctx, doing, err)
+		return fault(ctx, doing, err)
 	}
-	return out, nil
+	return nil
 }
 
 // Ping returns nil when the file can be written (history.Store).
