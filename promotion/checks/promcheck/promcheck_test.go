@@ -1,14 +1,9 @@
 package promcheck_test
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/checks/promcheck"
+	"github.com/waybill-dev/waybill/test/prometheus"
 )
 
 func transport(t *testing.T, loopback bool) *outbound.Transport {
@@ -40,7 +36,7 @@ func scope() expression.Scope {
 // TestPrometheus asks a real Prometheus that scrapes a real server.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
-	address, errors := prometheus(t)
+	address, errors := scraped(t)
 	check := func(query, success, failure string) promotion.Measurement {
 		return promcheck.Measure(t.Context(), transport(t, true), &v1alpha1.PrometheusCheck{
 			Measuring: v1alpha1.Measuring{SuccessCondition: success, FailureCondition: failure}, Address: address, Query: query,
@@ -119,17 +115,10 @@ func TestNoPrometheus(t *testing.T) {
 	}
 }
 
-// prometheus starts Debian's Prometheus, or what WAYBILL_PROMETHEUS names, with a
-// server to scrape. What it counts as errors, out of 100 requests, can be set.
-func prometheus(t *testing.T) (address string, errors *atomic.Int64) {
+// scraped starts a Prometheus with a server to scrape. What it counts as errors,
+// out of 100 requests, can be set.
+func scraped(t *testing.T) (address string, errors *atomic.Int64) {
 	t.Helper()
-	binary := os.Getenv("WAYBILL_PROMETHEUS")
-	if binary == "" {
-		binary = "/usr/bin/prometheus"
-	}
-	if _, err := os.Stat(binary); err != nil {
-		t.Fatalf("%v: tools/needs.sh installs it", err)
-	}
 	errors = &atomic.Int64{}
 	errors.Store(1)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -137,32 +126,5 @@ func prometheus(t *testing.T) (address string, errors *atomic.Int64) {
 		fmt.Fprintf(w, "http_requests{code=\"200\"} 60\nhttp_requests{code=\"500\"} 40\nhttp_errors %d\n", errors.Load())
 	}))
 	t.Cleanup(app.Close)
-	dir := t.TempDir()
-	config := "global: {scrape_interval: 100ms, scrape_timeout: 100ms}\nscrape_configs:\n- job_name: app\n  static_configs: [{targets: ['" + strings.TrimPrefix(app.URL, "http://") + "']}]\n"
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+listen, "--log.level=error")
-	var log strings.Builder
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait() // it was killed
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return "http://" + listen, errors
+	return prometheus.Start(t, strings.TrimPrefix(app.URL, "http://")), errors
 }
