@@ -169,11 +169,11 @@ func isSettled(p *v1alpha1.Promotion) bool {
 
 // advance is the state machine of package promotion's doc.go.
 func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion) (ctrl.Result, error) {
-	if by := rolledBackBy(o, p); by != "" {
+	if by := rolledBackBy(o, p); by != nil {
 		after := p.DeepCopy()
-		after.Status.RolledBackBy = by
+		after.Status.RolledBackBy = by.Name
 		r.stopRunning(ctx, p)
-		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, fmt.Sprintf("taken back by %q", by))
+		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, takenBackText(by))
 	}
 	if p.Spec.Abort != nil && (!p.Status.Phase.IsFinished() || promotion.IsInDoubt(p)) {
 		return r.abort(ctx, p)
@@ -226,23 +226,6 @@ func (r *PromotionReconciler) abort(ctx context.Context, p *v1alpha1.Promotion) 
 	}
 	_, err = r.end(ctx, p, after, v1alpha1.PhaseAborted, promotion.ReasonAborted, message)
 	return lookAgain(r.Clock.Now(), retryAt), err
-}
-
-// rolledBackBy returns the Rollback that pushed a commit taking p's back.
-func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) string {
-	if p.Status.Commit == nil || p.Spec.Kind == v1alpha1.KindRollback {
-		return ""
-	}
-	for i := range o.Promotions {
-		q := &o.Promotions[i]
-		if q.Spec.Kind != v1alpha1.KindRollback || q.Status.PushedAt == nil || promotion.Seq(q.Name) < promotion.Seq(p.Name) {
-			continue
-		}
-		if q.Status.Plan != nil && q.Status.Plan.Undoes == p.Name {
-			return q.Name
-		}
-	}
-	return ""
 }
 
 // phase writes the phase with its reason and the Ready condition.

@@ -39,6 +39,34 @@ func (r *PromotionReconciler) createRollback(ctx context.Context, o *promotion.O
 	return nil
 }
 
+// rolledBackBy returns the Rollback that pushed a commit taking p's back,
+// or nil.
+func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) *v1alpha1.Promotion {
+	if p.Status.Commit == nil || p.Spec.Kind == v1alpha1.KindRollback {
+		return nil
+	}
+	for i := range o.Promotions {
+		q := &o.Promotions[i]
+		if q.Spec.Kind != v1alpha1.KindRollback || q.Status.PushedAt == nil || promotion.Seq(q.Name) < promotion.Seq(p.Name) {
+			continue
+		}
+		if q.Status.Plan != nil && q.Status.Plan.Undoes == p.Name {
+			return q
+		}
+	}
+	return nil
+}
+
+// takenBackText says what took a Promotion back, and why: the record of a bad
+// version is read without that of its rollback.
+func takenBackText(rollback *v1alpha1.Promotion) string {
+	text := fmt.Sprintf("taken back by %q", rollback.Name)
+	if rollback.Spec.Reason != "" {
+		text += ": " + rollback.Spec.Reason
+	}
+	return text
+}
+
 // clearTheWay makes everything ready for a Rollback: what is under way in the
 // Stage is aborted, what is taken back is rejected, and the automatic flow is
 // held where the policy or a person's rollback says so. It reports whether the

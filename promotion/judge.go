@@ -217,8 +217,11 @@ func onUnhealthy(o *Observation) revertPolicy {
 // rule leaves it to a person.
 func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, policy revertPolicy, reason, cause string) HealthVerdict {
 	v.Phase, v.Reason, v.Recheck = v1alpha1.PhaseFailed, reason, time.Time{}
-	if why := noRevert(o, p, policy); why != "" {
-		v.Message = fmt.Sprintf("%s; %s", cause, why)
+	if why, undo := noRevert(o, p, policy); why != "" {
+		v.Message = cause + "; " + why
+		if undo != "" {
+			v.Message += "; to take it back: " + undo
+		}
 		return v
 	}
 	v.Revert, v.Cause = true, cause
@@ -226,23 +229,40 @@ func concludeBad(o *Observation, p *v1alpha1.Promotion, v HealthVerdict, policy 
 	return v
 }
 
-// noRevert says why policy does not revert the Promotion, or "" when it does.
-func noRevert(o *Observation, p *v1alpha1.Promotion, policy revertPolicy) string {
-	undo := fmt.Sprintf("to take it back: waybill rollback %s/%s", p.Namespace, p.Spec.Stage)
+// noRevert says why policy does not revert the Promotion, or "" when it does;
+// and by which command a person takes it back, where that is possible.
+func noRevert(o *Observation, p *v1alpha1.Promotion, policy revertPolicy) (why, undo string) {
+	undo = fmt.Sprintf("waybill rollback %s/%s", p.Namespace, p.Spec.Stage)
 	switch {
 	case p.Spec.Kind == v1alpha1.KindRollback:
-		return "this was already a rollback, so a person is needed"
+		return "this was already a rollback, so a person is needed", ""
 	case !policy.isRevert:
-		return policy.field + " is None; " + undo
+		return policy.field + " is None", undo
 	case p.Status.Commit == nil || p.Status.Commit.Unchanged:
-		return "it changed nothing in Git, so there is nothing to revert"
+		return "it changed nothing in Git, so there is nothing to revert", ""
 	case p.Status.Commit.Parent == "" || p.Status.Plan == nil || p.Status.Plan.Before == nil || len(p.Status.Plan.Before.Current) == 0:
-		return "it was the first promotion into this Stage, so there is nothing to go back to"
+		return "it was the first promotion into this Stage, so there is nothing to go back to", ""
 	case !p.Status.Plan.Before.Healthy:
-		return "the Stage was not Healthy before it either, so a person is needed; " + undo
+		return "the Stage was not Healthy before it either, so a person is needed", undo
 	}
 	if other := revertedBefore(o, p); other != "" {
-		return fmt.Sprintf("this Freight was already reverted here by %q; %s", other, undo)
+		return fmt.Sprintf("this Freight was already reverted here by %q", other), undo
+	}
+	return "", ""
+}
+
+// whyKept says why what a Promotion brought stays although the Stage is not
+// well, or "": nothing of it is known, or it is being taken back.
+func whyKept(o *Observation, name string) string {
+	for i := range o.Promotions {
+		p := &o.Promotions[i]
+		if p.Name != name || p.Status.Phase != v1alpha1.PhaseFailed {
+			continue
+		}
+		if p.Status.Reason == ReasonUnhealthy || p.Status.Reason == ReasonHealthTimeout {
+			why, _ := noRevert(o, p, onUnhealthy(o))
+			return why
+		}
 	}
 	return ""
 }

@@ -49,7 +49,7 @@ func Summarize(o *Observation) Summary {
 	case promoted && deploys && health.Status == v1alpha1.HealthUnknown && active == nil:
 		return Summary{StatusUnknown, orText(health.Message, "nothing has been observed yet"), "waybill describe stage " + name}
 	case promoted && deploys && (health.Status == v1alpha1.HealthDegraded || health.Status == v1alpha1.HealthMissing):
-		return Summary{StatusFailed, orText(health.Message, string(health.Status)), "waybill rollback " + name}
+		return unwell(o, health)
 	case problem != "":
 		return Summary{StatusFailed, problem, "correct the definition and apply it again"}
 	case s.Status.SyncMessage != "" && promoted:
@@ -87,6 +87,28 @@ func Summarize(o *Observation) Summary {
 	default:
 		return Summary{StatusHealthy, "runs " + versions(s.Status.Current), ""}
 	}
+}
+
+// unwell is the summary of a Stage that is Degraded or Missing: with what is
+// wrong, why it is not taken back by itself, or whom that waits for.
+func unwell(o *Observation, health v1alpha1.Health) Summary {
+	s := o.Stage
+	out := Summary{StatusFailed, orText(health.Message, string(health.Status)), fmt.Sprintf("waybill rollback %s/%s", s.Namespace, s.Name)}
+	for _, p := range bySeq(o.Promotions) {
+		if p.Spec.Stage == s.Name && p.Spec.Kind == v1alpha1.KindRollback && IsPending(p) {
+			out.Sentence += "; the rollback waits: " + pendingText(p)
+			if waitsForApproval(p) {
+				out.Next = fmt.Sprintf("waybill diff %s/%s", p.Namespace, p.Name)
+			}
+			return out
+		}
+	}
+	if last := s.Status.LastPromotion; last != nil && o.Active() == nil {
+		if why := whyKept(o, last.Name); why != "" {
+			out.Sentence += "; " + why
+		}
+	}
+	return out
 }
 
 // SummaryChanges returns when time alone may change the summary; zero: never.

@@ -35,6 +35,24 @@ func TestSummarize(t *testing.T) {
 			o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", By: "waybill:bob", Reason: "x"})}
 			return o
 		}, promotion.StatusFailed, "Deployment guestbook: CrashLoopBackOff"},
+		{"degraded, and kept", "a person is called, who is told why", func() *promotion.Observation {
+			o := running()
+			o.Stage.Spec.Rollback.OnUnhealthy = "Revert"
+			o.Stage.Status.Health = &v1alpha1.Health{Status: v1alpha1.HealthDegraded, Message: "Deployment guestbook: CrashLoopBackOff"}
+			p := promo("prod", 1, f, v1alpha1.PhaseFailed)
+			p.Status.Reason, p.Spec.Kind = promotion.ReasonUnhealthy, v1alpha1.KindRollback
+			o.Promotions = []v1alpha1.Promotion{*p}
+			o.Stage.Status.LastPromotion = &v1alpha1.PromotionReference{Name: p.Name, Phase: v1alpha1.PhaseFailed}
+			return o
+		}, promotion.StatusFailed, "Deployment guestbook: CrashLoopBackOff; this was already a rollback, so a person is needed"},
+		{"degraded, and the rollback asks", "it says whom", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.Health = &v1alpha1.Health{Status: v1alpha1.HealthDegraded, Message: "Deployment guestbook: CrashLoopBackOff"}
+			p := promo("prod", 2, f, v1alpha1.PhasePending)
+			p.Spec.Kind, p.Status.Message = v1alpha1.KindRollback, "approval: 0 of 1 approval"
+			o.Promotions = []v1alpha1.Promotion{*p}
+			return o
+		}, promotion.StatusFailed, "Deployment guestbook: CrashLoopBackOff; the rollback waits: approval: 0 of 1 approval"},
 		{"a definition that cannot run", "it would wait for ever without a word", func() *promotion.Observation {
 			s := stage("prod")
 			s.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: promotion.ReasonUnknownWarehouse, Message: "no Warehouse \"x\""}}
