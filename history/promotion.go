@@ -160,7 +160,8 @@ func OfPromotion(p *v1alpha1.Promotion, seq int64, freight func(name string) *v1
 		}
 		r.Verification = v
 	}
-	r.Freight, r.To = r.find(p.Spec.Freight, freight), r.find(p.Spec.To, freight)
+	from, to := p.Exchange()
+	r.Freight, r.To = r.find(from, freight), r.find(to, freight)
 	if c := p.Status.Commit; c != nil {
 		r.Commit = Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 	}

@@ -246,9 +246,10 @@ func kindOf(p *v1alpha1.Promotion) v1alpha1.PromotionKind {
 }
 
 func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
+	from, to := p.Exchange()
 	out := model.Promotion{
 		Name: p.Name, UID: string(p.UID), Project: p.Namespace, Stage: p.Spec.Stage, Kind: model.PromotionKind(kindOf(p)),
-		Freight: v.freightRef(p.Spec.Freight), To: v.freightRef(p.Spec.To),
+		Freight: v.freightRef(from), To: v.freightRef(to),
 		Phase: model.Phase(phaseOf(p)), Finished: phaseOf(p).IsFinished(), Reason: p.Status.Reason, Message: p.Status.Message,
 		RequestedBy: p.Spec.RequestedBy, RequestReason: p.Spec.Reason, Automatic: p.Spec.Automatic,
 		RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy, CreatedAt: p.CreationTimestamp.UTC(),
@@ -301,20 +302,21 @@ func healthOf(s *v1alpha1.Stage) v1alpha1.Health {
 
 // activityModel is a Promotion in one sentence.
 func (v *projectView) activityModel(p *v1alpha1.Promotion) model.Activity {
+	from, to := p.Exchange()
 	out := model.Activity{
-		Promotion: p.Name, Stage: p.Spec.Stage, Kind: model.ActivityKind(kindOf(p)), Freight: p.Spec.Freight,
+		Promotion: p.Name, Stage: p.Spec.Stage, Kind: model.ActivityKind(kindOf(p)), Freight: from,
 		Phase: model.Phase(phaseOf(p)), By: p.Spec.RequestedBy, Automatic: p.Spec.Automatic, At: lastChange(p),
 	}
-	what := v.freightRef(p.Spec.Freight).Version
+	what := v.freightRef(from).Version
 	if what == "" {
-		what = p.Spec.Freight
+		what = from
 	}
 	out.Version = what
 	verb := "promotion of " + what + " to " + p.Spec.Stage
 	if kindOf(p) == v1alpha1.KindRollback {
 		verb = "rollback of " + p.Spec.Stage
-		if to := v.freightRef(p.Spec.To).Version; to != "" {
-			verb += " to " + to
+		if version := v.freightRef(to).Version; version != "" {
+			verb += " to " + version
 		}
 	}
 	words := map[v1alpha1.PromotionPhase]string{

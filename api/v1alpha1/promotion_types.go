@@ -384,6 +384,27 @@ type StageBefore struct {
 	Healthy bool `json:"healthy"`
 }
 
+// Exchange returns the names of the Freight that a Rollback takes back and of
+// what it returns to: as its request names them, else as its plan does. Empty is
+// what nobody knows yet, and to for anything but a Rollback.
+func (p *Promotion) Exchange() (from, to string) {
+	from, to = p.Spec.Freight, p.Spec.To
+	if p.Spec.Kind != KindRollback || p.Status.Plan == nil || p.Status.Plan.Before == nil {
+		return from, to
+	}
+	for _, before := range p.Status.Plan.Before.Current {
+		for _, after := range p.Status.Plan.Collection {
+			if before.Origin != after.Origin || before.Freight == after.Freight || from != "" && from != before.Freight {
+				continue
+			}
+			if to == "" || to == after.Freight {
+				return before.Freight, after.Freight
+			}
+		}
+	}
+	return from, to
+}
+
 // ForeignCommit is a commit on the Stage's branch without a Waybill trailer.
 type ForeignCommit struct {
 	Commit  string `json:"commit"`
