@@ -130,9 +130,10 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		w.hasReplicas(4)
 		w.ends(w.promote("prod", "1.26.1"), v1alpha1.PhaseSucceeded) // replaces the hotfix, as the plan says
 		w.hasReplicas(3)
-		w.ends(w.rollback("prod"), v1alpha1.PhaseSucceeded)
+		p := w.ends(w.rollback("prod"), v1alpha1.PhaseSucceeded)
 		w.runs("prod", "1.26.0")
 		w.hasReplicas(4)
+		w.told(p, "roll back", "1.26.0", "Succeeded", "the test says so")
 		w.oneCommitEach()
 	})
 	t.Run("after, on another path, stays", func(t *testing.T) {
@@ -148,6 +149,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		if p.Status.Commit.Parent != hotfix {
 			t.Errorf("the revert's parent is %s, want the hotfix %s", p.Status.Commit.Parent, hotfix)
 		}
+		w.told(p, "roll back", "1.26.0", "Succeeded", "the test says so")
 		w.oneCommitEach()
 	})
 	t.Run("after, on the same path, is a conflict", func(t *testing.T) {
@@ -174,6 +176,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 			t.Errorf("the branch is at %s, want the hotfix %s", head, hotfix)
 		}
 		deployed.untouched()
+		w.told(p, "roll back", "Failed", file)
 	})
 }
 
@@ -217,6 +220,7 @@ func TestNothingToRollBack(t *testing.T) {
 		if head := w.git.Branch("guestbook", "stage/prod"); head != p.Status.Commit.Commit {
 			t.Errorf("the branch is at %s, want %s", head, p.Status.Commit.Commit)
 		}
+		w.told(p, tag, "Failed", want)
 	}
 	p := w.ends(w.rollback("prod"), v1alpha1.PhaseFailed)
 	if p.Status.Reason != "NothingToRestore" || !strings.Contains(p.Status.Message, `no earlier version ran Healthy in "prod"`) {
