@@ -88,8 +88,8 @@ type appState struct {
 	// ordered asks the next sync to take back drift as well: healing was
 	// paused.
 	ordered bool
-	// lazyAt is when the status was last written for its details only.
-	lazyAt time.Time
+	// wroteAt is when the status was last written: details alone wait a while.
+	wroteAt time.Time
 
 	locks keyLocks
 }

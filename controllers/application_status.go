@@ -56,16 +56,12 @@ func (r *ApplicationReconciler) writeStatus(ctx context.Context, s *appState, o 
 	if apiequality.Semantic.DeepEqual(before.Status, after.Status) {
 		return result(), nil
 	}
-	if !isUrgent(&before.Status, &after.Status) {
-		s.mu.Lock()
-		due := s.lazyAt.Add(lazyInterval)
-		if now.Before(due) {
-			s.mu.Unlock()
-			o.look(due)
-			return result(), nil
-		}
-		s.lazyAt = now
-		s.mu.Unlock()
+	s.mu.Lock()
+	due := s.wroteAt.Add(lazyInterval)
+	s.mu.Unlock()
+	if now.Before(due) && !isUrgent(&before.Status, &after.Status) {
+		o.look(due)
+		return result(), nil
 	}
 	if err := r.patchApplication(ctx, s, before, after); err != nil {
 		return ctrl.Result{}, err
@@ -79,7 +75,7 @@ func (r *ApplicationReconciler) patchApplication(ctx context.Context, s *appStat
 		return err
 	}
 	s.mu.Lock()
-	s.app = after
+	s.app, s.wroteAt = after, r.opts.Clock.Now()
 	s.mu.Unlock()
 	return nil
 }
@@ -92,6 +88,9 @@ func isUrgent(before, after *v1alpha1.ApplicationStatus) bool {
 		c.Sync.Message = ""
 		if c.Health != nil {
 			c.Health.Message = ""
+			if c.Health.Status == v1alpha1.HealthProgressing {
+				c.Health.Reason = "" // how far a rollout is
+			}
 		}
 		for i := range c.Conditions {
 			c.Conditions[i].Message = ""
@@ -468,7 +467,7 @@ func (r *ApplicationReconciler) patchFinalizers(ctx context.Context, s *appState
 		return fmt.Errorf("patch finalizers of %q: %w", app.Name, err)
 	}
 	s.mu.Lock()
-	s.app = after
+	s.app, s.wroteAt = after, r.opts.Clock.Now()
 	s.mu.Unlock()
 	return nil
 }

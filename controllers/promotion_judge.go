@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,9 +39,7 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.rehearseRollback(ctx, o, after, v); err != nil {
-		return ctrl.Result{}, err
-	}
+	unrehearsed := r.rehearseRollback(ctx, o, after, v) // tried again, and keeps no verdict back
 	after.Status.UnhealthySince = nil
 	if !v.UnhealthySince.IsZero() {
 		after.Status.UnhealthySince = &metav1.MicroTime{Time: v.UnhealthySince}
@@ -50,13 +49,14 @@ func (r *PromotionReconciler) judge(ctx context.Context, o *promotion.Observatio
 	}
 	if v.Phase.IsFinished() && !p.Status.Phase.IsFinished() || v.Phase != p.Status.Phase {
 		r.stopRunning(ctx, after)
-		return r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
+		result, err := r.end(ctx, p, after, v.Phase, v.Reason, v.Message)
+		return result, errors.Join(err, unrehearsed)
 	}
 	r.phase(after, v.Phase, v.Reason, v.Message)
 	onlyWords := p.Status.Reason == after.Status.Reason && (p.Status.Rollback == nil) == (after.Status.Rollback == nil) && p.Status.UnhealthySince.Equal(after.Status.UnhealthySince) &&
 		!hasProgressed(p.Status.Verification, after.Status.Verification)
 	due, err := r.writes.patch(ctx, r.Client, p, after, onlyWords, o.Now)
-	return lookAgain(o.Now, sooner(sooner(v.Recheck, look), due)), err
+	return lookAgain(o.Now, sooner(sooner(v.Recheck, look), due)), errors.Join(err, unrehearsed)
 }
 
 // isCurrentPromotion reports whether the Stage runs what p brought.

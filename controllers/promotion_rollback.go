@@ -164,10 +164,10 @@ func stopsAsMuch(there, want *v1alpha1.FreezeSpec) bool {
 		(there.Scope == want.Scope || len(want.Freight) > 0 && there.Scope != v1alpha1.FreezeAutomatic)
 }
 
-// rehearseRollback works out, once and after a Promotion has succeeded, what
-// taking it back would do. Nobody waits for it: the Stages downstream have begun.
+// rehearseRollback works out, once and when a Promotion succeeds, what taking it
+// back would do. What it compares was rendered before, for the Applications.
 func (r *PromotionReconciler) rehearseRollback(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, v promotion.HealthVerdict) error {
-	if p.Status.Phase != v1alpha1.PhaseSucceeded || v.Phase != v1alpha1.PhaseSucceeded || p.Status.Rollback != nil || p.Spec.Kind == v1alpha1.KindRollback || p.Status.Commit == nil {
+	if v.Phase != v1alpha1.PhaseSucceeded || p.Status.Rollback != nil || p.Spec.Kind == v1alpha1.KindRollback || p.Status.Commit == nil {
 		return nil
 	}
 	rehearsal, err := r.Planner.RehearseRollback(ctx, o, p)
