@@ -18,17 +18,11 @@ const reasonPlanChanged = "PlanChanged"
 
 const planChangedText = "the plan is another than before, so it has to be approved again"
 
-// isApproved reports whether somebody has to approve the plan of p before it
-// starts.
-func isApproved(o *promotion.Observation, p *v1alpha1.Promotion) bool {
-	return promotion.ApprovalPolicy(o.Stage, p.Spec.Kind) != nil && !slices.Contains(p.Spec.Bypass, v1alpha1.GateApproval)
-}
-
 // isPlanDue reports whether people wait for a plan to approve: there is none yet,
 // or it was made from another definition of the Stage, or for other Freight
 // beside the one that is promoted.
 func (r *PromotionReconciler) isPlanDue(o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) bool {
-	if !isApproved(o, p) {
+	if !promotion.NeedsApproval(o.Stage, p) {
 		return false
 	}
 	plan := p.Status.Plan
@@ -45,13 +39,19 @@ func sameFreight(a, b v1alpha1.StageFreight) bool {
 	return a.Origin == b.Origin && a.Freight == b.Freight
 }
 
-// plan makes the plan of p. One that somebody has to approve is rehearsed, so
-// that it has the hash that an approval is bound to.
+// plan makes the plan of p and rehearses it, so that it has its hash and says what
+// rides along. That nobody waits for may lack both: a template's steps are not run
+// twice for it, a rollback is not kept waiting, and what fails in the rehearsal
+// fails in the run, where it is shown with its step.
 func (r *PromotionReconciler) plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
-	if !isApproved(o, p) {
+	isAwaited := promotion.NeedsApproval(o.Stage, p) || p.Spec.Kind != v1alpha1.KindRollback && promotion.NeedsSameBase(o.Stage, freight)
+	if !isAwaited && (p.Spec.Kind == v1alpha1.KindRollback || o.Stage.Spec.PromotionMechanisms == nil) {
 		return r.Planner.Plan(ctx, o, p, freight) //nolint:wrapcheck // terminal errors are told by their type
 	}
 	rehearsal, err := r.Planner.Rehearse(ctx, o, p, freight)
+	if err != nil && !isAwaited && rehearsal != nil && ctx.Err() == nil {
+		return rehearsal.Plan, nil
+	}
 	if err != nil {
 		return nil, err //nolint:wrapcheck // terminal errors are told by their type
 	}
@@ -88,7 +88,10 @@ func (r *PromotionReconciler) present(ctx context.Context, o *promotion.Observat
 		return r.planFailed(ctx, o, p, after, err)
 	}
 	after.Status.Plan, after.Status.PlanAttempts, after.Status.PlanRetryAt = plan, 0, nil
-	if hasChanged(p.Status.Plan, plan) {
+	if entry := closedEntry(o, freight, after); len(entry) > 0 {
+		return r.notLetIn(ctx, p, after, entry)
+	}
+	if hasChanged(o, p, plan) {
 		return r.planChanged(ctx, o, p, after, freight)
 	}
 	start := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart)
@@ -99,9 +102,10 @@ func (r *PromotionReconciler) present(ctx context.Context, o *promotion.Observat
 	return r.gateClosed(ctx, o, p, after, freight, start)
 }
 
-// hasChanged reports whether a plan that people could approve is now another.
-func hasChanged(before, now *v1alpha1.PromotionPlan) bool {
-	return before != nil && before.Hash != "" && before.Hash != now.Hash
+// hasChanged reports whether the plan that people could approve is now another.
+func hasChanged(o *promotion.Observation, p *v1alpha1.Promotion, now *v1alpha1.PromotionPlan) bool {
+	before := p.Status.Plan
+	return promotion.NeedsApproval(o.Stage, p) && before != nil && before.Hash != "" && before.Hash != now.Hash
 }
 
 // planChanged sends the Promotion back to Pending with the plan that it has now

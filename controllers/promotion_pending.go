@@ -55,8 +55,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		return ctrl.Result{}, err
 	}
 	if entry := closedEntry(o, freight, p); len(entry) > 0 {
-		after.Status.Gates = entry
-		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
+		return r.notLetIn(ctx, p, after, entry)
 	}
 	if by := promotion.RejectedBy(o, p); by != nil {
 		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonRejected, fmt.Sprintf("rejected by %s: %s", by.Spec.Actor, by.Spec.Reason))
@@ -86,7 +85,10 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		return r.planFailed(ctx, o, p, after, err)
 	}
 	after.Status.Plan, after.Status.PlanAttempts, after.Status.PlanRetryAt = plan, 0, nil
-	if hasChanged(p.Status.Plan, plan) {
+	if entry := closedEntry(o, freight, after); len(entry) > 0 {
+		return r.notLetIn(ctx, p, after, entry) // what would ride along shows in the plan only
+	}
+	if hasChanged(o, p, plan) {
 		return r.planChanged(ctx, o, p, after, freight)
 	}
 	if blocked := promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(after)), promotion.GroupStart); len(blocked) > 0 {
@@ -110,6 +112,12 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 // closedEntry returns the entry gates that shut the Promotion out.
 func closedEntry(o *promotion.Observation, freight *v1alpha1.Freight, p *v1alpha1.Promotion) []v1alpha1.GateVerdict {
 	return promotion.Blocking(promotion.Gates(o, freight, promotion.AskOf(p)), promotion.GroupEntry)
+}
+
+// notLetIn ends a Promotion that entry gates shut out.
+func (r *PromotionReconciler) notLetIn(ctx context.Context, before, after *v1alpha1.Promotion, entry []v1alpha1.GateVerdict) (ctrl.Result, error) {
+	after.Status.Gates = entry
+	return r.end(ctx, before, after, v1alpha1.PhaseFailed, promotion.ReasonGateClosed, gateText(entry))
 }
 
 // closedStart returns the start gates that keep the Promotion waiting. Commits

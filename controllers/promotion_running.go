@@ -35,9 +35,14 @@ func (r *PromotionReconciler) running(ctx context.Context, o *promotion.Observat
 		if err != nil {
 			return r.replanFailed(ctx, before, work, err)
 		}
-		if hasChanged(p.Status.Plan, plan) {
+		if hasChanged(o, p, plan) {
 			work.Status.Plan, work.Status.Steps, work.Status.StartedAt, work.Status.Approvals = plan, nil, nil, nil
 			return r.planChanged(ctx, o, before, work, freight)
+		}
+		if work.Spec.Kind == v1alpha1.KindPromote && promotion.NeedsSameBase(o.Stage, freight) && plan.RidingAlong != nil {
+			work.Status.Plan, work.Status.Steps, work.Status.StartedAt, work.Status.Approvals = nil, nil, nil, nil
+			r.phase(work, v1alpha1.PhasePending, reasonPlanChanged, "the base has changed; it is planned again")
+			return ctrl.Result{}, patchStatus(ctx, r.Client, before, work)
 		}
 		attempts, tried := maxAttempts(work.Status.Steps), work.Status.Steps
 		setPlan(work, plan)

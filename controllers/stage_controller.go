@@ -185,6 +185,9 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 			// verified for the first time while something else is on its way in.
 			settled := isSettled && (active == nil || active.Status.PushedAt == nil && rec.VerifiedAt != nil) && isProven(o, apps, f)
 			next = promotion.NextRecord(rec, isCurrent(o.Stage, f), settled, health, o.Now)
+			if settled && isCurrent(o.Stage, f) {
+				next.Bases = provenBases(o, rec.Bases)
+			}
 		}
 		if next.VerifiedAt != nil && promotion.HasFailedChecks(o, f) {
 			next = promotion.Unverified(next, o.Now)

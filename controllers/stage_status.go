@@ -292,11 +292,24 @@ func passThrough(o *promotion.Observation, f *v1alpha1.Freight, rec v1alpha1.Fre
 	at := metav1.Time{Time: o.Now}
 	rec.EnteredAt, rec.VerifiedAt = &at, &at
 	rec.Soak.RunningSince = &at
+	if verified := promotion.VerifiedBases(promotion.Request(o.Stage, f.Origin.Name), f); len(verified) > 0 {
+		rec.Bases = f.Status.Stages[verified[0].Stage].Bases
+	}
 	return rec
 }
 
+// provenBases returns what the Stage's content was made from that runs now and is
+// good. What is known stays when the last Promotion has not read any, or is gone.
+func provenBases(o *promotion.Observation, known []v1alpha1.PlanBase) []v1alpha1.PlanBase {
+	p := newestPushed(o)
+	if p == nil || p.Status.Phase != v1alpha1.PhaseSucceeded || len(p.Status.Plan.Bases) == 0 {
+		return known
+	}
+	return p.Status.Plan.Bases
+}
+
 func sameRecord(a, b v1alpha1.FreightInStage) bool {
-	return sameTime(a.EnteredAt, b.EnteredAt) && sameTime(a.LeftAt, b.LeftAt) && sameTime(a.VerifiedAt, b.VerifiedAt) &&
+	return slices.Equal(a.Bases, b.Bases) && sameTime(a.EnteredAt, b.EnteredAt) && sameTime(a.LeftAt, b.LeftAt) && sameTime(a.VerifiedAt, b.VerifiedAt) &&
 		sameTime(a.Soak.RunningSince, b.Soak.RunningSince) &&
 		a.Soak.Accumulated == b.Soak.Accumulated && a.Soak.Longest == b.Soak.Longest
 }

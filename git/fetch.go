@@ -46,10 +46,16 @@ func (m *Mirror) Fetch(ctx context.Context, branches ...string) (Refs, error) {
 			}
 		}
 	}
+	if refs, isKnown := m.seen(ctx, branches); isKnown {
+		return refs, nil
+	}
 	for {
 		refs, ran, err := m.fetchOnce(ctx, branches)
 		if !ran && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 			continue // whoever ran the batch had less time than we have
+		}
+		if err == nil {
+			m.remember(ctx, refs)
 		}
 		return refs, err
 	}
@@ -61,11 +67,15 @@ type credentials struct {
 	caBundle, knownHosts string
 }
 
+func (m *Mirror) credentials() credentials {
+	return credentials{m.remote.Password, m.remote.SSHPrivateKey, string(m.remote.CABundle), string(m.remote.KnownHosts)}
+}
+
 // fetchOnce joins the waiting batch of the same credentials, or makes it. It
 // reports whether it ran the batch itself.
 func (m *Mirror) fetchOnce(ctx context.Context, branches []string) (_ Refs, ran bool, _ error) {
 	s := m.store
-	key := credentials{m.remote.Password, m.remote.SSHPrivateKey, string(m.remote.CABundle), string(m.remote.KnownHosts)}
+	key := m.credentials()
 	s.mu.Lock()
 	b := s.batches[key]
 	if b == nil {

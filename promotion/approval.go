@@ -28,6 +28,12 @@ func ApprovalPolicy(s *v1alpha1.Stage, kind v1alpha1.PromotionKind) *v1alpha1.Ap
 	return s.Spec.Approval
 }
 
+// NeedsApproval reports whether somebody has to approve the plan of p before it
+// starts.
+func NeedsApproval(s *v1alpha1.Stage, p *v1alpha1.Promotion) bool {
+	return ApprovalPolicy(s, p.Spec.Kind) != nil && !slices.Contains(p.Spec.Bypass, v1alpha1.GateApproval)
+}
+
 // Standing says whether an Approval counts, and if not, why.
 type Standing int
 

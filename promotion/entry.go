@@ -15,6 +15,7 @@ type entryRules struct {
 	hold     *v1alpha1.Freeze
 	rejected map[string]*v1alpha1.Freeze // by Freight
 	only     map[string]only             // by origin
+	refused  map[string]bool             // by Freight: what would ride along
 }
 
 // only narrows what the automatic flow takes of an origin.
@@ -37,6 +38,7 @@ func newEntryRules(o *Observation) *entryRules {
 		takes.kept = keepsForSoak(o, r.Origin.Name)
 		e.only[r.Origin.Name] = takes
 	}
+	e.refused = refusedForBase(o)
 	for _, z := range live {
 		for _, name := range z.Spec.Freight {
 			if _, known := e.rejected[name]; known {
@@ -68,6 +70,7 @@ func (e *entryRules) closed(r *v1alpha1.FreightRequest, f *v1alpha1.Freight) (is
 	if r.Sources.Direct {
 		return isClosed, opens
 	}
+	isClosed = isClosed || e.refused[f.Name]
 	u := lookUpstream(&r.Sources, f, e.now)
 	if !u.isAvailable() {
 		isClosed = true

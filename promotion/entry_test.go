@@ -24,6 +24,7 @@ func TestDecideSaysWhatTheGatesSay(t *testing.T) {
 				s.all()
 			}
 			s.soak(time.Duration(rapid.IntRange(0, 2).Draw(t, "soak")) * time.Hour)
+			s.Spec.RequestedFreight[0].Sources.RequireSameBase = rapid.Bool().Draw(t, "same base")
 		}
 		o := observe(s)
 		for i := range rapid.IntRange(0, 6).Draw(t, "freight") {
@@ -49,6 +50,12 @@ func TestDecideSaysWhatTheGatesSay(t *testing.T) {
 				v1alpha1.PhaseFailed, v1alpha1.PhaseRolledBack, v1alpha1.PhaseSucceeded, v1alpha1.PhaseAborted, v1alpha1.PhasePending,
 			}), 0, 2).Draw(t, "tries") {
 				o.Promotions = append(o.Promotions, *promo("prod", int64(len(o.Promotions)+1), f, phase))
+			}
+			if rapid.Bool().Draw(t, "refused for its base") {
+				o.Promotions = append(o.Promotions, *refusedForBase(int64(len(o.Promotions)+1), f, s))
+				if rapid.Bool().Draw(t, "verified again") {
+					verifiedWith(&o.Freight[len(o.Freight)-1], "a", "newer")
+				}
 			}
 		}
 		for i := range rapid.IntRange(0, 3).Draw(t, "freezes") {
@@ -106,7 +113,7 @@ func slowly(o *promotion.Observation) (candidate string, recheck time.Time) {
 		}
 		failed := false
 		for _, p := range o.Promotions { // in the order of their numbers
-			if p.Spec.Freight == f.Name {
+			if p.Spec.Freight == f.Name && p.Status.Reason != promotion.ReasonGateClosed {
 				failed = p.Status.Phase != v1alpha1.PhaseSucceeded && (failed || p.Status.Phase.IsFinished())
 			}
 		}

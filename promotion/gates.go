@@ -31,8 +31,8 @@ type Ask struct {
 	// Promotion is the name of the Promotion that asks, if there is one: it
 	// does not stand in its own way.
 	Promotion string
-	// Overwrites are commits by others that the promotion would replace.
-	Overwrites []v1alpha1.ForeignCommit
+	// Plan of what is asked about; nil while there is none.
+	Plan *v1alpha1.PromotionPlan
 	// asks is the Promotion itself, with the plan that is to be approved; nil
 	// when there is none yet.
 	asks *v1alpha1.Promotion
@@ -40,11 +40,7 @@ type Ask struct {
 
 // AskOf returns the question a Promotion asks.
 func AskOf(p *v1alpha1.Promotion) Ask {
-	ask := Ask{Automatic: p.Spec.Automatic, Kind: p.Spec.Kind, Bypass: p.Spec.Bypass, Promotion: p.Name, asks: p}
-	if p.Status.Plan != nil {
-		ask.Overwrites = p.Status.Plan.Overwrites
-	}
-	return ask
+	return Ask{Automatic: p.Spec.Automatic, Kind: p.Spec.Kind, Bypass: p.Spec.Bypass, Promotion: p.Name, Plan: p.Status.Plan, asks: p}
 }
 
 // Gates evaluates every gate for moving freight into the observed Stage: none
@@ -56,7 +52,11 @@ func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVe
 		// A rollback passes upstream, soak, rejected, hold, busy and health (02).
 		return append(verdicts, freezeGate(o, ask), approvalGate(o, ask))
 	}
-	verdicts = append(verdicts, upstreamGate(o, freight), soakGate(o, freight), rejectedGate(o, freight, ask))
+	verdicts = append(verdicts, upstreamGate(o, freight), soakGate(o, freight))
+	if NeedsSameBase(o.Stage, freight) {
+		verdicts = append(verdicts, baseGate(o, freight, ask))
+	}
+	verdicts = append(verdicts, rejectedGate(o, freight, ask))
 	if ask.Automatic {
 		verdicts = append(verdicts, holdGate(o, freight, ask))
 	}
@@ -367,16 +367,12 @@ func phaseOf(p *v1alpha1.Promotion) v1alpha1.PromotionPhase {
 // healthGate keeps an automatic Promotion from replacing commits that people
 // made on the Stage's branch (02: "will be overwritten").
 func healthGate(ask Ask) v1alpha1.GateVerdict {
-	if !ask.Automatic || len(ask.Overwrites) == 0 {
+	if !ask.Automatic || ask.Plan == nil || len(ask.Plan.Overwrites) == 0 {
 		return open(v1alpha1.GateHealth, GroupStart, "nothing on the branch would be lost")
 	}
-	first := ask.Overwrites[0]
-	more := ""
-	if n := len(ask.Overwrites) - 1; n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
+	first := ask.Plan.Overwrites[0]
 	return closed(v1alpha1.GateHealth, GroupStart,
-		fmt.Sprintf("would overwrite commit %s by %s%s on the Stage's branch (ForeignCommits)", short(first.Commit), first.Author, more),
+		fmt.Sprintf("would overwrite commit %s by %s%s on the Stage's branch (ForeignCommits)", short(first.Commit), first.Author, andMore(len(ask.Plan.Overwrites)-1)),
 		"a promotion by a person, or foreignCommits: Overwrite in the Stage")
 }
 

@@ -159,7 +159,7 @@ func TestGates(t *testing.T) {
 		{
 			name: "commits by others hold the automatic flow", why: "a hotfix is not silently replaced",
 			o: observe(stage("test"), f), freight: f,
-			ask:    promotion.Ask{Automatic: true, Kind: v1alpha1.KindPromote, Overwrites: []v1alpha1.ForeignCommit{{Commit: "1a2b3c4d5e6f", Author: "Ann"}, {Commit: "2"}}},
+			ask:    promotion.Ask{Automatic: true, Kind: v1alpha1.KindPromote, Plan: &v1alpha1.PromotionPlan{Overwrites: []v1alpha1.ForeignCommit{{Commit: "1a2b3c4d5e6f", Author: "Ann"}, {Commit: "2"}}}},
 			closed: map[v1alpha1.Gate]string{v1alpha1.GateHealth: "would overwrite commit 1a2b3c4d by Ann and 1 more on the Stage's branch (ForeignCommits)"},
 		},
 	} {

@@ -50,6 +50,14 @@ func plural(n int32, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
+// andMore writes " and 2 more", or nothing for none.
+func andMore(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}
+
 func sorted(names []string) []string {
 	out := append([]string(nil), names...)
 	sort.Strings(out)

@@ -108,7 +108,13 @@ func (v *projectView) freightOfPromotion(st *v1alpha1.Stage, p *v1alpha1.Promoti
 // plan is everything people see before they agree to p.
 func (s *Server) plan(ctx context.Context, v *projectView, st *v1alpha1.Stage, p *v1alpha1.Promotion, f *v1alpha1.Freight) model.Plan {
 	o := v.observe(st)
-	j := judge(o, f)
+	preview, err := s.preview(ctx, st, p, f)
+	var j verdicts
+	if preview != nil {
+		j = judgePlan(o, f, preview.Plan)
+	} else {
+		j = judge(o, f)
+	}
 	if kindOf(p) == v1alpha1.KindRollback {
 		j.all = promotion.Gates(o, f, promotion.AskOf(p))
 		j.mayPromote = len(promotion.Blocking(j.all, promotion.GroupEntry)) == 0
@@ -125,7 +131,6 @@ func (s *Server) plan(ctx context.Context, v *projectView, st *v1alpha1.Stage, p
 	if active := o.Active(); active != nil {
 		out.BusyWith = v.shortPromotion(active)
 	}
-	preview, err := s.preview(ctx, st, p, f)
 	switch {
 	case err != nil:
 		s.log.Warn("a plan could not be worked out", "stage", st.Namespace+"/"+st.Name, "requestId", requestID(ctx), "error", err)
@@ -158,6 +163,22 @@ func (s *Server) preview(ctx context.Context, st *v1alpha1.Stage, p *v1alpha1.Pr
 	return preview, err //nolint:wrapcheck // names the repository already
 }
 
+// planForBase returns the plan of promoting f where only a plan knows whether f
+// may enter (requireSameBase); nil elsewhere, and when it cannot be made.
+func (s *Server) planForBase(ctx context.Context, st *v1alpha1.Stage, f *v1alpha1.Freight) *v1alpha1.PromotionPlan {
+	if !promotion.NeedsSameBase(st, f) {
+		return nil
+	}
+	preview, err := s.preview(ctx, st, asked(st, f), f)
+	if err != nil {
+		s.log.Warn("a plan could not be worked out", "stage", st.Namespace+"/"+st.Name, "requestId", requestID(ctx), "error", err)
+	}
+	if err != nil || preview == nil {
+		return nil
+	}
+	return preview.Plan
+}
+
 func addPreview(out *model.Plan, p *planner.Preview) {
 	out.PlanHash = p.Plan.Hash
 	out.Files = []model.FileChange{}
@@ -173,6 +194,16 @@ func addPreview(out *model.Plan, p *planner.Preview) {
 	}
 	for _, c := range p.Plan.Overwrites {
 		out.Overwrites = append(out.Overwrites, model.PlannedCommit{Commit: c.Commit, Author: c.Author, Subject: c.Subject})
+	}
+	if r := p.Plan.RidingAlong; r != nil {
+		out.RidingAlong = model.RidingAlong{Stage: r.Stage, Unknown: r.Unknown, Commits: []model.PlannedCommit{}}
+		for _, c := range r.Commits {
+			m := model.PlannedCommit{RepoURL: c.RepoURL, Commit: c.Commit, Author: c.Author, Subject: c.Subject}
+			if c.At != nil {
+				m.At = c.At.UTC()
+			}
+			out.RidingAlong.Commits = append(out.RidingAlong.Commits, m)
+		}
 	}
 	out.Applications = []model.PlannedApplication{}
 	for i := range p.Applications {

@@ -107,18 +107,8 @@ func (s *Server) Promote(ctx context.Context, request PromoteRequestObject) (Pro
 	if promotion.IsControlFlow(st) {
 		return nil, refuse(model.InvalidRequest, "nothing is promoted into %q: Freight passes through it by itself", st.Name)
 	}
-	gates := promotion.Gates(unfinished(v.observe(st)), r.freight, promotion.Ask{Kind: v1alpha1.KindPromote, Bypass: bypass})
-	if blocking := promotion.Blocking(gates, promotion.GroupEntry); len(blocking) > 0 {
-		return nil, v.gateClosed(st, r.freight, blocking)
-	}
-	if body.PlanHash != "" {
-		preview, err := s.preview(ctx, st, asked(st, r.freight), r.freight)
-		if err != nil {
-			return nil, fmt.Errorf("plan %s/%s: %w", st.Namespace, st.Name, err)
-		}
-		if preview == nil || preview.Plan.Hash != body.PlanHash {
-			return nil, planChanged(st.Namespace, st.Name)
-		}
+	if err := s.mayEnter(ctx, v, st, r.freight, bypass, body.PlanHash); err != nil {
+		return nil, err
 	}
 	for _, p := range v.promotionsOf[st.Name] {
 		if isOnTheWay(p, r.freight.Name) && containsAll(p.Spec.Bypass, bypass) {
@@ -131,6 +121,40 @@ func (s *Server) Promote(ctx context.Context, request PromoteRequestObject) (Pro
 		return nil, err
 	}
 	return promoteAnswer(v.promotionModel(p)), nil
+}
+
+// mayEnter refuses what an entry gate shuts out, and a plan that is another than
+// the person saw. Git is read only when one of the two asks for it.
+func (s *Server) mayEnter(ctx context.Context, v *projectView, st *v1alpha1.Stage, f *v1alpha1.Freight, bypass []v1alpha1.Gate, planHash string) error {
+	p := asked(st, f)
+	p.Spec.Bypass = bypass
+	gates := func() error {
+		verdicts := promotion.Gates(unfinished(v.observe(st)), f, promotion.AskOf(p))
+		if blocking := promotion.Blocking(verdicts, promotion.GroupEntry); len(blocking) > 0 {
+			return v.gateClosed(st, f, blocking)
+		}
+		return nil
+	}
+	if err := gates(); err != nil || planHash == "" && !promotion.NeedsSameBase(st, f) {
+		return err
+	}
+	preview, err := s.preview(ctx, st, p, f)
+	switch {
+	case err != nil:
+		return fmt.Errorf("plan %s/%s: %w", st.Namespace, st.Name, err)
+	case preview == nil && planHash != "":
+		return planChanged(st.Namespace, st.Name)
+	case preview == nil:
+		return nil // the Promotion controller looks
+	}
+	p.Status.Plan = preview.Plan
+	if err := gates(); err != nil {
+		return err
+	}
+	if planHash != "" && preview.Plan.Hash != planHash {
+		return planChanged(st.Namespace, st.Name)
+	}
+	return nil
 }
 
 // resolveForPromote is resolveFor, save that with a bypass latest is simply the

@@ -186,7 +186,7 @@ func (s *Server) Why(ctx context.Context, request WhyRequestObject) (WhyResponse
 	if err != nil {
 		return nil, err
 	}
-	j := judge(v.observe(st), r.freight)
+	j := judgePlan(v.observe(st), r.freight, s.planForBase(ctx, st, r.freight))
 	return Why200JSONResponse{
 		Project: st.Namespace, Stage: st.Name, Freight: v.freightRef(r.freight.Name), Newer: v.shutOut(r),
 		State: model.WhyState(v.stateOf(st, r.freight, j.mayPromote)), MayPromote: j.mayPromote, MayFlow: j.mayFlow,

@@ -229,14 +229,14 @@ func originsOf(st *v1alpha1.Stage) []string {
 	return out
 }
 
-// unfinished returns the observation with only the Promotions that can be in
-// the way: gates look at no others, and sorting hundreds for each pair of
+// unfinished returns the observation with only the Promotions that gates look at,
+// which are those that can be in the way or were refused for what rides along: gates look at no others, and sorting hundreds for each pair of
 // Freight and Stage would be waste.
 func unfinished(o *promotion.Observation) *promotion.Observation {
 	short := *o
 	short.Promotions = nil
 	for i := range o.Promotions {
-		if !phaseOf(&o.Promotions[i]).IsFinished() {
+		if p := &o.Promotions[i]; !phaseOf(p).IsFinished() || promotion.WasRefusedForBase(p) {
 			short.Promotions = append(short.Promotions, o.Promotions[i])
 		}
 	}
@@ -254,12 +254,18 @@ type verdicts struct {
 // judge asks every gate, for a person and for the automatic flow. While the
 // Freight waits to enter, the gates are those of that Promotion, with the
 // approvals it has.
-func judge(o *promotion.Observation, f *v1alpha1.Freight) verdicts {
+func judge(o *promotion.Observation, f *v1alpha1.Freight) verdicts { return judgePlan(o, f, nil) }
+
+// judgePlan is judge with a plan of what is asked about, which may be nil.
+func judgePlan(o *promotion.Observation, f *v1alpha1.Freight, plan *v1alpha1.PromotionPlan) verdicts {
 	ask := promotion.Ask{Kind: v1alpha1.KindPromote}
 	for i := range o.Promotions {
 		if p := &o.Promotions[i]; p.Spec.Freight == f.Name && kindOf(p) == v1alpha1.KindPromote && promotion.IsPending(p) {
 			ask = promotion.AskOf(p)
 		}
+	}
+	if plan != nil {
+		ask.Plan = plan
 	}
 	ask.Automatic = false
 	manual := promotion.Gates(o, f, ask)

@@ -84,6 +84,11 @@ type FreightInStage struct {
 	// verifiedAt is when the Stage last verified it.
 	// +optional
 	VerifiedAt *metav1.Time `json:"verifiedAt,omitempty"`
+	// bases that the Stage last verified it with: the commits its promotion read.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Bases []PlanBase `json:"bases,omitempty"`
 	// soak: how long it ran healthy since it was verified.
 	// +optional
 	Soak Soak `json:"soak,omitempty"`

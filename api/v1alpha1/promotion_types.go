@@ -43,13 +43,14 @@ const (
 // Gate is the name of a rule that can keep Freight out of a Stage.
 type Gate string
 
-// The gates, in the order they are shown. Origin, upstream, soak, rejected and
-// hold are entry gates (may a Promotion exist), freeze, approval, busy and
+// The gates, in the order they are shown. Origin, upstream, soak, base, rejected
+// and hold are entry gates (may a Promotion exist), freeze, approval, busy and
 // health are start gates (may it leave Pending).
 const (
 	GateOrigin   Gate = "origin"
 	GateUpstream Gate = "upstream"
 	GateSoak     Gate = "soak"
+	GateBase     Gate = "base"
 	GateRejected Gate = "rejected"
 	GateHold     Gate = "hold"
 	GateFreeze   Gate = "freeze"
@@ -341,6 +342,49 @@ type PromotionPlan struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	Overwrites []ForeignCommit `json:"overwrites,omitempty"`
+	// ridingAlong is what comes with it that no upstream Stage has run; absent
+	// when nothing does.
+	// +optional
+	RidingAlong *RidingAlong `json:"ridingAlong,omitempty"`
+}
+
+// RidingAlong is what a promotion brings that was not tested upstream: the base
+// has changed, in what the Stage renders, since the Freight was verified there.
+type RidingAlong struct {
+	// stage upstream whose verification it is compared with.
+	// +optional
+	Stage string `json:"stage,omitempty"`
+	// commits of the base since then, newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Commits []RidingCommit `json:"commits,omitempty"`
+	// unknown says why nobody can tell.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Unknown string `json:"unknown,omitempty"`
+	// verified: the bases of the upstream Stages when this was found out.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Verified []UpstreamBase `json:"verified,omitempty"`
+}
+
+// RidingCommit is a commit of a base that was not tested upstream.
+type RidingCommit struct {
+	RepoURL string `json:"repoURL"`
+	Commit  string `json:"commit"`
+	Author  string `json:"author"`
+	Subject string `json:"subject"`
+	// at is when it was committed.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+}
+
+// UpstreamBase is a commit with which a Stage verified a Freight.
+type UpstreamBase struct {
+	Stage    string `json:"stage"`
+	PlanBase `json:",inline"`
 }
 
 // PlanBase is a commit that was read.

@@ -93,6 +93,7 @@ const (
 
 // FreightSources says where Freight may come from.
 // +kubebuilder:validation:XValidation:rule="(has(self.direct) && self.direct) || (has(self.stages) && size(self.stages) > 0)",message="set direct: true or name at least one upstream Stage in stages"
+// +kubebuilder:validation:XValidation:rule="!(has(self.requireSameBase) && self.requireSameBase && has(self.direct) && self.direct)",message="requireSameBase compares with upstream Stages; leave it out with direct: true"
 type FreightSources struct {
 	// direct takes Freight straight from the Warehouse.
 	// +optional
@@ -114,6 +115,11 @@ type FreightSources struct {
 	// +optional
 	// +kubebuilder:default=OneOf
 	AvailabilityStrategy AvailabilityStrategy `json:"availabilityStrategy,omitempty"`
+	// requireSameBase keeps Freight out while what the Stage would render from the
+	// branch that is read has changed since the Freight was verified upstream:
+	// nothing untested rides along.
+	// +optional
+	RequireSameBase bool `json:"requireSameBase,omitempty"`
 }
 
 // AutoPromotion is the automatic flow into a Stage.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -107,7 +108,11 @@ func (a *App) printPlan(plan *model.Plan) error {
 	for _, c := range plan.Overwrites {
 		lines = append(lines, fmt.Sprintf("  overwritten: %s %s (%s)", short(c.Commit), c.Subject, c.Author))
 	}
+	lines = append(lines, ridingLines(&plan.RidingAlong)...)
 	for _, c := range plan.Commits {
+		if slices.ContainsFunc(plan.RidingAlong.Commits, func(r model.PlannedCommit) bool { return r.Commit == c.Commit }) {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("  comes along: %s %s (%s)", short(c.Commit), c.Subject, c.Author))
 	}
 	coloured := a.isColoured(a.Terminal.Stdout)
@@ -155,6 +160,18 @@ func changeLines(app *model.PlannedApplication, coloured bool) []string {
 		}
 	}
 	return lines
+}
+
+// ridingLines name what was not tested upstream.
+func ridingLines(r *model.RidingAlong) []string {
+	if r.Unknown != "" {
+		return []string{"  rides along: " + r.Unknown}
+	}
+	var out []string
+	for _, c := range r.Commits {
+		out = append(out, fmt.Sprintf("  rides along, not tested in %s: %s %s (%s)", r.Stage, short(c.Commit), c.Subject, c.Author))
+	}
+	return out
 }
 
 // diffLines shows a unified difference without its positions, which say nothing

@@ -49,31 +49,47 @@ type Rehearsal struct {
 
 // Rehearse makes the plan of p, runs its steps without any effect, and renders
 // what the Stage's Applications are told before and after. The plan has its
-// hash.
+// hash. With an error after the plan was made, the answer holds the plan alone.
 func (l *Planner) Rehearse(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*Rehearsal, error) {
+	ctx = git.OneLook(ctx)
 	plan, err := l.Plan(ctx, o, p, freight)
 	if err != nil {
 		return nil, err
 	}
-	work := p.DeepCopy()
-	work.Status.Plan = plan
 	r := &Rehearsal{Plan: plan}
-	if r.Trees, err = l.Engine.Rehearse(ctx, work, o.Now); err != nil {
-		return nil, err //nolint:wrapcheck // names the step already
+	if err := l.rehearse(ctx, o, p, freight, r); err != nil {
+		return &Rehearsal{Plan: plan}, err
 	}
+	return r, nil
+}
+
+// rehearse completes a rehearsal that has a plan.
+func (l *Planner) rehearse(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight, r *Rehearsal) error {
+	work := p.DeepCopy()
+	work.Status.Plan = r.Plan
+	trees, err := l.Engine.Rehearse(ctx, work, o.Now)
+	if err != nil {
+		return err //nolint:wrapcheck // names the step already
+	}
+	r.Trees = trees
 	if err := l.renderAll(ctx, o.Stage, r); err != nil {
-		return nil, err
+		return err
+	}
+	if p.Spec.Kind != v1alpha1.KindRollback {
+		if r.Plan.RidingAlong, err = l.ridesAlong(ctx, o, r, freight); err != nil {
+			return err
+		}
 	}
 	rendered := make([]promotion.Rendered, 0, len(r.Applications))
 	for i := range r.Applications {
 		d, err := r.Applications[i].digests()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		rendered = append(rendered, d)
 	}
-	plan.Hash, err = promotion.PlanHash(o.Stage, plan, rendered)
-	return r, err //nolint:wrapcheck // names the step already
+	r.Plan.Hash, err = promotion.PlanHash(o.Stage, r.Plan, rendered)
+	return err //nolint:wrapcheck // names the step already
 }
 
 // digests returns what of the Application goes into the hash. Manifests that

@@ -136,7 +136,7 @@ type resolved struct {
 // long as the Stage's definition is the one it was made from: what it was made
 // from is read once (02, What a Promotion writes).
 func approvedPlan(o *promotion.Observation, p *v1alpha1.Promotion) *v1alpha1.PromotionPlan {
-	if plan := p.Status.Plan; plan != nil && plan.Hash != "" && plan.StageGeneration == o.Stage.Generation {
+	if plan := p.Status.Plan; promotion.NeedsApproval(o.Stage, p) && plan != nil && plan.Hash != "" && plan.StageGeneration == o.Stage.Generation {
 		return plan
 	}
 	return nil

@@ -312,7 +312,7 @@ func TestRehearsalOfAPlan(t *testing.T) {
 	if second.Plan.Hash == first.Plan.Hash {
 		t.Error("what is replaced is another, and the plan the same")
 	}
-	p.Status.Plan = first.Plan
+	p.Status.Plan, o.Stage.Spec.Approval = first.Plan, &v1alpha1.ApprovalPolicy{Required: 1}
 	b.server.Commit("guestbook", "main", "black", config("black"))
 	if kept := look(); kept.Plan.Bases[0].Commit != first.Plan.Bases[0].Commit || kept.Plan.Hash != second.Plan.Hash {
 		t.Error("the base of a plan that is being approved was read again")

@@ -2,14 +2,11 @@ package planner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"sort"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -18,7 +15,6 @@ import (
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
-	"github.com/waybill-dev/waybill/promotion/workspace"
 )
 
 // File is one file a promotion would change.
@@ -64,7 +60,7 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 	for _, t := range r.Trees {
 		before := t.Head
 		if before.IsZero() {
-			before = baseOf(r.Plan, t.RepoURL)
+			before, _ = baseIn(r.Plan.Bases, v1alpha1.PlanBase{RepoURL: t.RepoURL})
 		}
 		changes, err := t.Mirror.ChangedPaths(before, t.Root)
 		if err != nil {
@@ -78,84 +74,14 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 			}
 			out.Files = append(out.Files, file)
 		}
-		commits, err := l.commitsSince(o, r, t)
-		if err != nil {
-			return nil, err
-		}
-		out.Commits = append(out.Commits, commits...)
+	}
+	if out.Commits, err = l.commitsSince(ctx, o, r); err != nil {
+		return nil, err
 	}
 	sort.Slice(out.Files, func(i, j int) bool {
 		return out.Files[i].RepoURL+"\x00"+out.Files[i].Path < out.Files[j].RepoURL+"\x00"+out.Files[j].Path
 	})
 	return out, nil
-}
-
-const (
-	// commitDepth is how far back commits are looked for, and maxCommits how many
-	// are listed of one repository.
-	commitDepth = 200
-	maxCommits  = 50
-)
-
-// commitsSince lists the commits of the base that what runs now was not made
-// from, as far as they touch what the Applications of the tree render.
-func (l *Planner) commitsSince(o *promotion.Observation, r *Rehearsal, t *workspace.Tree) ([]Commit, error) {
-	now := baseOf(r.Plan, t.RepoURL)
-	before := git.Hash{}
-	if cur := promotion.CurrentPromotion(o, ""); cur != nil && cur.Status.Plan != nil {
-		before = baseOf(cur.Status.Plan, t.RepoURL)
-	}
-	if now.IsZero() || before.IsZero() || now == before || !t.Mirror.Has(before) {
-		return nil, nil
-	}
-	files := map[string]bool{}
-	for i := range r.Applications {
-		if treeOf([]*workspace.Tree{t}, r.Applications[i].Source) != nil {
-			for name := range r.Applications[i].Files {
-				files[name] = true
-			}
-		}
-	}
-	var out []Commit
-	for c, err := range t.Mirror.FirstParents(now, before, commitDepth) {
-		if errors.Is(err, git.ErrTooLarge) || errors.Is(err, git.ErrNotAncestor) {
-			return out, nil // history was rewritten, or is too long to list
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look for commits of %s: %w", t.RepoURL, err)
-		}
-		parent := git.Hash{}
-		if len(c.Parents) > 0 {
-			parent = c.Parents[0]
-		}
-		changes, err := t.Mirror.ChangedPaths(parent, c.Hash)
-		if err != nil && !errors.Is(err, git.ErrTooLarge) {
-			return nil, fmt.Errorf("look for commits of %s: %w", t.RepoURL, err)
-		}
-		if err == nil && !slices.ContainsFunc(changes, func(ch git.Change) bool { return files[ch.Path] }) {
-			continue
-		}
-		subject, _, _ := strings.Cut(c.Message, "\n")
-		out = append(out, Commit{
-			RepoURL: t.RepoURL, Commit: c.Hash.String(), Author: promotion.OneLine(c.Author.Name, maxSubject),
-			Subject: promotion.OneLine(subject, maxSubject), When: c.When,
-		})
-		if len(out) == maxCommits {
-			break
-		}
-	}
-	return out, nil
-}
-
-func baseOf(plan *v1alpha1.PromotionPlan, repoURL string) git.Hash {
-	for _, b := range plan.Bases {
-		if b.RepoURL == repoURL {
-			if h, err := git.ParseHash(b.Commit); err == nil {
-				return h
-			}
-		}
-	}
-	return git.Hash{}
 }
 
 // scalars returns the values in which two versions of a YAML file differ, at

@@ -130,3 +130,28 @@ func TestAbortVerifiesNothing(t *testing.T) {
 		t.Error("once it runs Healthy it is not verified")
 	}
 }
+
+// TestShapeOfSources: what makes no sense is refused when it is applied.
+func TestShapeOfSources(t *testing.T) {
+	api := clientFor(t, shared.Config)
+	for _, c := range []struct {
+		why     string
+		sources v1alpha1.FreightSources
+		says    string // empty: accepted
+	}{
+		{"the same base as upstream", v1alpha1.FreightSources{Stages: []string{"uat"}, RequireSameBase: true}, ""},
+		{"the same base as nobody", v1alpha1.FreightSources{Direct: true, RequireSameBase: true}, "requireSameBase compares with upstream Stages"},
+		{"from nowhere", v1alpha1.FreightSources{}, "set direct: true or name at least one upstream Stage"},
+	} {
+		s := newStage("default", "shape")
+		s.Spec.RequestedFreight[0].Sources = c.sources
+		switch err := api.Create(t.Context(), s, client.DryRunAll); {
+		case c.says == "" && err != nil:
+			t.Errorf("%s: %v", c.why, err)
+		case c.says != "":
+			if err := must(err, c.says); err != nil {
+				t.Errorf("%s: %v", c.why, err)
+			}
+		}
+	}
+}

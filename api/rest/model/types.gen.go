@@ -286,6 +286,7 @@ func (e FreezeShownAs) Valid() bool {
 // Defines values for GateName.
 const (
 	GateNameApproval GateName = "approval"
+	GateNameBase     GateName = "base"
 	GateNameBusy     GateName = "busy"
 	GateNameFreeze   GateName = "freeze"
 	GateNameHealth   GateName = "health"
@@ -300,6 +301,8 @@ const (
 func (e GateName) Valid() bool {
 	switch e {
 	case GateNameApproval:
+		return true
+	case GateNameBase:
 		return true
 	case GateNameBusy:
 		return true
@@ -1614,6 +1617,9 @@ type Plan struct {
 	// Promotion the Promotion whose plan it is
 	Promotion Promotion `json:"promotion,omitempty,omitzero"`
 
+	// RidingAlong what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base
+	RidingAlong RidingAlong `json:"ridingAlong,omitempty,omitzero"`
+
 	// Risks of all objects
 	Risks []Risk `json:"risks,omitempty,omitzero"`
 	Stage string `json:"stage"`
@@ -1839,6 +1845,18 @@ type ResourceTree struct {
 
 	// Items what was applied first, then what is owned, owners before what they own
 	Items []ResourceNode `json:"items"`
+}
+
+// RidingAlong what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base
+type RidingAlong struct {
+	// Commits newest first, at most 20
+	Commits []PlannedCommit `json:"commits"`
+
+	// Stage the upstream Stage it is compared with
+	Stage string `json:"stage"`
+
+	// Unknown why nobody can tell
+	Unknown string `json:"unknown,omitempty,omitzero"`
 }
 
 // Risk defines model for Risk.

@@ -1439,7 +1439,7 @@ export interface components {
             version?: string;
         };
         /** @enum {string} */
-        GateName: "origin" | "upstream" | "soak" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";
+        GateName: "origin" | "upstream" | "soak" | "base" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";
         GateVerdict: {
             bypassed?: boolean;
             /** @description when an open gate closes by itself */
@@ -1683,6 +1683,7 @@ export interface components {
             project: string;
             /** @description the Promotion whose plan it is */
             promotion?: components["schemas"]["Promotion"];
+            ridingAlong?: components["schemas"]["RidingAlong"];
             /** @description of all objects */
             risks?: components["schemas"]["Risk"][];
             stage: string;
@@ -1846,6 +1847,15 @@ export interface components {
             cut?: boolean;
             /** @description what was applied first, then what is owned, owners before what they own */
             items: components["schemas"]["ResourceNode"][];
+        };
+        /** @description what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base */
+        RidingAlong: {
+            /** @description newest first, at most 20 */
+            commits: components["schemas"]["PlannedCommit"][];
+            /** @description the upstream Stage it is compared with */
+            stage: string;
+            /** @description why nobody can tell */
+            unknown?: string;
         };
         Risk: {
             /** @enum {string} */

@@ -1,5 +1,5 @@
 import { IconArrowDown } from '@tabler/icons-react';
-import type { Plan, PlannedApplication, PlannedCommit } from '../api/types';
+import type { Plan, PlannedApplication, PlannedCommit, RidingAlong } from '../api/types';
 import { sentence } from '../components/ErrorState';
 import { ObjectDiffs } from '../components/ObjectDiff';
 import { When } from '../components/When';
@@ -11,8 +11,9 @@ import classes from './Review.module.css';
 export function Warnings({ plan }: { plan: Plan }) {
   const risks = plan.risks ?? [];
   const overwrites = plan.overwrites ?? [];
+  const riding = plan.ridingAlong?.stage ? plan.ridingAlong : undefined;
   const broken = (plan.applications ?? []).filter((app) => app.broken);
-  if (risks.length + overwrites.length + broken.length === 0) return null;
+  if (risks.length + overwrites.length + broken.length === 0 && !riding) return null;
   return (
     <>
       {broken.map((app) => (
@@ -32,6 +33,13 @@ export function Warnings({ plan }: { plan: Plan }) {
           </ul>
         </Note>
       )}
+      {riding && (
+        <Note tone="Waiting">
+          <strong>{ridingTitle(riding)}</strong>
+          {riding.unknown && ` ${sentence(riding.unknown)}`}
+          <Commits commits={riding.commits} />
+        </Note>
+      )}
       {overwrites.length > 0 && (
         <Note tone="Waiting">
           <strong>
@@ -44,6 +52,12 @@ export function Warnings({ plan }: { plan: Plan }) {
       )}
     </>
   );
+}
+
+function ridingTitle({ stage, commits, unknown }: RidingAlong): string {
+  if (unknown) return `Something that was not tested in ${stage} may ride along.`;
+  const what = commits.length === 1 ? '1 commit rides' : `${commits.length} commits ride`;
+  return `${what} along, not tested in ${stage}.`;
 }
 
 /** Commits, newest first. */
