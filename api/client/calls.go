@@ -303,6 +303,41 @@ func (c *Client) ApplicationDiff(ctx context.Context, project, name string) (*mo
 	return get[model.LiveDiff](ctx, c, nil, "projects", project, "applications", name, "diff")
 }
 
+// Clusters returns the destination clusters, the one Waybill runs in first.
+func (c *Client) Clusters(ctx context.Context) (*model.ClusterList, error) {
+	return get[model.ClusterList](ctx, c, nil, "clusters")
+}
+
+// Cluster returns one destination cluster.
+func (c *Client) Cluster(ctx context.Context, name string) (*model.Cluster, error) {
+	return get[model.Cluster](ctx, c, nil, "clusters", name)
+}
+
+// AddCluster registers a cluster by a kubeconfig of data only.
+func (c *Client) AddCluster(ctx context.Context, body model.AddClusterRequest) (*model.Cluster, error) {
+	return post[model.Cluster](ctx, c, body, "clusters")
+}
+
+// TestCluster asks for a connection. It is done when the Cluster's
+// LastHandledRequest equals the Request of the answer.
+func (c *Client) TestCluster(ctx context.Context, name string) (*model.RefreshResult, error) {
+	return post[model.RefreshResult](ctx, c, nil, "clusters", name, "test")
+}
+
+// RotateCluster replaces the kubeconfig of a cluster, and is done as TestCluster.
+func (c *Client) RotateCluster(ctx context.Context, name, kubeconfig string) (*model.RefreshResult, error) {
+	return post[model.RefreshResult](ctx, c, model.RotateClusterRequest{Kubeconfig: kubeconfig}, "clusters", name, "rotate")
+}
+
+// RemoveCluster forgets a cluster; with force also one that Applications deploy to.
+func (c *Client) RemoveCluster(ctx context.Context, name string, force bool) error {
+	q := url.Values{}
+	if force {
+		q.Set("force", "true")
+	}
+	return c.do(ctx, call{method: http.MethodDelete, path: v1("clusters", name), query: q}, nil)
+}
+
 // ApplyOptions say how to apply.
 type ApplyOptions struct {
 	// DryRun validates and changes nothing.

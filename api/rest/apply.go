@@ -317,7 +317,7 @@ func (a *applier) judge(d manifest.Document, before *metav1.PartialObjectMetadat
 func (a *applier) note(ctx context.Context, d manifest.Document, before *metav1.PartialObjectMetadata, after *unstructured.Unstructured) {
 	isChanged := before == nil || before.UID != "" && before.Generation != after.GetGeneration()
 	switch d.Kind {
-	case "Project", "Warehouse", "Stage", "PromotionTask":
+	case "Project", "Warehouse", "Stage", "PromotionTask", "Cluster":
 	default:
 		return
 	}

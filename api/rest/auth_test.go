@@ -17,7 +17,7 @@ import (
 // sample returns a request for an operation in a Project.
 func sample(op *operation, project string) (path string, body any) {
 	path = strings.NewReplacer("{project}", project, "{stage}", "test", "{promotion}", "test.1.x", "{freight}", nameOf(1),
-		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{kind}", "stages", "{name}", "test").Replace(op.route.Path)
+		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test").Replace(op.route.Path)
 	switch op.id {
 	case "planPromotion", "why":
 		path += "?freight=1.26.0"
@@ -43,6 +43,10 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.PlanRequest{Freight: "1.26.0"}
 	case "rollback", "abortPromotion", "unrejectFreight", "revoke", "verifyStage":
 		body = struct{}{}
+	case "addCluster":
+		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}
+	case "rotateCluster":
+		body = model.RotateClusterRequest{Kubeconfig: "k"}
 	case "apply":
 		body = model.ApplyRequest{Files: []model.ManifestFile{{Name: "f", Content: manifestOf(project)}}}
 	}
@@ -97,6 +101,14 @@ func TestEveryRouteWithEveryCredential(t *testing.T) {
 		}
 		// Somebody with no rights: hidden and missing are the same.
 		mallory := w.as(t, "mallory")
+		if !op.permission.isOfProject() {
+			for _, who := range []string{"mallory", "victor", "alice"} { // rights in a Project are none here
+				if a := w.as(t, who).do(t, op.route.Method, path, body); a.status != http.StatusForbidden || a.problem(t).Code != model.Forbidden {
+					t.Errorf("%s as %s: status %d, want 403: %s", op.id, who, a.status, a.body)
+				}
+			}
+			continue
+		}
 		hidden := mallory.do(t, op.route.Method, path, body)
 		missingPath, missingBody := sample(op, "p-nowhere")
 		missing := mallory.do(t, op.route.Method, missingPath, missingBody)

@@ -208,6 +208,8 @@ func entryOf(o client.Object) (history.Entry, bool) {
 		return history.OfDefinition("Stage", o), true
 	case *v1alpha1.PromotionTask:
 		return history.OfDefinition("PromotionTask", o), true
+	case *v1alpha1.Cluster:
+		return history.OfDefinition("Cluster", o), true
 	default:
 		return history.Entry{}, false
 	}

@@ -45,6 +45,9 @@ type permission struct {
 	verb, resource, name, namespace string
 }
 
+// isOfProject says that the operation is about a Project or something in one.
+func (p permission) isOfProject() bool { return p.namespace != "" || p.name == "{project}" }
+
 // grammar of x-permission: see the description in openapi.yaml.
 var permissionGrammar = regexp.MustCompile(`^([a-z]+) ([a-z]+|\{[a-z]+\})(?:/(\{[a-z]+\}))?(?: in (\{[a-z]+\}))?$`)
 

@@ -351,7 +351,14 @@ func (s *Server) authorize(next StrictHandlerFunc, operationID string) StrictHan
 			return next(c, request)
 		}
 		param := func(name string) string { return requestField(request, name) }
-		if err := s.permit(ctx, op.permission.action(param), param("project")); err != nil {
+		action := op.permission.action(param)
+		var err error
+		if op.permission.isOfProject() {
+			err = s.permit(ctx, action, param("project"))
+		} else {
+			err = s.permitEverywhere(ctx, action)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return next(c, request)
@@ -383,6 +390,16 @@ func (s *Server) permit(ctx context.Context, action identity.Action, project str
 		return noProject(project)
 	}
 	return forbidden(action)
+}
+
+// permitEverywhere asks RBAC for an action that belongs to no Project. The answer
+// does not depend on whether the object is there.
+func (s *Server) permitEverywhere(ctx context.Context, action identity.Action) error {
+	allowed, err := s.may(ctx, action)
+	if err != nil || allowed {
+		return err
+	}
+	return forbidden(action).withHint("an administrator of this installation can")
 }
 
 // forbidden says which right is missing.

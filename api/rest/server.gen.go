@@ -28,6 +28,24 @@ type ServerInterface interface {
 	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
 	// (GET /api/v1/audit)
 	Audit(ctx echo.Context, params AuditParams) error
+	// ListClusters Destination clusters, the one Waybill runs in first
+	// (GET /api/v1/clusters)
+	ListClusters(ctx echo.Context) error
+	// AddCluster Register a cluster by its kubeconfig
+	// (POST /api/v1/clusters)
+	AddCluster(ctx echo.Context) error
+	// RemoveCluster Forget a cluster; what runs there stays
+	// (DELETE /api/v1/clusters/{cluster})
+	RemoveCluster(ctx echo.Context, cluster ClusterPath, params RemoveClusterParams) error
+	// GetCluster One destination cluster
+	// (GET /api/v1/clusters/{cluster})
+	GetCluster(ctx echo.Context, cluster ClusterPath) error
+	// RotateCluster Replace the kubeconfig of a cluster
+	// (POST /api/v1/clusters/{cluster}/rotate)
+	RotateCluster(ctx echo.Context, cluster ClusterPath) error
+	// TestCluster Connect to a cluster now
+	// (POST /api/v1/clusters/{cluster}/test)
+	TestCluster(ctx echo.Context, cluster ClusterPath) error
 	// ListProjectDefinitions The Project objects one may see
 	// (GET /api/v1/definitions/projects)
 	ListProjectDefinitions(ctx echo.Context, params ListProjectDefinitionsParams) error
@@ -294,6 +312,97 @@ func (w *ServerInterfaceWrapper) Audit(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Audit(ctx, params)
+	return err
+}
+
+// ListClusters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListClusters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListClusters(ctx)
+	return err
+}
+
+// AddCluster converts echo context to params.
+func (w *ServerInterfaceWrapper) AddCluster(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddCluster(ctx)
+	return err
+}
+
+// RemoveCluster converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveCluster(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "cluster" -------------
+	var cluster ClusterPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cluster", ctx.Param("cluster"), &cluster, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cluster: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveClusterParams
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", ctx.QueryParams(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter force: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveCluster(ctx, cluster, params)
+	return err
+}
+
+// GetCluster converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCluster(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "cluster" -------------
+	var cluster ClusterPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cluster", ctx.Param("cluster"), &cluster, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cluster: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCluster(ctx, cluster)
+	return err
+}
+
+// RotateCluster converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateCluster(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "cluster" -------------
+	var cluster ClusterPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cluster", ctx.Param("cluster"), &cluster, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cluster: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateCluster(ctx, cluster)
+	return err
+}
+
+// TestCluster converts echo context to params.
+func (w *ServerInterfaceWrapper) TestCluster(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "cluster" -------------
+	var cluster ClusterPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cluster", ctx.Param("cluster"), &cluster, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cluster: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestCluster(ctx, cluster)
 	return err
 }
 
@@ -1799,6 +1908,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/events", wrapper.ListApplicationEvents, options.OperationMiddlewares["listApplicationEvents"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/logs", wrapper.GetApplicationLogs, options.OperationMiddlewares["getApplicationLogs"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/diff", wrapper.DiffApplication, options.OperationMiddlewares["diffApplication"]...)
+	router.GET(options.BaseURL+"/api/v1/clusters", wrapper.ListClusters, options.OperationMiddlewares["listClusters"]...)
+	router.POST(options.BaseURL+"/api/v1/clusters", wrapper.AddCluster, options.OperationMiddlewares["addCluster"]...)
+	router.DELETE(options.BaseURL+"/api/v1/clusters/:cluster", wrapper.RemoveCluster, options.OperationMiddlewares["removeCluster"]...)
+	router.GET(options.BaseURL+"/api/v1/clusters/:cluster", wrapper.GetCluster, options.OperationMiddlewares["getCluster"]...)
+	router.POST(options.BaseURL+"/api/v1/clusters/:cluster/test", wrapper.TestCluster, options.OperationMiddlewares["testCluster"]...)
+	router.POST(options.BaseURL+"/api/v1/clusters/:cluster/rotate", wrapper.RotateCluster, options.OperationMiddlewares["rotateCluster"]...)
 	router.POST(options.BaseURL+"/api/v1/apply", wrapper.Apply, options.OperationMiddlewares["apply"]...)
 	router.GET(options.BaseURL+"/api/v1/definitions/projects", wrapper.ListProjectDefinitions, options.OperationMiddlewares["listProjectDefinitions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/definitions/projects/:project", wrapper.DeleteProjectDefinition, options.OperationMiddlewares["deleteProjectDefinition"]...)
@@ -1903,6 +2018,235 @@ type AuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AuditdefaultApplicationProblemPlusJSONResponse) VisitAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClustersRequestObject struct {
+}
+
+type ListClustersResponseObject interface {
+	VisitListClustersResponse(w http.ResponseWriter) error
+}
+
+type ListClusters200JSONResponse ClusterList
+
+func (response ListClusters200JSONResponse) VisitListClustersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClustersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListClustersdefaultApplicationProblemPlusJSONResponse) VisitListClustersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddClusterRequestObject struct {
+	Body *AddClusterJSONRequestBody
+}
+
+type AddClusterResponseObject interface {
+	VisitAddClusterResponse(w http.ResponseWriter) error
+}
+
+type AddCluster201JSONResponse Cluster
+
+func (response AddCluster201JSONResponse) VisitAddClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddClusterdefaultApplicationProblemPlusJSONResponse) VisitAddClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveClusterRequestObject struct {
+	Cluster ClusterPath `json:"cluster"`
+	Params  RemoveClusterParams
+}
+
+type RemoveClusterResponseObject interface {
+	VisitRemoveClusterResponse(w http.ResponseWriter) error
+}
+
+type RemoveCluster204Response struct {
+}
+
+func (response RemoveCluster204Response) VisitRemoveClusterResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveClusterdefaultApplicationProblemPlusJSONResponse) VisitRemoveClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClusterRequestObject struct {
+	Cluster ClusterPath `json:"cluster"`
+}
+
+type GetClusterResponseObject interface {
+	VisitGetClusterResponse(w http.ResponseWriter) error
+}
+
+type GetCluster200JSONResponse Cluster
+
+func (response GetCluster200JSONResponse) VisitGetClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetClusterdefaultApplicationProblemPlusJSONResponse) VisitGetClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClusterRequestObject struct {
+	Cluster ClusterPath `json:"cluster"`
+	Body    *RotateClusterJSONRequestBody
+}
+
+type RotateClusterResponseObject interface {
+	VisitRotateClusterResponse(w http.ResponseWriter) error
+}
+
+type RotateCluster202JSONResponse RefreshResult
+
+func (response RotateCluster202JSONResponse) VisitRotateClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateClusterdefaultApplicationProblemPlusJSONResponse) VisitRotateClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestClusterRequestObject struct {
+	Cluster ClusterPath `json:"cluster"`
+}
+
+type TestClusterResponseObject interface {
+	VisitTestClusterResponse(w http.ResponseWriter) error
+}
+
+type TestCluster202JSONResponse RefreshResult
+
+func (response TestCluster202JSONResponse) VisitTestClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestClusterdefaultApplicationProblemPlusJSONResponse) VisitTestClusterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4217,6 +4561,24 @@ type StrictServerInterface interface {
 	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
 	// (GET /api/v1/audit)
 	Audit(ctx context.Context, request AuditRequestObject) (AuditResponseObject, error)
+	// ListClusters Destination clusters, the one Waybill runs in first
+	// (GET /api/v1/clusters)
+	ListClusters(ctx context.Context, request ListClustersRequestObject) (ListClustersResponseObject, error)
+	// AddCluster Register a cluster by its kubeconfig
+	// (POST /api/v1/clusters)
+	AddCluster(ctx context.Context, request AddClusterRequestObject) (AddClusterResponseObject, error)
+	// RemoveCluster Forget a cluster; what runs there stays
+	// (DELETE /api/v1/clusters/{cluster})
+	RemoveCluster(ctx context.Context, request RemoveClusterRequestObject) (RemoveClusterResponseObject, error)
+	// GetCluster One destination cluster
+	// (GET /api/v1/clusters/{cluster})
+	GetCluster(ctx context.Context, request GetClusterRequestObject) (GetClusterResponseObject, error)
+	// RotateCluster Replace the kubeconfig of a cluster
+	// (POST /api/v1/clusters/{cluster}/rotate)
+	RotateCluster(ctx context.Context, request RotateClusterRequestObject) (RotateClusterResponseObject, error)
+	// TestCluster Connect to a cluster now
+	// (POST /api/v1/clusters/{cluster}/test)
+	TestCluster(ctx context.Context, request TestClusterRequestObject) (TestClusterResponseObject, error)
 	// ListProjectDefinitions The Project objects one may see
 	// (GET /api/v1/definitions/projects)
 	ListProjectDefinitions(ctx context.Context, request ListProjectDefinitionsRequestObject) (ListProjectDefinitionsResponseObject, error)
@@ -4494,6 +4856,199 @@ func (sh *strictHandler) Audit(ctx echo.Context, params AuditParams) error {
 		return err
 	} else if validResponse, ok := response.(AuditResponseObject); ok {
 		return validResponse.VisitAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListClusters operation middleware
+func (sh *strictHandler) ListClusters(ctx echo.Context) error {
+	var request ListClustersRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClusters(ctx.Request().Context(), request.(ListClustersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClusters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListClustersResponseObject); ok {
+		return validResponse.VisitListClustersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddCluster operation middleware
+func (sh *strictHandler) AddCluster(ctx echo.Context) error {
+	var request AddClusterRequestObject
+
+	var body AddClusterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddCluster(ctx.Request().Context(), request.(AddClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddClusterResponseObject); ok {
+		return validResponse.VisitAddClusterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveCluster operation middleware
+func (sh *strictHandler) RemoveCluster(ctx echo.Context, cluster ClusterPath, params RemoveClusterParams) error {
+	var request RemoveClusterRequestObject
+
+	request.Cluster = cluster
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveCluster(ctx.Request().Context(), request.(RemoveClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveClusterResponseObject); ok {
+		return validResponse.VisitRemoveClusterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetCluster operation middleware
+func (sh *strictHandler) GetCluster(ctx echo.Context, cluster ClusterPath) error {
+	var request GetClusterRequestObject
+
+	request.Cluster = cluster
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCluster(ctx.Request().Context(), request.(GetClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetClusterResponseObject); ok {
+		return validResponse.VisitGetClusterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateCluster operation middleware
+func (sh *strictHandler) RotateCluster(ctx echo.Context, cluster ClusterPath) error {
+	var request RotateClusterRequestObject
+
+	request.Cluster = cluster
+
+	var body RotateClusterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateCluster(ctx.Request().Context(), request.(RotateClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateClusterResponseObject); ok {
+		return validResponse.VisitRotateClusterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestCluster operation middleware
+func (sh *strictHandler) TestCluster(ctx echo.Context, cluster ClusterPath) error {
+	var request TestClusterRequestObject
+
+	request.Cluster = cluster
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestCluster(ctx.Request().Context(), request.(TestClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestClusterResponseObject); ok {
+		return validResponse.VisitTestClusterResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

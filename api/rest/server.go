@@ -219,6 +219,7 @@ func knownKinds() (*runtime.Scheme, meta.RESTMapper, error) {
 		mapper.Add(v1alpha1.GroupVersion().WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(v1alpha1.GroupVersion().WithKind("Project"), meta.RESTScopeRoot)
+	mapper.Add(v1alpha1.GroupVersion().WithKind("Cluster"), meta.RESTScopeRoot)
 	mapper.Add(core.WithKind("Secret"), meta.RESTScopeNamespace)
 	mapper.Add(core.WithKind("Namespace"), meta.RESTScopeRoot)
 	return scheme, mapper, nil

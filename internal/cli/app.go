@@ -134,7 +134,7 @@ manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 con
 		a.freezeCommand(), a.thawCommand(), a.rejectCommand(), a.unrejectCommand(), a.refreshCommand(), a.freightCommand(), a.abortCommand(), a.verifyCommand())
 	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.driftCommand(), a.treeCommand(), a.eventsCommand(), a.whyCommand(), a.historyCommand(), a.auditCommand(), a.watchCommand(), a.logsCommand(), a.getCommand(), a.healthCommand())
 	group("define", "Define:", a.applyCommand(), a.lintCommand(), a.deleteCommand())
-	group("operate", "Operate:", a.localCommand())
+	group("operate", "Operate:", a.localCommand(), a.clusterCommand())
 	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.contextCommand())
 	root.AddGroup(&cobra.Group{ID: "tools", Title: "Tools:"})
 	root.SetHelpCommandGroupID("tools")

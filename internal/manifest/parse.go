@@ -207,9 +207,9 @@ func (r *reader) checkLabels(n *yaml.Node, d Document) {
 		}
 	case "Secret":
 		switch text(child(labels, v1alpha1.LabelCredentialType)) {
-		case "git", "image", "chart", "generic", "webhook":
+		case "git", "image", "chart", "generic", "webhook", "cluster":
 		default:
-			r.fault(n, "metadata.labels", "a Secret is applied only as a credential: label it %s: git, image or chart, generic for expressions, or webhook", v1alpha1.LabelCredentialType)
+			r.fault(n, "metadata.labels", "a Secret is applied only as a credential: label it %s: git, image or chart, generic for expressions, webhook, or cluster for a kubeconfig", v1alpha1.LabelCredentialType)
 		}
 	}
 }

@@ -50,6 +50,7 @@ func own[T any](namespaced bool) shape {
 func kinds() map[string]shape {
 	return map[string]shape{
 		"Project":     own[v1alpha1.Project](false),
+		"Cluster":     own[v1alpha1.Cluster](false),
 		"Warehouse":   own[v1alpha1.Warehouse](true),
 		"Stage":       own[v1alpha1.Stage](true),
 		"Application": own[v1alpha1.Application](true),

@@ -128,5 +128,5 @@ func unknownKind(apiVersion, kind string) string {
 }
 
 func kindNames() []string {
-	return []string{"Application", "Freeze", "Project", "Promotion", "PromotionTask", "Stage", "Warehouse"}
+	return []string{"Application", "Cluster", "Freeze", "Project", "Promotion", "PromotionTask", "Stage", "Warehouse"}
 }

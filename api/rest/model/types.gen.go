@@ -852,6 +852,13 @@ type Activity struct {
 // ActivityKind defines model for Activity.Kind.
 type ActivityKind string
 
+// AddClusterRequest defines model for AddClusterRequest.
+type AddClusterRequest struct {
+	Kubeconfig string            `json:"kubeconfig"`
+	Labels     map[string]string `json:"labels,omitempty,omitzero"`
+	Name       Name              `json:"name"`
+}
+
 // Application defines model for Application.
 type Application struct {
 	Branch        string  `json:"branch,omitempty,omitzero"`
@@ -1041,6 +1048,31 @@ type CheckKind string
 
 // CheckPhase defines model for CheckPhase.
 type CheckPhase string
+
+// Cluster defines model for Cluster.
+type Cluster struct {
+	// Applications how many deploy there
+	Applications int `json:"applications"`
+
+	// BuiltIn the cluster Waybill runs in
+	BuiltIn            bool              `json:"builtIn,omitempty,omitzero"`
+	CheckedAt          Time              `json:"checkedAt,omitempty,omitzero"`
+	Labels             map[string]string `json:"labels,omitempty,omitzero"`
+	LastHandledRequest string            `json:"lastHandledRequest,omitempty,omitzero"`
+	Message            string            `json:"message,omitempty,omitzero"`
+	Name               string            `json:"name"`
+
+	// Ready it answered when it was asked last
+	Ready   bool   `json:"ready"`
+	Reason  string `json:"reason,omitempty,omitzero"`
+	Server  string `json:"server,omitempty,omitzero"`
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// ClusterList defines model for ClusterList.
+type ClusterList struct {
+	Items []Cluster `json:"items"`
+}
 
 // Commit defines model for Commit.
 type Commit struct {
@@ -1918,6 +1950,11 @@ type RollbackTarget struct {
 	Rejected string `json:"rejected,omitempty,omitzero"`
 }
 
+// RotateClusterRequest defines model for RotateClusterRequest.
+type RotateClusterRequest struct {
+	Kubeconfig string `json:"kubeconfig"`
+}
+
 // ScalarChange defines model for ScalarChange.
 type ScalarChange struct {
 	After  string `json:"after"`
@@ -2305,6 +2342,9 @@ type ApplicationPath = Name
 // AuditActions defines model for AuditActions.
 type AuditActions = []AuditAction
 
+// ClusterPath defines model for ClusterPath.
+type ClusterPath = Name
+
 // FreightPath defines model for FreightPath.
 type FreightPath = string
 
@@ -2369,6 +2409,11 @@ type AuditParams struct {
 
 	// Page `nextPage` of the page before
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
+}
+
+// RemoveClusterParams defines parameters for RemoveCluster.
+type RemoveClusterParams struct {
+	Force bool `form:"force,omitempty" json:"force,omitempty,omitzero"`
 }
 
 // ListProjectDefinitionsParams defines parameters for ListProjectDefinitions.
@@ -2510,6 +2555,12 @@ type WhyParams struct {
 
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = ApplyRequest
+
+// AddClusterJSONRequestBody defines body for AddCluster for application/json ContentType.
+type AddClusterJSONRequestBody = AddClusterRequest
+
+// RotateClusterJSONRequestBody defines body for RotateCluster for application/json ContentType.
+type RotateClusterJSONRequestBody = RotateClusterRequest
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Login

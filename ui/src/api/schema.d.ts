@@ -63,6 +63,89 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/clusters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Destination clusters, the one Waybill runs in first */
+        get: operations["listClusters"];
+        put?: never;
+        /**
+         * Register a cluster by its kubeconfig
+         * @description The kubeconfig may hold a server, its CA, and a token or a client certificate as data, and nothing else. It is
+         *     kept in a Secret of Waybill's own Namespace, and never shown again. Secret and Cluster are written as the person.
+         */
+        post: operations["addCluster"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/clusters/{cluster}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        /** One destination cluster */
+        get: operations["getCluster"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget a cluster; what runs there stays
+         * @description Refused while Applications deploy there, unless force is set; those are Unknown afterwards.
+         */
+        delete: operations["removeCluster"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/clusters/{cluster}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Replace the kubeconfig of a cluster */
+        post: operations["rotateCluster"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/clusters/{cluster}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connect to a cluster now */
+        post: operations["testCluster"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/definitions/projects": {
         parameters: {
             query?: never;
@@ -1132,6 +1215,14 @@ export interface components {
             stage: string;
             version?: string;
         };
+        AddClusterRequest: {
+            /** Format: password */
+            kubeconfig: string;
+            labels?: {
+                [key: string]: string;
+            };
+            name: components["schemas"]["Name"];
+        };
         Application: {
             branch?: string;
             cluster: string;
@@ -1272,6 +1363,27 @@ export interface components {
         };
         /** @enum {string} */
         CheckPhase: "Pending" | "Running" | "Succeeded" | "Failed" | "Inconclusive" | "Aborted" | "Skipped";
+        Cluster: {
+            /** @description how many deploy there */
+            applications: number;
+            /** @description the cluster Waybill runs in */
+            builtIn?: boolean;
+            checkedAt?: components["schemas"]["Time"];
+            labels?: {
+                [key: string]: string;
+            };
+            lastHandledRequest?: string;
+            message?: string;
+            name: string;
+            /** @description it answered when it was asked last */
+            ready: boolean;
+            reason?: string;
+            server?: string;
+            version?: string;
+        };
+        ClusterList: {
+            items: components["schemas"]["Cluster"][];
+        };
         Commit: {
             branch: string;
             commit: string;
@@ -1898,6 +2010,10 @@ export interface components {
             /** @description why it was rejected */
             rejected?: string;
         };
+        RotateClusterRequest: {
+            /** Format: password */
+            kubeconfig: string;
+        };
         ScalarChange: {
             after: string;
             before?: string;
@@ -2198,6 +2314,7 @@ export interface components {
         ApplicationPath: components["schemas"]["Name"];
         /** @description any of these; may be repeated */
         AuditActions: components["schemas"]["AuditAction"][];
+        ClusterPath: components["schemas"]["Name"];
         /** @description name, alias, version or the start of the name */
         FreightPath: string;
         /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
@@ -2304,6 +2421,148 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listClusters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Clusters */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddClusterRequest"];
+            };
+        };
+        responses: {
+            /** @description The Cluster, not tested yet */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The Cluster */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeCluster: {
+        parameters: {
+            query?: {
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The Cluster and its kubeconfig are gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    rotateCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateClusterRequest"];
+            };
+        };
+        responses: {
+            /** @description Done when lastHandledRequest of the Cluster equals request */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefreshResult"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    testCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cluster: components["parameters"]["ClusterPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done when lastHandledRequest of the Cluster equals request */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefreshResult"];
                 };
             };
             default: components["responses"]["Problem"];
