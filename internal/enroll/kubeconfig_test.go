@@ -16,7 +16,7 @@ func TestRead(t *testing.T) {
 		return "current-context: c\ncontexts: [{name: c, context: {cluster: a, user: b}}, {name: d, context: {cluster: a, user: none}}]\n" +
 			"clusters: [{name: a, cluster: {server: 'https://west.example.com:6443', " + cluster + "}}]\nusers: [{name: b, user: {" + user + "}}]\n"
 	}
-	files := map[string]string{"/home/me/ca.crt": "CA", "/etc/token": "from-file"}
+	files := map[string]string{"/etc/kube/ca.crt": "CA", "/etc/token": "from-file"}
 	read := func(name string) ([]byte, error) {
 		if text, ok := files[name]; ok {
 			return []byte(text), nil
@@ -46,7 +46,7 @@ func TestRead(t *testing.T) {
 		{"no YAML", "\t:", "", nil, "not YAML"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := Read(Source{Data: []byte(tc.data), Dir: "/home/me", Context: tc.context, ReadFile: read})
+			got, err := Read(Source{Data: []byte(tc.data), Dir: "/etc/kube", Context: tc.context, ReadFile: read})
 			if tc.wantErr != "" {
 				if !errors.Is(err, ErrKubeconfig) || !strings.Contains(err.Error(), tc.wantErr) || strings.Contains(err.Error(), "hunter2") {
 					t.Fatalf("error %v, want %q", err, tc.wantErr)
