@@ -47,6 +47,9 @@ type Options struct {
 	MaxPage int
 	// WithoutETag leaves the ETag off tag lists, as most registries do.
 	WithoutETag bool
+	// WithoutReferrers is without the list of what refers to a manifest (OCI
+	// distribution specification 1.1), as older registries are.
+	WithoutReferrers bool
 	// Now is the clock of token expiry. Required.
 	Now func() time.Time
 }
@@ -87,7 +90,7 @@ func Start(opts Options) (*Server, error) {
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("start registry: %q is not a loopback address", opts.Addr)
 	}
-	store, err := openStore(opts.Dir)
+	store, err := openStore(opts.Dir, !opts.WithoutReferrers)
 	if err != nil {
 		return nil, fmt.Errorf("start registry: %w", err)
 	}
@@ -160,7 +163,7 @@ func route(p string) (repo, noun, reference string, ok bool) {
 	}
 	for i := len(parts) - 2; i >= 1; i-- {
 		switch parts[i] {
-		case "manifests", "tags", "blobs":
+		case "manifests", "tags", "blobs", "referrers":
 			return strings.Join(parts[:i], "/"), parts[i], strings.Join(parts[i+1:], "/"), true
 		}
 	}

@@ -41,7 +41,7 @@ type change struct {
 	Body        []byte `json:"body,omitempty"`
 }
 
-func openStore(dir string) (*store, error) {
+func openStore(dir string, hasReferrers bool) (*store, error) {
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -51,7 +51,7 @@ func openStore(dir string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(blobs))}
+	s := &store{inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(blobs), registry.WithReferrersSupport(hasReferrers))}
 	if dir == "" {
 		return s, nil
 	}
