@@ -25,11 +25,11 @@ func (p *Policy) Fits(r Resolved) bool {
 	return !p.NeedsPlatforms() || slices.ContainsFunc(r.Platforms, p.platform.Matches)
 }
 
-// Select returns the candidates among resolved tags, newest first, at most
-// Limit. resolved is in the order of Order; NewestBuild orders it by creation
-// time, and an image without one is older than all others.
-func (p *Policy) Select(resolved []Resolved) []v1alpha1.Image {
-	kept := slices.Clone(resolved)
+// Sort returns the resolved tags that fit, newest first. resolved is in the order
+// of Order; NewestBuild orders it by creation time, and an image without one is
+// older than all others.
+func (p *Policy) Sort(resolved []Resolved) []Resolved {
+	kept := slices.DeleteFunc(slices.Clone(resolved), func(r Resolved) bool { return !p.Fits(r) })
 	if p.strategy == v1alpha1.SelectNewestBuild {
 		slices.SortFunc(kept, func(a, b Resolved) int {
 			if c := b.Created.Compare(a.Created); c != 0 {
@@ -38,14 +38,14 @@ func (p *Policy) Select(resolved []Resolved) []v1alpha1.Image {
 			return strings.Compare(b.Tag, a.Tag)
 		})
 	}
+	return kept
+}
+
+// Images returns resolved tags as candidates.
+func (p *Policy) Images(resolved []Resolved) []v1alpha1.Image {
 	var out []v1alpha1.Image
-	for _, r := range kept {
-		if !p.Fits(r) {
-			continue
-		}
-		if out = append(out, v1alpha1.Image{RepoURL: p.repoURL, Tag: r.Tag, Digest: r.Digest}); len(out) == p.limit {
-			break
-		}
+	for _, r := range resolved {
+		out = append(out, v1alpha1.Image{RepoURL: p.repoURL, Tag: r.Tag, Digest: r.Digest})
 	}
 	return out
 }
@@ -68,9 +68,10 @@ type Poll struct {
 	Requests   int         // sent to the registry and its token service
 	Tags       int         // the repository has, before any filter
 	Candidates []v1alpha1.Image
+	Refused    []v1alpha1.RefusedCandidate // images, newest first
 	Commits    []v1alpha1.Commit
 	Charts     []v1alpha1.Chart
-	Observed   string // of a git subscription
+	Observed   string // of a git subscription; of an image, SignatureDigest
 	// Stretch is by how much the registry wants polls spread; at least 1.
 	Stretch int
 	// RetryAt is when the registry may be asked again; zero when it did not say.
@@ -154,14 +155,19 @@ func (i Identity) merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.Sub
 }
 
 // Merge returns the status of the subscription of p after poll. A failed poll
-// keeps the old candidates that the policy still accepts.
+// keeps the old candidates that the policy still accepts, none if another
+// signature was asked for when they were found.
 func (p *Policy) Merge(old v1alpha1.SubscriptionStatus, poll Poll) v1alpha1.SubscriptionStatus {
 	s := p.Identity().merge(old, poll)
-	if poll.IsFailed {
+	switch {
+	case !poll.IsFailed:
+		s.Candidates, s.Refused = poll.Candidates, poll.Refused[:min(len(poll.Refused), maxRefused)]
+	case s.Observed != p.SignatureDigest() && p.signature != nil:
+		s.Candidates, s.Refused = nil, nil
+	default:
 		s.Candidates = p.stillAccepted(s.Candidates)
-	} else {
-		s.Candidates = poll.Candidates
 	}
+	s.Observed = p.SignatureDigest()
 	return s
 }
 

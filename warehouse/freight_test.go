@@ -154,7 +154,9 @@ func TestSelect(t *testing.T) {
 	} {
 		before := slices.Clone(resolved)
 		var got []string
-		for _, i := range compile(t, c.sub).Select(resolved) {
+		p := compile(t, c.sub)
+		sorted := p.Sort(resolved)
+		for _, i := range p.Images(sorted[:min(len(sorted), p.Limit())]) {
 			if i.RepoURL != repo || i.Digest == "" {
 				t.Errorf("%s: %+v", c.why, i)
 			}

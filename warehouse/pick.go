@@ -29,6 +29,9 @@ const minCommitPrefix = 7
 // choice that is not among the candidates, so that people put together only what
 // the Warehouse has found itself.
 func Pick(w *v1alpha1.Warehouse, choices []Choice) (v1alpha1.Artifacts, error) {
+	if repoURL, found := unproven(w); found {
+		return v1alpha1.Artifacts{}, fmt.Errorf("%w: the signatures of %q are not checked yet; try again when the Warehouse was polled", ErrNotCandidate, repoURL)
+	}
 	used := make([]bool, len(choices))
 	var out v1alpha1.Artifacts
 	for _, s := range w.Status.Subscriptions {

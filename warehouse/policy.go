@@ -27,6 +27,15 @@ const (
 // registry lists beside it is passed over: it would end up in URLs and commits.
 var tagSyntax = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
+// attachedSyntax is that of tags which programs use to find what is about an
+// image by its digest: signatures, attestations. They are no versions.
+var attachedSyntax = regexp.MustCompile(`^sha256-[a-f0-9]{64}([.][a-z]+)?$`)
+
+// isVersion accepts a tag that a person may have given.
+func isVersion(tag string) bool {
+	return tagSyntax.MatchString(tag) && !attachedSyntax.MatchString(tag)
+}
+
 // Policy is a compiled ImageSubscription: which tags count and which is newest.
 type Policy struct {
 	repoURL     string
@@ -38,6 +47,7 @@ type Policy struct {
 	extract     *regexp.Regexp // with one group; nil: the whole tag
 	mutable     *regexp.Regexp // nil: none
 	platform    Platform
+	signature   *v1alpha1.ImageSignature // nil: nobody has to sign
 	limit       int
 	// isName accepts what can be the name of a tag here; isChart says that the
 	// tags are versions of a chart.
@@ -53,7 +63,7 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 	}
 	p := &Policy{
 		repoURL: sub.RepoURL, strategy: sub.ImageSelectionStrategy, source: strings.TrimSpace(sub.Constraint),
-		isStrict: sub.StrictSemvers == nil || *sub.StrictSemvers, limit: int(sub.DiscoveryLimit), isName: tagSyntax.MatchString,
+		isStrict: sub.StrictSemvers == nil || *sub.StrictSemvers, limit: int(sub.DiscoveryLimit), isName: isVersion,
 	}
 	if _, err := repourl.Normalize(sub.RepoURL); err != nil {
 		sub.RepoURL = "" // it may hold a password
@@ -92,6 +102,12 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 		if p.platform, err = ParsePlatform(sub.Platform); err != nil {
 			return bad("platform", "%v", err)
 		}
+	}
+	if sub.Signature != nil {
+		if field, err := checkSignature(sub.Signature); err != nil {
+			return bad(field, "%v", err)
+		}
+		p.signature = sub.Signature
 	}
 	return p, nil
 }

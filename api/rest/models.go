@@ -375,11 +375,29 @@ func subscriptionModel(w *v1alpha1.Warehouse, sub v1alpha1.Subscription) model.S
 	// The status may be of an older spec.
 	st := warehouse.Identity{Type: string(m.Type), RepoURL: m.RepoURL, Chart: m.Chart}.Find(w.Status.Subscriptions)
 	m.Tags, m.Requests, m.Error, m.Reason = int(st.Tags), int(st.Requests), st.Error, st.Reason
+	if sub.Image != nil {
+		m.Signature = signerOf(sub.Image.Signature)
+	}
+	for _, r := range st.Refused {
+		m.Refused = append(m.Refused, model.RefusedCandidate{Tag: r.Tag, Digest: r.Digest, Reason: r.Reason, Message: r.Message})
+	}
 	m.Candidates, m.Commits, m.Charts = imageModels(st.Candidates), commitModels(st.Commits), chartModels(st.Charts)
 	setTime(&m.LastPoll, st.LastPoll)
 	setTime(&m.NextPoll, st.NextPoll)
 	setTime(&m.LastSuccess, st.LastSuccess)
 	return m
+}
+
+// signerOf says in a few words who must have signed an image.
+func signerOf(s *v1alpha1.ImageSignature) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Keyless != nil:
+		return cmp.Or(s.Keyless.Subject, s.Keyless.SubjectRegex) + " of " + s.Keyless.Issuer
+	default:
+		return "key"
+	}
 }
 
 func applicationModel(a *v1alpha1.Application) model.Application {

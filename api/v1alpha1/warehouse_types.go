@@ -295,6 +295,10 @@ type ImageSubscription struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$`
 	Platform string `json:"platform,omitempty"`
+	// signature says who must have signed an image with cosign. One that nobody
+	// of them signed is never a candidate.
+	// +optional
+	Signature *ImageSignature `json:"signature,omitempty"`
 	// discoveryLimit is how many candidates are kept in status.
 	// +optional
 	// +kubebuilder:default=20
@@ -304,6 +308,69 @@ type ImageSubscription struct {
 	// insecureSkipTLSVerify accepts any certificate of the registry.
 	// +optional
 	InsecureSkipTLSVerify bool `json:"insecureSkipTLSVerify,omitempty"`
+}
+
+// ImageSignature says whose cosign signature of an image counts.
+// +kubebuilder:validation:XValidation:rule="has(self.key) != has(self.keyless)",message="set one of key and keyless: how the image is signed"
+type ImageSignature struct {
+	// key: signed by cosign sign --key.
+	// +optional
+	Key *SignatureKey `json:"key,omitempty"`
+	// keyless: signed by cosign sign with the identity of a person or a workflow.
+	// +optional
+	Keyless *SignatureIdentity `json:"keyless,omitempty"`
+}
+
+// SignatureKey is a key that signs.
+type SignatureKey struct {
+	// publicKey in PEM, as in cosign.pub: ECDSA, Ed25519 or RSA of at least 2048
+	// bits. Of several, one after the other, each is good enough: that is how a
+	// key is replaced.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=8192
+	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN PUBLIC KEY-----') && !self.contains('PRIVATE KEY')",message="publicKey is what cosign.pub holds: it begins with -----BEGIN PUBLIC KEY-----"
+	PublicKey string `json:"publicKey"`
+}
+
+// SignatureIdentity is who got a certificate to sign with, and from where.
+// +kubebuilder:validation:XValidation:rule="(has(self.subject) && size(self.subject) > 0) != (has(self.subjectRegex) && size(self.subjectRegex) > 0)",message="set one of subject and subjectRegex: who signs"
+type SignatureIdentity struct {
+	// issuer of the identity, exactly: https://token.actions.githubusercontent.com.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://')",message="issuer is the https:// address of who vouches for the identity"
+	Issuer string `json:"issuer"`
+	// subject, exactly: a mail address, or the address of a workflow such as
+	// https://github.com/acme/app/.github/workflows/release.yaml@refs/heads/main.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Subject string `json:"subject,omitempty"`
+	// subjectRegex (RE2) must match the whole subject.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	SubjectRegex string `json:"subjectRegex,omitempty"`
+	// trustedRoot is the JSON that names the certificate authorities and logs to
+	// trust: the file trusted_root.json of a Sigstore instance. Nothing is
+	// fetched from it.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=65536
+	TrustedRoot string `json:"trustedRoot"`
+}
+
+// RefusedCandidate is an image that passes all filters and is no candidate.
+type RefusedCandidate struct {
+	// tag of the image.
+	Tag string `json:"tag"`
+	// digest the tag points at.
+	Digest string `json:"digest"`
+	// reason is a CamelCase word: SignatureMissing.
+	Reason string `json:"reason"`
+	// message says why.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // WarehouseStatus is written by the Warehouse controller.
@@ -364,6 +431,12 @@ type SubscriptionStatus struct {
 	// +optional
 	// +listType=atomic
 	Candidates []Image `json:"candidates,omitempty"`
+	// refused are the newest images that would be candidates, were they signed as
+	// the subscription asks for; newest first, at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Refused []RefusedCandidate `json:"refused,omitempty"`
 	// lastHandledHook echoes the annotation of the last webhook that named this
 	// repository, once it was asked.
 	// +optional
@@ -378,7 +451,8 @@ type SubscriptionStatus struct {
 	// +listType=atomic
 	Charts []Chart `json:"charts,omitempty"`
 	// observed stands for what a git subscription saw and how it was told to
-	// look: while it is the same, nothing is looked through again.
+	// look: while it is the same, nothing is looked through again. Of an image
+	// subscription, it stands for the signature its candidates have.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Observed string `json:"observed,omitempty"`

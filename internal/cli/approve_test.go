@@ -130,7 +130,7 @@ func TestDecisionTranscripts(t *testing.T) {
 		{name: "describe-warehouse", args: "describe warehouse guestbook/main", answers: map[string]answer{"GET " + api + "/warehouses/main": ok(model.Warehouse{
 			Name: "main", Project: "guestbook", Ready: true, Message: "watching 3 repositories", Interval: "5m0s", FreightCreationPolicy: "Every",
 			Subscriptions: []model.Subscription{
-				{Type: "image", RepoURL: "registry.example.com/guestbook", Strategy: "SemVer", Constraint: "^1.26.0", Tags: 5000, Requests: 1, LastPoll: noon.Add(-time.Minute), NextPoll: noon.Add(4 * time.Minute), Candidates: []model.Image{{Tag: "1.27.0"}, {Tag: "1.26.0"}}},
+				{Type: "image", RepoURL: "registry.example.com/guestbook", Strategy: "SemVer", Constraint: "^1.26.0", Tags: 5000, Requests: 1, LastPoll: noon.Add(-time.Minute), NextPoll: noon.Add(4 * time.Minute), Candidates: []model.Image{{Tag: "1.27.0"}, {Tag: "1.26.0"}}, Signature: "key", Refused: []model.RefusedCandidate{{Tag: "1.28.0", Reason: "SignatureMissing"}}},
 				{Type: "git", RepoURL: "https://git.example.com/guestbook.git", Strategy: "NewestFromBranch", Branch: "main", LastPoll: noon.Add(-time.Minute), Commits: []model.GitCommit{{ID: strings.Repeat("ab", 20), Message: "two replicas"}}},
 				{Type: "chart", RepoURL: "https://charts.example.com", Chart: "redis", Error: `read index.yaml of "https://charts.example.com": access denied (status 403) with Secret "charts"`},
 			},

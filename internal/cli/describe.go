@@ -290,7 +290,9 @@ func (a *App) describeWarehouse(w *model.Warehouse) *description {
 			"last poll: " + a.ago(s.LastPoll),
 			"next poll: " + dueText(s.NextPoll, a.Now()),
 			"requests: " + fmt.Sprintf("%d, of %d looked at", s.Requests, s.Tags),
+			"signed by: " + s.Signature,
 			"newest: " + strings.Join(candidatesOf(s), ", "),
+			"refused: " + strings.Join(refusedOf(s), ", "),
 		}
 		var said []string
 		for _, line := range lines {
@@ -301,6 +303,23 @@ func (a *App) describeWarehouse(w *model.Warehouse) *description {
 		d.list(join(" ", firstOf(string(s.Type), "image"), s.RepoURL, s.Chart), said)
 	}
 	return d
+}
+
+// refusedOf are the newest images that are no candidates, with the reason.
+func refusedOf(s model.Subscription) []string {
+	var out []string
+	for _, r := range s.Refused {
+		out = append(out, r.Tag+" ("+r.Reason+")")
+	}
+	return firstFew(out)
+}
+
+// firstFew cuts a list to what one line holds.
+func firstFew(all []string) []string {
+	if len(all) > shownCandidates {
+		return append(all[:shownCandidates:shownCandidates], fmt.Sprintf("and %d more", len(all)-shownCandidates))
+	}
+	return all
 }
 
 // dueText is an instant to come, with how far it is.
@@ -326,8 +345,5 @@ func candidatesOf(s model.Subscription) []string {
 	for _, c := range s.Charts {
 		out = append(out, c.Version)
 	}
-	if len(out) > shownCandidates {
-		out = append(out[:shownCandidates:shownCandidates], fmt.Sprintf("and %d more", len(out)-shownCandidates))
-	}
-	return out
+	return firstFew(out)
 }

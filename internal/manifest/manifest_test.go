@@ -66,7 +66,7 @@ func TestParseFindings(t *testing.T) {
 		{"several at once", "one run shows all", warehouseYAML("      semverConstraint: x\n      foo: 1\n"),
 			[]string{
 				"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint",
-				`f.yaml: document 1, line 9: spec.subscriptions[0].image.foo: unknown field "foo"; known here: allowTagsRegexes, constraint, discoveryLimit, extract, ignoreTagsRegexes, imageSelectionStrategy, insecureSkipTLSVerify, mutableTags, platform, repoURL, strictSemvers`,
+				`f.yaml: document 1, line 9: spec.subscriptions[0].image.foo: unknown field "foo"; known here: allowTagsRegexes, constraint, discoveryLimit, extract, ignoreTagsRegexes, imageSelectionStrategy, insecureSkipTLSVerify, mutableTags, platform, repoURL, signature, strictSemvers`,
 			}},
 		{"second document", "documents are counted", head + "Project\nmetadata: {name: p}\n---\n" + warehouseYAML("      constrain: x\n"),
 			[]string{`f.yaml: document 2, line 12: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
@@ -231,6 +231,15 @@ func TestLint(t *testing.T) {
 		}},
 		{"an expression that is none", warehouseYAML("      allowTagsRegexes: [\"(\"]\n"), Existing{}, []string{
 			`error f: document 1, line 6: spec.subscriptions[0].image: allowTagsRegexes of image "registry.example.com/app": "(" is not a regular expression (RE2 syntax)`,
+		}},
+		{"a key that is none", warehouseYAML("      signature: {key: {publicKey: cosign.pub}}\n"), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].image: signature.key.publicKey of image "registry.example.com/app": it is not a public key in PEM, as in cosign.pub`,
+		}},
+		{"an identity without who", warehouseYAML("      signature: {keyless: {issuer: 'https://issuer.example.com', trustedRoot: '{}'}}\n"), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].image: signature.keyless of image "registry.example.com/app": set one of subject and subjectRegex`,
+		}},
+		{"a trusted root that is none", warehouseYAML("      signature: {keyless: {issuer: 'https://issuer.example.com', subject: x, trustedRoot: '{}'}}\n"), Existing{}, []string{
+			`error f: document 1, line 6: spec.subscriptions[0].image: signature.keyless.trustedRoot of image "registry.example.com/app": it is not a trusted_root.json with certificateAuthorities and tlogs`,
 		}},
 		{"one repository twice", warehouseYAML("  - image: {repoURL: registry.example.com/app/}\n"), Existing{}, []string{
 			`error f: document 1, line 8: spec.subscriptions[1].image: spec.subscriptions[0] watches the same repository; one Freight holds one version of it`,

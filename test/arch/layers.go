@@ -76,7 +76,7 @@ func layers() []layer {
 		},
 		{
 			"tests", "what only tests import",
-			[]string{"test/...", "git/gittest", "warehouse/registrytest", "history/historytest"},
+			[]string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/signature/signaturetest", "history/historytest"},
 			[]string{
 				"types", "wire", "files", "roots", "leaves", "readers", "adapters", "controllers", "api",
 				"client", "local", "cli", "server", "tests",
@@ -103,6 +103,7 @@ func dependencies() []dependency {
 			"github.com/google/go-containerregistry", []string{"warehouse/registry", "internal/demoregistry"},
 			"other packages ask warehouse/registry",
 		},
+		{"github.com/sigstore", []string{"warehouse/signature"}, "other packages ask warehouse/signature"},
 		{"sigs.k8s.io/kustomize", []string{"gitops/render"}, "only the renderer runs kustomize"},
 		{"helm.sh/helm", []string{"gitops/render/...", "test/..."}, "only the renderer runs Helm"},
 		{"github.com/expr-lang/expr", []string{"internal/expression", "internal/hook"}, "other packages ask internal/expression, which bounds what an expression may do"},
@@ -116,7 +117,7 @@ func dependencies() []dependency {
 		{"modernc.org/sqlite", []string{"history/sqlite"}, "only the history has a database"},
 		{"github.com/pressly/goose", []string{"history/sqlite", "history/postgres"}, "each store brings its own tables up to date"},
 		{"os/exec", []string{"gitops/render/helm", "internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "test/..."}, "the server starts no programs but itself, to render charts"},
-		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "history/historytest"}, "tests are in _test files"},
+		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/signature/signaturetest", "history/historytest"}, "tests are in _test files"},
 	}
 }
 
@@ -137,7 +138,7 @@ func heavy() []string {
 	return []string{
 		"helm.sh/helm", "github.com/getsops/sops", "sigs.k8s.io/controller-runtime", "k8s.io/client-go",
 		"k8s.io/apiextensions-apiserver", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/labstack/echo",
-		"github.com/getkin/kin-openapi",
+		"github.com/getkin/kin-openapi", "github.com/sigstore",
 		module + "/controllers", module + "/api/rest$", module + "/gitops$", module + "/gitops/apply",
 		module + "/gitops/cluster", module + "/gitops/render", module + "/gitops/watch",
 	}

@@ -19,10 +19,15 @@ func TestShapeOfSubscriptions(t *testing.T) {
 		image = v1alpha1.ImageSubscription
 		git   = v1alpha1.GitSubscription
 		chart = v1alpha1.ChartSubscription
+
+		signature = v1alpha1.ImageSignature
+		key       = v1alpha1.SignatureKey
+		identity  = v1alpha1.SignatureIdentity
 	)
 	interval := metav1.Duration{Duration: time.Minute}
 	api := clientFor(t, shared.Config)
 	const app, repo = "registry.example.com/app", "https://git.example.com/app.git"
+	const pem = "-----BEGIN PUBLIC KEY-----\n...\n-----END PUBLIC KEY-----\n"
 	for _, c := range []struct {
 		why  string
 		subs subs
@@ -30,6 +35,13 @@ func TestShapeOfSubscriptions(t *testing.T) {
 	}{
 		{"an image", subs{{Image: &image{RepoURL: app, Constraint: "^1.0.0", MutableTags: "-edge$"}}}, ""},
 		{"all three", subs{{Image: &image{RepoURL: app}}, {Git: &git{RepoURL: repo}}, {Chart: &chart{RepoURL: "oci://registry.example.com/charts/app"}}}, ""},
+		{"signed by a key", subs{{Image: &image{RepoURL: app, Signature: &signature{Key: &key{PublicKey: pem}}}}}, ""},
+		{"signed by an identity", subs{{Image: &image{RepoURL: app, Signature: &signature{Keyless: &identity{Issuer: "https://i", Subject: "s", TrustedRoot: "{}"}}}}}, ""},
+		{"signed by nobody", subs{{Image: &image{RepoURL: app, Signature: &signature{}}}}, "set one of key and keyless"},
+		{"signed by both", subs{{Image: &image{RepoURL: app, Signature: &signature{Key: &key{PublicKey: pem}, Keyless: &identity{Issuer: "https://i", Subject: "s", TrustedRoot: "{}"}}}}}, "set one of key and keyless"},
+		{"a private key", subs{{Image: &image{RepoURL: app, Signature: &signature{Key: &key{PublicKey: strings.ReplaceAll(pem, "PUBLIC", "PRIVATE")}}}}}, "publicKey is what cosign.pub holds"},
+		{"an issuer without https", subs{{Image: &image{RepoURL: app, Signature: &signature{Keyless: &identity{Issuer: "http://i", Subject: "s", TrustedRoot: "{}"}}}}}, "issuer is the https:// address"},
+		{"no subject", subs{{Image: &image{RepoURL: app, Signature: &signature{Keyless: &identity{Issuer: "https://i", TrustedRoot: "{}"}}}}}, "set one of subject and subjectRegex"},
 		{"none", subs{{}}, "set one of image, git and chart"},
 		{"two in one", subs{{Image: &image{RepoURL: app}, Git: &git{RepoURL: repo}}}, "set one of image, git and chart"},
 		{"extract without an order of texts", subs{{Image: &image{RepoURL: app, ImageSelectionStrategy: v1alpha1.SelectNewestBuild, Extract: "(x)"}}}, "extract orders tags by a part of them"},

@@ -22,6 +22,7 @@ const (
 	// go first.
 	maxCachedTags   = 500_000
 	maxCachedImages = 100_000
+	maxCachedSigned = 100_000
 )
 
 // cache remembers tag -> digest and digest -> metadata, in memory and, with a
@@ -34,19 +35,25 @@ type cache struct {
 	recent *list.List                   // repositories, the newest first
 	places map[string]*list.Element
 	images map[string]metadata
+	signed map[signed]struct{}
 	file   *os.File
 }
 
-// record is one line: a tag (an empty digest forgets it), or an image.
+// signed is that an image has a signature that meets what a subscription wants.
+type signed struct{ digest, want string }
+
+// record is one line: a tag (an empty digest forgets it), an image, or that an
+// image is signed.
 type record struct {
 	Repository string    `json:"r,omitempty"`
 	Tag        string    `json:"t,omitempty"`
 	Digest     string    `json:"d,omitempty"`
 	Image      *metadata `json:"i,omitempty"`
+	Signed     string    `json:"s,omitempty"`
 }
 
 func openCache(dir string) (*cache, error) {
-	c := &cache{tags: map[string]map[string]string{}, images: map[string]metadata{}, recent: list.New(), places: map[string]*list.Element{}}
+	c := &cache{tags: map[string]map[string]string{}, images: map[string]metadata{}, signed: map[signed]struct{}{}, recent: list.New(), places: map[string]*list.Element{}}
 	if dir == "" {
 		return c, nil
 	}
@@ -58,7 +65,7 @@ func openCache(dir string) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	if lines > 2*(c.count+len(c.images))+1000 {
+	if lines > 2*(c.count+len(c.images)+len(c.signed))+1000 {
 		if err := c.rewrite(dir, path); err != nil {
 			return nil, err
 		}
@@ -99,6 +106,8 @@ func (c *cache) load(path string) (lines int, err error) {
 		switch {
 		case rec.Image != nil && digestSyntax.MatchString(rec.Digest):
 			c.images[rec.Digest] = *rec.Image
+		case rec.Signed != "" && digestSyntax.MatchString(rec.Digest) && len(c.signed) < maxCachedSigned:
+			c.signed[signed{rec.Digest, rec.Signed}] = struct{}{}
 		case rec.Repository != "" && tagSyntax.MatchString(rec.Tag) && digestSyntax.MatchString(rec.Digest):
 			c.put(rec.Repository, rec.Tag, rec.Digest)
 		case rec.Repository != "" && rec.Tag != "" && rec.Digest == "":
@@ -123,6 +132,11 @@ func (c *cache) rewrite(dir, path string) (err error) {
 	for _, digest := range slices.Sorted(maps.Keys(c.images)) {
 		md := c.images[digest]
 		if err := enc.Encode(record{Digest: digest, Image: &md}); err != nil {
+			return errors.Join(err, tmp.Close())
+		}
+	}
+	for s := range c.signed {
+		if err := enc.Encode(record{Digest: s.digest, Signed: s.want}); err != nil {
 			return errors.Join(err, tmp.Close())
 		}
 	}
@@ -243,6 +257,27 @@ func (c *cache) setMetadata(digest string, md metadata) {
 	}
 	c.images[digest] = md
 	c.append(record{Digest: digest, Image: &md})
+}
+
+// isSigned reports whether the image was found to be signed as wanted.
+func (c *cache) isSigned(digest, want string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, is := c.signed[signed{digest, want}]
+	return is
+}
+
+func (c *cache) setSigned(digest, want string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.signed) >= maxCachedSigned {
+		for s := range c.signed { // any: it is looked for again when it is needed
+			delete(c.signed, s)
+			break
+		}
+	}
+	c.signed[signed{digest, want}] = struct{}{}
+	c.append(record{Digest: digest, Signed: want})
 }
 
 // append writes one line. After a failure the file is left alone: the memory goes

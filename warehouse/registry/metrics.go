@@ -19,6 +19,8 @@ type metrics struct {
 	polls    *prometheus.CounterVec // registry, result
 	shared   prometheus.Counter
 	limit    *prometheus.GaugeVec // registry
+	// signatures are images whose signatures were checked, by result.
+	signatures *prometheus.CounterVec
 
 	mu    sync.Mutex
 	hosts map[string]struct{}
@@ -28,7 +30,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waybill_registry_requests_total",
-			Help: "Requests sent to image and chart registries, by registry, kind (tags, manifest, manifest_head, blob, index, token) and status code; code 0 is no answer.",
+			Help: "Requests sent to image and chart registries, by registry, kind (tags, manifest, manifest_head, blob, referrers, index, token) and status code; code 0 is no answer.",
 		}, []string{"registry", "kind", "code"}),
 		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waybill_registry_polls_total",
@@ -42,13 +44,17 @@ func newMetrics() *metrics {
 			Name: "waybill_registry_concurrency_limit",
 			Help: "How many requests to a registry may run at a time; falls when it answers 429 or fails.",
 		}, []string{"registry"}),
+		signatures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waybill_image_signatures_total",
+			Help: "Images whose signatures were checked, by result: ok, or the reason why an image is refused.",
+		}, []string{"result"}),
 		hosts: map[string]struct{}{},
 	}
 }
 
 // Collectors returns the metrics of the Client.
 func (c *Client) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.metrics.requests, c.metrics.polls, c.metrics.shared, c.metrics.limit}
+	return []prometheus.Collector{c.metrics.requests, c.metrics.polls, c.metrics.shared, c.metrics.limit, c.metrics.signatures}
 }
 
 // host returns the label for a registry.
@@ -80,6 +86,8 @@ func kindOf(req *http.Request) string {
 		return "tags"
 	case strings.Contains(path, "/blobs/"):
 		return "blob"
+	case strings.Contains(path, "/referrers/"):
+		return "referrers"
 	case req.Method == http.MethodHead:
 		return "manifest_head"
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/warehouse"
 )
 
@@ -39,8 +40,11 @@ func (c *Client) Poll(ctx context.Context, r Repository, p *warehouse.Policy, no
 	if !found.at.IsZero() {
 		poll.At = metav1.NewTime(found.at)
 	}
-	poll.Tags, poll.Candidates = found.tags, p.Select(found.resolved)
+	poll.Tags, poll.Candidates, poll.Refused = found.tags, found.chosen, found.refused
 	switch {
+	case len(found.refused) > 0 && (len(poll.Candidates) == 0 || found.isNewestRefused):
+		first := found.refused[0]
+		poll.Reason, poll.Error = first.Reason, fmt.Sprintf("tag %q of %q is no candidate: %s", first.Tag, p.RepoURL(), first.Message)
 	case found.passedOver != "" && (len(poll.Candidates) == 0 || found.isNewestPassedOver):
 		poll.Reason, poll.Error = warehouse.ReasonTagPassedOver, found.passedOver
 	case len(poll.Candidates) == 0:
@@ -77,6 +81,11 @@ type discovery struct {
 	at       time.Time // when the registry was asked; zero: now
 	tags     int
 	resolved []warehouse.Resolved // in the order of the policy
+	chosen   []v1alpha1.Image     // the candidates
+	// refused are not signed as the policy wants; isNewestRefused says that one is
+	// newer than all candidates.
+	refused         []v1alpha1.RefusedCandidate
+	isNewestRefused bool
 	// passedOver says about the newest tag that cannot be read why; see
 	// isNewestPassedOver for whether it would have been the newest of all.
 	passedOver         string
@@ -85,13 +94,18 @@ type discovery struct {
 
 func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy, notBefore time.Time) (discovery, error) {
 	want := Want{Created: p.NeedsCreated(), Platforms: p.NeedsPlatforms(), Chart: p.WantsCharts()}
+	proofs, err := c.proofs(r, p)
+	if err != nil {
+		return discovery{}, err
+	}
 	if tag, ok := p.FollowedTag(); ok {
 		want.Since = notBefore
 		a, err := c.Resolve(ctx, r, tag, want)
 		if err != nil {
 			return discovery{}, err
 		}
-		return discovery{at: a.At, tags: 1, resolved: []warehouse.Resolved{resolved(a)}}, nil
+		d := discovery{at: a.At, tags: 1, resolved: []warehouse.Resolved{resolved(a)}}
+		return d, d.choose(ctx, p, proofs)
 	}
 	l, err := c.Tags(ctx, r, notBefore)
 	if err != nil {
@@ -101,7 +115,7 @@ func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy
 	ordered := p.Order(l.Tags)
 	fits, mutable := 0, 0
 	var settled []string // looked up once and not mutable
-	for len(ordered) > 0 && (p.NeedsCreated() || fits < p.Limit()) {
+	for len(ordered) > 0 && (p.NeedsCreated() || fits < p.Limit() && !proofs.isSpent()) {
 		batch := ordered
 		if !p.NeedsCreated() {
 			batch = ordered[:min(len(ordered), p.Limit()-fits)]
@@ -118,6 +132,7 @@ func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy
 		if err != nil {
 			return discovery{}, err
 		}
+		var fitting []warehouse.Resolved
 		for i, res := range results {
 			if res.err != nil {
 				if d.passedOver == "" {
@@ -132,12 +147,35 @@ func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy
 				settled = append(settled, one.Tag)
 			}
 			if p.Fits(one) {
-				fits++
+				fitting = append(fitting, one)
 			}
 		}
+		if !p.NeedsCreated() { // otherwise it is not known yet which are the newest
+			if fitting, err = proofs.of(ctx, fitting); err != nil {
+				return discovery{}, err
+			}
+		}
+		fits += len(fitting)
 	}
 	c.recheck(ctx, r, &d, settled, want)
-	return d, nil
+	return d, d.choose(ctx, p, proofs)
+}
+
+// choose selects the candidates among what was resolved: the newest that are
+// signed, if they have to be.
+func (d *discovery) choose(ctx context.Context, p *warehouse.Policy, proofs *proofs) error {
+	ordered := p.Sort(d.resolved)
+	for rest := ordered; len(rest) > 0 && len(d.chosen) < p.Limit(); {
+		n := min(len(rest), p.Limit()-len(d.chosen))
+		good, err := proofs.of(ctx, rest[:n])
+		if err != nil {
+			return err
+		}
+		d.chosen = append(d.chosen, p.Images(good)...)
+		rest = rest[n:]
+	}
+	d.refused, d.isNewestRefused = proofs.list(ordered, d.chosen)
+	return nil
 }
 
 // recheck asks again for some of the tags that were looked up once: a tag that

@@ -25,6 +25,8 @@ type repository struct {
 	// passedOver are tags that could not be read; they are not asked for again
 	// at every poll.
 	passedOver map[string]passedOver
+	// refusals are images that are not signed as a subscription wants.
+	refusals map[signed]refusal
 	// asked are the tags that were asked for, or are being: one goroutine at a
 	// time asks for a tag, the others find its answer.
 	asked map[string]*asked
@@ -66,7 +68,7 @@ func (s *session) repository(path string, now time.Time) *repository {
 		evictOldest(s.repositories, maxRepositories, func(r *repository) time.Time { return r.lastUsed })
 		r = &repository{
 			path: path, key: s.host + "/" + path, turn: make(chan struct{}, 1),
-			passedOver: map[string]passedOver{}, asked: map[string]*asked{}, rechecked: map[string]time.Time{}, recheckAt: now.Add(s.client.opts.RecheckInterval),
+			passedOver: map[string]passedOver{}, refusals: map[signed]refusal{}, asked: map[string]*asked{}, rechecked: map[string]time.Time{}, recheckAt: now.Add(s.client.opts.RecheckInterval),
 		}
 		s.repositories[path] = r
 	}
@@ -143,6 +145,22 @@ func (r *repository) whyPassedOver(tag string, now time.Time) error {
 		return p.err
 	}
 	return nil
+}
+
+func (r *repository) refuseImage(digest, want string, why refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.refusals) >= maxRefusals {
+		clear(r.refusals)
+	}
+	r.refusals[signed{digest, want}] = why
+}
+
+func (r *repository) whyRefused(digest, want string) (refusal, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	why, ok := r.refusals[signed{digest, want}]
+	return why, ok
 }
 
 // question returns the place where what is known about tag since the start is.

@@ -1843,6 +1843,14 @@ type RefreshResult struct {
 	Request string `json:"request"`
 }
 
+// RefusedCandidate defines model for RefusedCandidate.
+type RefusedCandidate struct {
+	Digest  string `json:"digest"`
+	Message string `json:"message,omitempty,omitzero"`
+	Reason  string `json:"reason"`
+	Tag     string `json:"tag"`
+}
+
 // RejectRequest defines model for RejectRequest.
 type RejectRequest struct {
 	Reason string `json:"reason"`
@@ -2131,11 +2139,17 @@ type Subscription struct {
 	LastSuccess Time        `json:"lastSuccess,omitempty,omitzero"`
 	NextPoll    Time        `json:"nextPoll,omitempty,omitzero"`
 	Reason      string      `json:"reason,omitempty,omitzero"`
-	RepoURL     string      `json:"repoURL"`
+
+	// Refused images that are no candidates because of it, newest first
+	Refused []RefusedCandidate `json:"refused,omitempty,omitzero"`
+	RepoURL string             `json:"repoURL"`
 
 	// Requests that the last poll cost; 0: its answer was shared
-	Requests int    `json:"requests,omitempty,omitzero"`
-	Strategy string `json:"strategy,omitempty,omitzero"`
+	Requests int `json:"requests,omitempty,omitzero"`
+
+	// Signature who must have signed an image: key, or the identity; absent: nobody
+	Signature string `json:"signature,omitempty,omitzero"`
+	Strategy  string `json:"strategy,omitempty,omitzero"`
 
 	// Tags tags, versions or commits that were looked at
 	Tags int              `json:"tags,omitempty,omitzero"`

@@ -1933,6 +1933,12 @@ export interface components {
         RefreshResult: {
             request: string;
         };
+        RefusedCandidate: {
+            digest: string;
+            message?: string;
+            reason: string;
+            tag: string;
+        };
         RejectRequest: {
             reason: string;
             /** @default * */
@@ -2142,9 +2148,13 @@ export interface components {
             lastSuccess?: components["schemas"]["Time"];
             nextPoll?: components["schemas"]["Time"];
             reason?: string;
+            /** @description images that are no candidates because of it, newest first */
+            refused?: components["schemas"]["RefusedCandidate"][];
             repoURL: string;
             /** @description that the last poll cost; 0: its answer was shared */
             requests?: number;
+            /** @description who must have signed an image: key, or the identity; absent: nobody */
+            signature?: string;
             strategy?: string;
             /** @description tags, versions or commits that were looked at */
             tags?: number;
