@@ -10,6 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/promotion/planner"
 )
@@ -24,6 +25,8 @@ type Inspector interface {
 	Logs(ctx context.Context, app *v1alpha1.Application, q live.LogQuery) (logs []live.Log, isCut bool, err error)
 	// Diff returns what a sync would change.
 	Diff(ctx context.Context, app *v1alpha1.Application) (live.Difference, error)
+	// DiffOf is Diff of some objects.
+	DiffOf(ctx context.Context, app *v1alpha1.Application, keys []gitops.Key) (live.Difference, error)
 }
 
 // ListApplications returns the Applications of a Project.

@@ -139,6 +139,7 @@ func (s *Server) plan(ctx context.Context, v *projectView, st *v1alpha1.Stage, p
 		out.FilesMissing = "this server plans from definitions only"
 	default:
 		addPreview(&out, preview)
+		s.addLive(ctx, v, preview, out.Applications)
 		if kindOf(p) == v1alpha1.KindRollback {
 			collection = preview.Plan.Collection
 			if c := slices.IndexFunc(collection, func(c v1alpha1.StageFreight) bool { return c.Origin == f.Origin.Name }); c >= 0 {

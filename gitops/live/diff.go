@@ -42,6 +42,25 @@ type Difference struct {
 // Hooks are no part of it. Objects that left the source are among those deleted
 // when the Application prunes.
 func (i *Inspector) Diff(ctx context.Context, app *v1alpha1.Application) (Difference, error) {
+	return i.diff(ctx, app, func(gitops.Key) bool { return true })
+}
+
+// DiffOf is Diff of some objects, named as they are rendered: one without a
+// namespace may be in that of the Application.
+func (i *Inspector) DiffOf(ctx context.Context, app *v1alpha1.Application, keys []gitops.Key) (Difference, error) {
+	wanted := make(map[gitops.Key]bool, len(keys))
+	for _, k := range keys {
+		wanted[k] = true
+	}
+	return i.diff(ctx, app, func(k gitops.Key) bool {
+		bare := k
+		bare.Namespace = ""
+		return wanted[k] || k.Namespace == app.Spec.Destination.Namespace && wanted[bare]
+	})
+}
+
+// diff is Diff of the objects that are wanted.
+func (i *Inspector) diff(ctx context.Context, app *v1alpha1.Application, isWanted func(gitops.Key) bool) (Difference, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	out := Difference{Revision: app.Status.Sync.Target}
@@ -85,11 +104,11 @@ func (i *Inspector) Diff(ctx context.Context, app *v1alpha1.Application) (Differ
 	}
 	out.Failed = failed
 	desired = slices.DeleteFunc(desired, func(d gitops.Desired) bool { return d.Options.IsHook() })
-	return out, i.compare(ctx, c, app, desired, &out)
+	return out, i.compare(ctx, c, app, desired, isWanted, &out)
 }
 
 // compare fills in what the cluster has, and would have.
-func (i *Inspector) compare(ctx context.Context, c *cluster.Cluster, app *v1alpha1.Application, desired []gitops.Desired, out *Difference) error {
+func (i *Inspector) compare(ctx context.Context, c *cluster.Cluster, app *v1alpha1.Application, desired []gitops.Desired, isWanted func(gitops.Key) bool, out *Difference) error {
 	applier := apply.New(c, fanOut)
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
@@ -123,13 +142,16 @@ func (i *Inspector) compare(ctx context.Context, c *cluster.Cluster, app *v1alph
 	wanted := make(map[gitops.Key]bool, len(desired))
 	for _, d := range desired {
 		wanted[d.Key] = true
+		if !isWanted(d.Key) {
+			continue
+		}
 		try(d.Key, func() (*unstructured.Unstructured, *unstructured.Unstructured, error) {
 			return applier.Rehearse(ctx, d)
 		})
 	}
 	prunes := app.Spec.SyncPolicy.Automated != nil && app.Spec.SyncPolicy.Automated.Prune
 	for _, e := range app.Status.Inventory {
-		if key := gitops.EntryKey(e); prunes && !wanted[key] && e.UID != "" {
+		if key := gitops.EntryKey(e); prunes && !wanted[key] && isWanted(key) && e.UID != "" {
 			try(key, func() (*unstructured.Unstructured, *unstructured.Unstructured, error) {
 				return leaves(ctx, applier, app, e)
 			})

@@ -149,17 +149,40 @@ func (a *App) printPlan(plan *model.Plan) error {
 func changeLines(app *model.PlannedApplication, coloured bool) []string {
 	var lines []string
 	for _, o := range app.Objects {
-		name := o.Name
-		if o.Namespace != "" {
-			name = o.Namespace + "/" + o.Name
-		}
-		lines = append(lines, "", paint(fmt.Sprintf("%s %s, %s in %s", o.Kind, name, o.Change, app.Name), bold, coloured))
+		lines = append(lines, "", paint(fmt.Sprintf("%s %s, %s in %s", o.Kind, objectName(&o), o.Change, app.Name), bold, coloured))
 		lines = append(lines, diffLines(o.Diff, coloured)...)
 		if o.Cut {
 			lines = append(lines, "  (not all of it is shown)")
 		}
+		lines = append(lines, liveLines(o.Live)...)
+	}
+	for _, o := range app.Drifted {
+		lines = append(lines, "", paint(fmt.Sprintf("%s %s, left as it is in Git, in %s", o.Kind, objectName(&o), app.Name), bold, coloured))
+		lines = append(lines, liveLines(o.Live)...)
+	}
+	if app.LiveMissing != "" {
+		lines = append(lines, "", fmt.Sprintf("%s: %s", app.Name, app.LiveMissing))
 	}
 	return lines
+}
+
+func objectName(o *model.ObjectChange) string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
+
+// liveLines say how an object lives otherwise than Git says now.
+func liveLines(live []model.ScalarChange) []string {
+	if len(live) == 0 {
+		return nil
+	}
+	out := []string{"  The cluster differs from Git here already:"}
+	for _, f := range live {
+		out = append(out, fmt.Sprintf("    %s: %s in Git, %s in the cluster", f.Field, firstOf(f.Before, "absent"), firstOf(f.After, "absent")))
+	}
+	return out
 }
 
 // ridingLines name what was not tested upstream.

@@ -1522,7 +1522,7 @@ type ObjectChange struct {
 	Group  string         `json:"group,omitempty,omitzero"`
 	Kind   string         `json:"kind"`
 
-	// Live fields in which the cluster differs from what Git says now
+	// Live fields in which the cluster (after) differs from what Git says now (before); the field "object" when it is not there at all
 	Live      []ScalarChange `json:"live,omitempty,omitzero"`
 	Name      string         `json:"name"`
 	Namespace string         `json:"namespace,omitempty,omitzero"`
@@ -1672,10 +1672,16 @@ type PlannedApplication struct {
 	Added int `json:"added,omitempty,omitzero"`
 
 	// Broken why the manifests cannot be rendered afterwards
-	Broken    string `json:"broken,omitempty,omitzero"`
-	Cluster   string `json:"cluster,omitempty,omitzero"`
-	Name      string `json:"name"`
-	Namespace string `json:"namespace,omitempty,omitzero"`
+	Broken  string `json:"broken,omitempty,omitzero"`
+	Cluster string `json:"cluster,omitempty,omitzero"`
+
+	// Drifted objects that stay as they are in Git and live otherwise, with the fields in live; looked for when the Application is not Synced or drifts
+	Drifted []ObjectChange `json:"drifted,omitempty,omitzero"`
+
+	// LiveMissing why nothing is said about what lives
+	LiveMissing string `json:"liveMissing,omitempty,omitzero"`
+	Name        string `json:"name"`
+	Namespace   string `json:"namespace,omitempty,omitzero"`
 
 	// Objects objects that change: deletions first
 	Objects []ObjectChange `json:"objects"`

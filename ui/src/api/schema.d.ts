@@ -1702,7 +1702,7 @@ export interface components {
             fields?: components["schemas"]["ScalarChange"][];
             group?: string;
             kind: string;
-            /** @description fields in which the cluster differs from what Git says now */
+            /** @description fields in which the cluster (after) differs from what Git says now (before); the field "object" when it is not there at all */
             live?: components["schemas"]["ScalarChange"][];
             name: string;
             namespace?: string;
@@ -1808,6 +1808,10 @@ export interface components {
             /** @description why the manifests cannot be rendered afterwards */
             broken?: string;
             cluster?: string;
+            /** @description objects that stay as they are in Git and live otherwise, with the fields in live; looked for when the Application is not Synced or drifts */
+            drifted?: components["schemas"]["ObjectChange"][];
+            /** @description why nothing is said about what lives */
+            liveMissing?: string;
             name: string;
             namespace?: string;
             /** @description objects that change: deletions first */

@@ -33,6 +33,7 @@ export type Pipeline = Schemas['Pipeline'];
 export type Plan = Schemas['Plan'];
 export type PlannedApplication = Schemas['PlannedApplication'];
 export type PlannedCommit = Schemas['PlannedCommit'];
+export type ScalarChange = Schemas['ScalarChange'];
 export type RidingAlong = Schemas['RidingAlong'];
 export type ProblemDocument = Schemas['Problem'];
 export type Projects = Schemas['Projects'];

@@ -1,7 +1,7 @@
 import { Button, UnstyledButton } from '@mantine/core';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
-import type { ObjectChange } from '../api/types';
+import type { ObjectChange, ScalarChange } from '../api/types';
 import { type DiffLine, parseDiff } from '../lib/diff';
 import diff from './DiffView.module.css';
 import { sentence } from './ErrorState';
@@ -67,21 +67,47 @@ function ObjectDiff({ object, isOpenAtFirst }: ObjectDiffProps) {
           {object.live && object.live.length > 0 && (
             <div className={classes.live}>
               <strong>The cluster differs from Git here already</strong>
-              <dl>
-                {object.live.map(({ field, before, after }) => (
-                  <div key={field}>
-                    <dt className="mono">{field}</dt>
-                    <dd className="mono">
-                      {before ?? 'absent'} → {after}
-                    </dd>
-                  </div>
-                ))}
-              </dl>
+              <Live fields={object.live} />
             </div>
           )}
         </>
       )}
     </section>
+  );
+}
+
+/** Objects that the plan leaves as they are in Git, and that live otherwise. */
+export function DriftedObjects({ objects }: ObjectDiffsProps) {
+  return (
+    <div>
+      {objects.map((object) => {
+        const label = `${object.kind} / ${object.name}`;
+        return (
+          <section className={diff.file} key={keyOf(object)} aria-label={label} data-drifted={object.name}>
+            <div className={classes.live}>
+              <strong>{label}</strong>
+              <Live fields={object.live ?? []} />
+            </div>
+          </section>
+        );
+      })}
+    </div>
+  );
+}
+
+/** What Git says, and what lives instead. */
+function Live({ fields }: { fields: ScalarChange[] }) {
+  return (
+    <dl>
+      {fields.map(({ field, before, after }) => (
+        <div key={field}>
+          <dt className="mono">{field}</dt>
+          <dd className="mono">
+            {before || 'absent'} → {after || 'absent'}
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 

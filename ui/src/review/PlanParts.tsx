@@ -1,7 +1,7 @@
 import { IconArrowDown } from '@tabler/icons-react';
 import type { Plan, PlannedApplication, PlannedCommit, RidingAlong } from '../api/types';
 import { sentence } from '../components/ErrorState';
-import { ObjectDiffs } from '../components/ObjectDiff';
+import { DriftedObjects, ObjectDiffs } from '../components/ObjectDiff';
 import { When } from '../components/When';
 import { Note } from '../dialogs/Note';
 import { shortRepo } from '../lib/freight';
@@ -99,6 +99,16 @@ export function Manifests({ app, isNamed }: { app: PlannedApplication; isNamed: 
         )}
       </h3>
       <ObjectDiffs objects={app.objects} />
+      {app.drifted && app.drifted.length > 0 && (
+        <>
+          <h4 className={classes.heading}>
+            Left as it is, and different in the cluster{' '}
+            <small>{count(app.drifted.length, 'object lives', 'objects live')} otherwise than Git says now</small>
+          </h4>
+          <DriftedObjects objects={app.drifted} />
+        </>
+      )}
+      {app.liveMissing && <p className={classes.muted}>{sentence(app.liveMissing)}</p>}
     </>
   );
 }
