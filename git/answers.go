@@ -93,6 +93,7 @@ func (m *Mirrors) Refs(ctx context.Context, r Remote, notBefore time.Time) (refs
 		return Refs{}, time.Time{}, false, &Error{Op: "list branches of " + e.normalized, Kind: ErrUnreachable, Detail: "not done in time", cause: ctx.Err()}
 	}
 	if last.at.After(notBefore) && last.pushes == m.answers.pushesTo(e.normalized) {
+		m.metrics.shared.Inc()
 		return last.refs, last.at, false, last.err
 	}
 	at, pushes := m.opts.Now(), m.answers.pushesTo(e.normalized)

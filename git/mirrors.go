@@ -58,6 +58,7 @@ type Mirrors struct {
 	opts    Options
 	lock    *os.File
 	answers answers
+	metrics *metrics
 
 	mu         sync.Mutex
 	stores     map[string]*store
@@ -82,7 +83,7 @@ func NewMirrors(opts Options) (*Mirrors, error) {
 		return nil, err
 	}
 	return &Mirrors{
-		opts: opts, lock: lock,
+		opts: opts, lock: lock, metrics: newMetrics(),
 		stores: map[string]*store{}, transports: map[[sha256.Size]byte]http.RoundTripper{},
 	}, nil
 }
@@ -175,7 +176,7 @@ func (m *Mirrors) wire(e endpoint, op string) (*wire, error) {
 	if err != nil {
 		return nil, &Error{Op: op, Kind: ErrInvalidRemote, Detail: err.Error()}
 	}
-	return newWire(e, op, transport, m.opts.Limits), nil
+	return newWire(e, op, transport, m.opts.Limits, m.metrics), nil
 }
 
 // transport returns the shared transport, or one per CA bundle.

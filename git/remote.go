@@ -62,6 +62,12 @@ func (r Remote) check(allowHTTP bool) (endpoint, error) {
 	return e, nil
 }
 
+// host is the server, for metrics.
+func (e endpoint) host() string {
+	host, _, _ := repourl.HostPath(e.normalized)
+	return host
+}
+
 // anonymous reports whether no credentials are sent.
 func (e endpoint) anonymous() bool {
 	if e.ssh != nil {

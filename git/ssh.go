@@ -18,7 +18,7 @@ import (
 // sshWire returns the wire of an operation over SSH. It connects when first
 // used.
 func (m *Mirrors) sshWire(e endpoint, op string) (*wire, error) {
-	w := &wire{endpoint: e, op: op, limits: m.opts.Limits}
+	w := &wire{endpoint: e, op: op, limits: m.opts.Limits, metrics: m.metrics}
 	if e.SSHPrivateKey.IsEmpty() {
 		return nil, w.fail(ErrAuthentication, w.who()+"; SSH needs a credential Secret with sshPrivateKey and known_hosts")
 	}

@@ -41,11 +41,13 @@ type wire struct {
 	limits Limits
 	client *http.Client
 	ssh    *sshLink
+	// metrics counts what is sent.
+	metrics *metrics
 }
 
 // newWire returns the wire of an operation over the given transport.
-func newWire(e endpoint, op string, transport http.RoundTripper, limits Limits) *wire {
-	w := &wire{endpoint: e, op: op, limits: limits}
+func newWire(e endpoint, op string, transport http.RoundTripper, limits Limits, m *metrics) *wire {
+	w := &wire{endpoint: e, op: op, limits: limits, metrics: m}
 	w.client = &http.Client{Transport: transport, CheckRedirect: w.checkRedirect}
 	return w
 }
@@ -81,7 +83,8 @@ func (w *wire) checkRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // advertise lists references for a service.
-func (w *wire) advertise(ctx context.Context, service string) (*listing, error) {
+func (w *wire) advertise(ctx context.Context, service string) (_ *listing, err error) {
+	defer func() { w.metrics.request(w.host(), listKind(service), err) }()
 	ctx, cancel := context.WithTimeout(ctx, w.limits.CallTimeout)
 	defer cancel()
 	if w.ssh != nil {
@@ -193,7 +196,8 @@ func (w *wire) pushPack(ctx context.Context, l *listing, request []byte, sideban
 
 // send gives a request to the service that made the listing and returns its
 // answer, for the caller to close.
-func (w *wire) send(ctx context.Context, l *listing, service string, body []byte) (io.ReadCloser, error) {
+func (w *wire) send(ctx context.Context, l *listing, service string, body []byte) (_ io.ReadCloser, err error) {
+	defer func() { w.metrics.request(w.host(), requestKind(service), err) }()
 	if l.session != nil {
 		return l.session.send(ctx, body)
 	}

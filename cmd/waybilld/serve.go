@@ -271,7 +271,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open registry cache: %w", err), p.mirrors.Close())
 	}
-	for _, c := range p.registry.Collectors() {
+	for _, c := range append(p.registry.Collectors(), p.mirrors.Collectors()...) {
 		if err := metrics.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -4,9 +4,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/waybill-dev/waybill/internal/metriclabel"
 )
 
 // maxMetricHosts bounds how many registries get a label of their own; Projects
@@ -22,8 +23,7 @@ type metrics struct {
 	// signatures are images whose signatures were checked, by result.
 	signatures *prometheus.CounterVec
 
-	mu    sync.Mutex
-	hosts map[string]struct{}
+	hosts *metriclabel.Bounded
 }
 
 func newMetrics() *metrics {
@@ -48,7 +48,7 @@ func newMetrics() *metrics {
 			Name: "waybill_image_signatures_total",
 			Help: "Images whose signatures were checked, by result: ok, or the reason why an image is refused.",
 		}, []string{"result"}),
-		hosts: map[string]struct{}{},
+		hosts: metriclabel.NewBounded(maxMetricHosts),
 	}
 }
 
@@ -57,21 +57,8 @@ func (c *Client) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.metrics.requests, c.metrics.polls, c.metrics.shared, c.metrics.limit, c.metrics.signatures}
 }
 
-// host returns the label for a registry.
-func (m *metrics) host(host string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.hosts[host]; !ok {
-		if len(m.hosts) >= maxMetricHosts {
-			return "other"
-		}
-		m.hosts[host] = struct{}{}
-	}
-	return host
-}
-
 func (m *metrics) request(host string, req *http.Request, code int) {
-	m.requests.WithLabelValues(m.host(host), kindOf(req), strconv.Itoa(code)).Inc()
+	m.requests.WithLabelValues(m.hosts.Value(host), kindOf(req), strconv.Itoa(code)).Inc()
 }
 
 // kindOf says what a request is for.

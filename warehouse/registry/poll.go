@@ -68,8 +68,8 @@ func (s *session) account(requests int, err error) (stretch int) {
 	if err != nil {
 		result = Reason(err)
 	}
-	m.polls.WithLabelValues(m.host(s.host), result).Inc()
-	m.limit.WithLabelValues(m.host(s.host)).Set(float64(s.gate.atMost()))
+	m.polls.WithLabelValues(m.hosts.Value(s.host), result).Inc()
+	m.limit.WithLabelValues(m.hosts.Value(s.host)).Set(float64(s.gate.atMost()))
 	if requests == 0 {
 		return s.gate.spreadNow()
 	}
