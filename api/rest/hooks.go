@@ -75,6 +75,7 @@ type receiver struct {
 type hookLog struct {
 	counts model.WebhookCounts
 	last   []model.WebhookDelivery // oldest first
+	seen   seen
 }
 
 func newHooks(reader client.Reader, now func() time.Time) *hooks {
@@ -247,12 +248,18 @@ func (s *Server) ReceiveHook(ctx context.Context, request ReceiveHookRequestObje
 	for _, repo := range e.Repositories {
 		d.Repositories = append(d.Repositories, repo.URL)
 	}
+	if s.hooks.isRepeated(r, e, body) {
+		d.Detail = "it was delivered before"
+		s.hooks.record(r, d)
+		return ReceiveHook202JSONResponse{}, nil
+	}
 	if d.Woken, err = s.opts.Waker.Wake(ctx, r.Project, e.Repositories); err != nil {
 		return nil, err
 	}
 	switch {
 	case len(d.Woken) > 0:
 		d.Result = model.Woke
+		s.hooks.remember(r, e, body)
 	case len(e.Repositories) == 0:
 		d.Detail = "nothing was pushed"
 	default:

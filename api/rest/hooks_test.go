@@ -149,6 +149,8 @@ func TestWebhooks(t *testing.T) {
 		result  model.WebhookResult
 	}{
 		{"a push of what is followed", github.Path, packageEvent, []string{"X-GitHub-Event: package", "X-GitHub-Delivery: 17", signature(packageEvent)}, 202, project + " ghcr.io/team/app", model.Woke},
+		{"the same delivery again", github.Path, packageEvent, []string{"X-GitHub-Event: package", "X-GitHub-Delivery: 17", signature(packageEvent)}, 202, "", model.Ignored},
+		{"the same push, delivered as another", github.Path, packageEvent, []string{"X-GitHub-Event: package", "X-GitHub-Delivery: 18", signature(packageEvent)}, 202, project + " ghcr.io/team/app", model.Woke},
 		{"a ping", github.Path, "{}", []string{"X-GitHub-Event: ping", signature("{}")}, 202, "", model.Ignored},
 		{"no signature", github.Path, packageEvent, []string{"X-GitHub-Event: package"}, 401, "", model.Refused},
 		{"a signature of another body", github.Path, packageEvent, []string{"X-GitHub-Event: package", signature("{}")}, 401, "", model.Refused},
@@ -174,7 +176,7 @@ func TestWebhooks(t *testing.T) {
 			name = "quay"
 		}
 		last := webhooks(t, admin, project)[name].Deliveries[0]
-		if last.Result != c.result || last.At.IsZero() || c.result == model.Woke && (last.ID != "17" || last.Event != "package" || !slices.Equal(last.Woken, []string{"warehouse/app"})) {
+		if last.Result != c.result || last.At.IsZero() || c.result == model.Woke && (last.ID != "17" && last.ID != "18" || last.Event != "package" || !slices.Equal(last.Woken, []string{"warehouse/app"})) {
 			t.Errorf("%s: the log says %+v", c.why, last)
 		}
 	}
@@ -182,7 +184,7 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("GET is %d", got)
 	}
 	all := webhooks(t, admin, project)["github"]
-	if want := (model.WebhookCounts{Woke: 1, Ignored: 1, Refused: 2, Malformed: 2}); all.Counts != want || len(all.Deliveries) != 6 {
+	if want := (model.WebhookCounts{Woke: 2, Ignored: 2, Refused: 2, Malformed: 2}); all.Counts != want || len(all.Deliveries) != 8 {
 		t.Errorf("counts %+v, %d deliveries", all.Counts, len(all.Deliveries))
 	}
 	// A new secret is a new path; the old one is gone.
