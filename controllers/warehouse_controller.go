@@ -252,6 +252,9 @@ func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Wareh
 	if err := r.Client.List(ctx, &existing, client.InNamespace(w.Namespace)); err != nil {
 		return warehouse.Assembly{}, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
 	}
+	if err := r.labelAliases(ctx, w, existing.Items); err != nil {
+		return warehouse.Assembly{}, err
+	}
 	assembly, err := warehouse.Assemble(w, criteria, existing.Items)
 	if err != nil {
 		return assembly, err //nolint:wrapcheck // names the field already
@@ -282,6 +285,22 @@ func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Wareh
 		}
 	}
 	return assembly, r.prune(ctx, w, existing.Items)
+}
+
+// labelAliases lets the label follow an alias that somebody changed by kubectl.
+func (r *WarehouseReconciler) labelAliases(ctx context.Context, w *v1alpha1.Warehouse, all []v1alpha1.Freight) error {
+	for i := range all {
+		f := &all[i]
+		if !warehouse.IsFrom(f, w) || f.Alias == "" || f.Labels[v1alpha1.LabelAlias] == f.Alias {
+			continue
+		}
+		before := f.DeepCopy()
+		warehouse.SetAlias(f, f.Alias)
+		if err := r.Client.Patch(ctx, f, client.MergeFrom(before)); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("label Freight %q with its alias: %w", f.Name, err)
+		}
+	}
+	return nil
 }
 
 // prune removes Freight that is neither kept nor needed. What needs it is read

@@ -162,6 +162,15 @@ func RestoreFreight(namespace string, record v1alpha1.StageFreight, existing []v
 	}
 }
 
+// SetAlias gives f an alias, and the label that finds it.
+func SetAlias(f *v1alpha1.Freight, alias string) {
+	f.Alias = alias
+	if f.Labels == nil {
+		f.Labels = map[string]string{}
+	}
+	f.Labels[v1alpha1.LabelAlias] = alias
+}
+
 // IsFrom reports whether f is of the Warehouse.
 func IsFrom(f *v1alpha1.Freight, w *v1alpha1.Warehouse) bool {
 	return f.Origin.Name == w.Name && cmp.Or(f.Origin.Kind, OriginKind) == OriginKind

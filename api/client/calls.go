@@ -237,6 +237,11 @@ func (c *Client) Warehouses(ctx context.Context, project string) (*model.Warehou
 	return get[model.WarehouseList](ctx, c, nil, "projects", project, "warehouses")
 }
 
+// RenameFreight gives Freight another alias.
+func (c *Client) RenameFreight(ctx context.Context, project, freight, alias string) (*model.Freight, error) {
+	return patch[model.Freight](ctx, c, model.RenameFreightRequest{Alias: alias}, "projects", project, "freight", freight)
+}
+
 // AssembleFreight makes Freight of candidates of a Warehouse, or returns what is
 // the same already.
 func (c *Client) AssembleFreight(ctx context.Context, project, warehouse string, body model.AssembleRequest) (*model.Freight, error) {
@@ -436,6 +441,14 @@ func values(pairs ...string) url.Values {
 func get[T any](ctx context.Context, c *Client, query url.Values, path ...string) (*T, error) {
 	var out T
 	if err := c.do(ctx, call{method: http.MethodGet, path: v1(path...), query: query}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+func patch[T any](ctx context.Context, c *Client, body any, path ...string) (*T, error) {
+	var out T
+	if err := c.do(ctx, call{method: http.MethodPatch, path: v1(path...), body: body}, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil

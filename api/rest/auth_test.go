@@ -35,6 +35,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.FreezeRequest{Stage: "test", Reason: "r"}
 	case "assembleFreight":
 		body = model.AssembleRequest{Choices: []model.ArtifactChoice{}}
+	case "renameFreight":
+		body = model.RenameFreightRequest{Alias: "spring-release"}
 	case "rejectFreight":
 		body = model.RejectRequest{Reason: "r"}
 	case "approve", "rejectPromotion":

@@ -3,9 +3,13 @@ package rest
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/warehouse"
 )
 
 // ListFreight returns Freight, newest first.
@@ -52,6 +56,50 @@ func (s *Server) GetFreight(ctx context.Context, request GetFreightRequestObject
 		return nil, err
 	}
 	return GetFreight200JSONResponse(v.freightModel(f)), nil
+}
+
+// RenameFreight gives Freight another alias, as the person; the label follows.
+func (s *Server) RenameFreight(ctx context.Context, request RenameFreightRequestObject) (RenameFreightResponseObject, error) {
+	v, err := s.loadProject(ctx, request.Project)
+	if err != nil {
+		return nil, err
+	}
+	f, err := v.find(request.Freight, nil)
+	if err != nil {
+		return nil, err
+	}
+	alias := request.Body.Alias
+	if err := v.mayBeAlias(f, alias); err != nil {
+		return nil, err
+	}
+	who, err := whoIs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.people.as(who.person)
+	if err != nil {
+		return nil, err
+	}
+	renamed := f.DeepCopy()
+	warehouse.SetAlias(renamed, alias)
+	if err := c.Patch(ctx, renamed, client.MergeFrom(f)); err != nil {
+		return nil, fromKube(fmt.Sprintf("rename Freight %q", f.Name), err)
+	}
+	return RenameFreight200JSONResponse(v.freightModel(renamed)), nil
+}
+
+// mayBeAlias refuses an alias by which people would find something else.
+func (v *projectView) mayBeAlias(f *v1alpha1.Freight, alias string) error {
+	if alias == "latest" || alias == "prev" {
+		return refuse(model.InvalidRequest, "%q already means something wherever Freight is named", alias)
+	}
+	for i := range v.freight {
+		other := &v.freight[i]
+		if other.Name != f.Name && (other.Alias == alias || isVersionOf(other.Artifacts(), alias) || len(alias) >= minPrefix && strings.HasPrefix(other.Name, alias)) {
+			return refuse(model.Conflict, "%q means Freight %q already", alias, other.Name)
+		}
+	}
+	return nil
 }
 
 // RejectFreight keeps a Freight out of one Stage or of all, as the person.

@@ -121,6 +121,9 @@ type ServerInterface interface {
 	// GetFreight One Freight, by name, alias, version or the start of its name
 	// (GET /api/v1/projects/{project}/freight/{freight})
 	GetFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
+	// RenameFreight Give Freight another alias
+	// (PATCH /api/v1/projects/{project}/freight/{freight})
+	RenameFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
 	// RejectFreight Keep this Freight out of one Stage, or of all
 	// (POST /api/v1/projects/{project}/freight/{freight}/reject)
 	RejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
@@ -1051,6 +1054,30 @@ func (w *ServerInterfaceWrapper) GetFreight(ctx echo.Context) error {
 	return err
 }
 
+// RenameFreight converts echo context to params.
+func (w *ServerInterfaceWrapper) RenameFreight(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "freight" -------------
+	var freight FreightPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "freight", ctx.Param("freight"), &freight, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter freight: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenameFreight(ctx, project, freight)
+	return err
+}
+
 // RejectFreight converts echo context to params.
 func (w *ServerInterfaceWrapper) RejectFreight(ctx echo.Context) error {
 	var err error
@@ -1892,6 +1919,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/audit", wrapper.Audit, options.OperationMiddlewares["audit"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight", wrapper.ListFreight, options.OperationMiddlewares["listFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight/:freight", wrapper.GetFreight, options.OperationMiddlewares["getFreight"]...)
+	router.PATCH(options.BaseURL+"/api/v1/projects/:project/freight/:freight", wrapper.RenameFreight, options.OperationMiddlewares["renameFreight"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/freight/:freight/reject", wrapper.RejectFreight, options.OperationMiddlewares["rejectFreight"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/freight/:freight/unreject", wrapper.UnrejectFreight, options.OperationMiddlewares["unrejectFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freezes", wrapper.ListFreezes, options.OperationMiddlewares["listFreezes"]...)
@@ -3317,6 +3345,47 @@ func (response GetFreightdefaultApplicationProblemPlusJSONResponse) VisitGetFrei
 	return err
 }
 
+type RenameFreightRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Freight FreightPath `json:"freight"`
+	Body    *RenameFreightJSONRequestBody
+}
+
+type RenameFreightResponseObject interface {
+	VisitRenameFreightResponse(w http.ResponseWriter) error
+}
+
+type RenameFreight200JSONResponse Freight
+
+func (response RenameFreight200JSONResponse) VisitRenameFreightResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenameFreightdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenameFreightdefaultApplicationProblemPlusJSONResponse) VisitRenameFreightResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectFreightRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Freight FreightPath `json:"freight"`
@@ -4654,6 +4723,9 @@ type StrictServerInterface interface {
 	// GetFreight One Freight, by name, alias, version or the start of its name
 	// (GET /api/v1/projects/{project}/freight/{freight})
 	GetFreight(ctx context.Context, request GetFreightRequestObject) (GetFreightResponseObject, error)
+	// RenameFreight Give Freight another alias
+	// (PATCH /api/v1/projects/{project}/freight/{freight})
+	RenameFreight(ctx context.Context, request RenameFreightRequestObject) (RenameFreightResponseObject, error)
 	// RejectFreight Keep this Freight out of one Stage, or of all
 	// (POST /api/v1/projects/{project}/freight/{freight}/reject)
 	RejectFreight(ctx context.Context, request RejectFreightRequestObject) (RejectFreightResponseObject, error)
@@ -5727,6 +5799,55 @@ func (sh *strictHandler) GetFreight(ctx echo.Context, project ProjectPath, freig
 		return err
 	} else if validResponse, ok := response.(GetFreightResponseObject); ok {
 		return validResponse.VisitGetFreightResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RenameFreight operation middleware
+func (sh *strictHandler) RenameFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error {
+	var request RenameFreightRequestObject
+
+	request.Project = project
+	request.Freight = freight
+
+	var body RenameFreightJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenameFreight(ctx.Request().Context(), request.(RenameFreightRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenameFreight")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenameFreightResponseObject); ok {
+		return validResponse.VisitRenameFreightResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -11,14 +11,52 @@ import (
 func (a *App) freightCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "freight",
-		Short: "Put Freight together by hand",
-		Long: `Put Freight together by hand. What there is, is listed by waybill get freight; keeping a version out is
-waybill reject.`,
-		Example: `  waybill freight create guestbook/guestbook --with registry.example.com/guestbook=1.27.0`,
-		Args:    exactArgs(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Short: "Put Freight together by hand, or give it another alias",
+		Long: `Put Freight together by hand, or give it another alias. What there is, is listed by waybill get freight;
+keeping a version out is waybill reject.`,
+		Example: `  waybill freight create guestbook/guestbook --with registry.example.com/guestbook=1.27.0
+  waybill freight alias guestbook/1.27.0 spring-release`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.freightCreateCommand())
+	cmd.AddCommand(a.freightCreateCommand(), a.freightAliasCommand())
+	return cmd
+}
+
+func (a *App) freightAliasCommand() *cobra.Command {
+	var out *output
+	cmd := &cobra.Command{
+		Use:   "alias [PROJECT/]FREIGHT ALIAS",
+		Short: "Give Freight another alias",
+		Long: `Give Freight another alias: lower case letters, digits and hyphens, and nothing that names other Freight
+of the Project. Nothing else of Freight can change. FREIGHT is a version, an alias or the beginning of an
+id. You need the right to change Freight, as Project admins have it.`,
+		Example: `  waybill freight alias guestbook/1.27.0 spring-release
+  waybill freight alias amber-heron spring-release -p guestbook`,
+		Args: exactArgs("[PROJECT/]FREIGHT", "ALIAS"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, x, err := a.client()
+			if err != nil {
+				return err
+			}
+			it, err := a.target(cmd, x, args[0], "freight")
+			if err != nil {
+				return err
+			}
+			f, err := c.RenameFreight(cmd.Context(), it.project, it.name, args[1])
+			if err != nil {
+				return err
+			}
+			switch {
+			case out.isMachine():
+				return out.encode(a.Stdout, f)
+			case out.format == "name":
+				return a.print("freight/%s", f.Name)
+			}
+			return a.print("freight/%s (%s) in %s is called %s", f.Name, f.Version, it.project, f.Alias)
+		},
+	}
+	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	return cmd
 }
 

@@ -249,6 +249,12 @@ func TestTranscripts(t *testing.T) {
 			"POST " + api + "/warehouses/main/freight": {status: http.StatusCreated, body: model.Freight{Name: "f2222222222222222222222222222222222222222", Alias: "calm-lynx", Version: "1.27.0"}}}},
 		{name: "freight-create-refused", args: "freight create guestbook/main --with registry.example.com/guestbook=9.9.9", answers: map[string]answer{
 			"POST " + api + "/warehouses/main/freight": problem(model.Problem{Status: http.StatusBadRequest, Code: model.InvalidRequest, Detail: "not a candidate: \"9.9.9\" of \"registry.example.com/guestbook\" is not among the 2 that the Warehouse knows; the newest is \"1.27.0\""})}},
+		{name: "freight-alias", args: "freight alias guestbook/1.27.0 spring-release", answers: map[string]answer{
+			"PATCH /api/v1/projects/guestbook/freight/1.27.0": ok(model.Freight{Name: "f2222222222222222222222222222222222222222", Alias: "spring-release", Version: "1.27.0"})}},
+		{name: "freight-alias-taken", args: "freight alias guestbook/1.27.0 amber-heron", answers: map[string]answer{
+			"PATCH /api/v1/projects/guestbook/freight/1.27.0": problem(model.Problem{Status: http.StatusConflict, Code: model.Conflict, Detail: `"amber-heron" means Freight "f1111111111111111111111111111111111111111" already`})}},
+		{name: "freight-alias-usage", args: "freight alias guestbook/1.27.0"},
+		{name: "help-freight-alias", args: "freight alias --help"},
 		{name: "freight-create-usage", args: "freight create guestbook/main --with 1.27.0"},
 		{name: "get-webhooks", args: "get webhooks -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},
 		{name: "get-webhook", args: "get webhook/github -p guestbook", answers: map[string]answer{"GET " + api + "/webhooks": ok(webhookList())}},

@@ -1863,6 +1863,12 @@ type RejectRequest struct {
 	Stage  string `json:"stage,omitempty,omitzero"`
 }
 
+// RenameFreightRequest defines model for RenameFreightRequest.
+type RenameFreightRequest struct {
+	// Alias lower case letters, digits and hyphens, no other Freight's of the Project
+	Alias string `json:"alias"`
+}
+
 // ResourceNode defines model for ResourceNode.
 type ResourceNode struct {
 	Containers []string `json:"containers,omitempty,omitzero"`
@@ -2587,6 +2593,9 @@ type LoginJSONRequestBody = Login
 
 // CreateFreezeJSONRequestBody defines body for CreateFreeze for application/json ContentType.
 type CreateFreezeJSONRequestBody = FreezeRequest
+
+// RenameFreightJSONRequestBody defines body for RenameFreight for application/json ContentType.
+type RenameFreightJSONRequestBody = RenameFreightRequest
 
 // RejectFreightJSONRequestBody defines body for RejectFreight for application/json ContentType.
 type RejectFreightJSONRequestBody = RejectRequest

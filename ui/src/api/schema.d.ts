@@ -584,7 +584,11 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Give Freight another alias
+         * @description Nothing else of Freight can change. The label waybill.dev/alias follows.
+         */
+        patch: operations["renameFreight"];
         trace?: never;
     };
     "/api/v1/projects/{project}/freight/{freight}/reject": {
@@ -1948,6 +1952,10 @@ export interface components {
             /** @default * */
             stage: string;
         };
+        RenameFreightRequest: {
+            /** @description lower case letters, digits and hyphens, no other Freight's of the Project */
+            alias: string;
+        };
         ResourceNode: {
             containers?: string[];
             createdAt?: components["schemas"]["Time"];
@@ -3200,6 +3208,35 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description The Freight */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Freight"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    renameFreight: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name, alias, version or the start of the name */
+                freight: components["parameters"]["FreightPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenameFreightRequest"];
+            };
+        };
         responses: {
             /** @description The Freight */
             200: {
