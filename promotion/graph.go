@@ -171,6 +171,20 @@ func IsSharedBranch(stage *v1alpha1.Stage, u v1alpha1.GitRepoUpdate, readBranch 
 	return readBranch == u.WriteBranch || isWrittenByOthers(stage, u.RepoURL, u.WriteBranch, stages)
 }
 
+// OwnsBranch reports whether all that is on a branch is the Stage's: its
+// promotions replace the content as a whole, and no other Stage writes it.
+func OwnsBranch(stage *v1alpha1.Stage, repoURL, branch string, stages []v1alpha1.Stage) bool {
+	if isWrittenByOthers(stage, repoURL, branch, stages) {
+		return false
+	}
+	for _, w := range Writes(stage) {
+		if w.Branch == branch && IsSameRepository(w.RepoURL, repoURL) && w.IsCleared {
+			return true
+		}
+	}
+	return false
+}
+
 // isWrittenByOthers reports whether another Stage writes the branch, too.
 func isWrittenByOthers(stage *v1alpha1.Stage, repoURL, branch string, stages []v1alpha1.Stage) bool {
 	for i := range stages {

@@ -110,19 +110,15 @@ func CurrentPromotion(o *Observation, freight string) *v1alpha1.Promotion {
 }
 
 // CompileRollback turns a target into steps: restore the tree, commit, push.
-// shared limits the change to this Stage's paths.
-func CompileRollback(stage *v1alpha1.Stage, t RollbackTarget, shared bool) ([]v1alpha1.PlanStep, error) {
+// within limits the change to these folders and files; empty: everywhere.
+func CompileRollback(stage *v1alpha1.Stage, t RollbackTarget, within []string) ([]v1alpha1.PlanStep, error) {
 	const out = "out-0"
-	var paths []string
-	if shared {
-		paths = StagePaths(stage, t.Undo.RepoURL, t.Undo.Branch)
-	}
 	configs := []struct {
 		uses   string
 		config map[string]any
 	}{
 		{"git-clone", map[string]any{"repoURL": t.Undo.RepoURL, "checkout": []any{map[string]any{"branch": t.Undo.Branch, "path": out}}}},
-		{"git-revert", map[string]any{"path": out, "undo": t.Undo.Commit, "to": t.Commit, "paths": paths}},
+		{"git-revert", map[string]any{"path": out, "undo": t.Undo.Commit, "to": t.Commit, "paths": within}},
 		{"git-commit", map[string]any{"path": out, "message": rollbackSubject(stage.Name, t), "reverts": t.Undo.Commit}},
 		{"git-push", map[string]any{"path": out, "targetBranch": t.Undo.Branch}},
 	}
