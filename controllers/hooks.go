@@ -20,6 +20,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/hook"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 const (
@@ -103,11 +104,24 @@ func RegisterHookIndexes(ctx context.Context, indexer client.FieldIndexer) error
 	if err != nil {
 		return fmt.Errorf("index Applications by repository: %w", err)
 	}
+	err = indexer.IndexField(ctx, &v1alpha1.Promotion{}, indexRepository, func(o client.Object) []string {
+		var keys []string
+		for _, repoURL := range promotion.AwaitedPulls(o.(*v1alpha1.Promotion)) {
+			if key := hook.Key(hook.Git, repoURL); key != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		return keys
+	})
+	if err != nil {
+		return fmt.Errorf("index Promotions by repository: %w", err)
+	}
 	return nil
 }
 
 // Wake wakes the Warehouses and Applications of a Project that follow one of
-// the repositories, and returns their names: warehouse/NAME. It writes nothing
+// the repositories, and the Promotions that wait for a pull request of it, and
+// returns their names: warehouse/NAME. It writes nothing
 // itself, and remembers at most one wake-up for each object that exists.
 func (h *Hooks) Wake(ctx context.Context, project string, repositories []hook.Repository) ([]string, error) {
 	now := h.Clock.Now().UTC().Format(time.RFC3339Nano)
@@ -145,6 +159,11 @@ func (h *Hooks) Wake(ctx context.Context, project string, repositories []hook.Re
 			}
 		}
 	}
+	for _, r := range repositories {
+		if err := h.findWaiting(ctx, project, r, add); err != nil {
+			return nil, err
+		}
+	}
 	woken := make([]string, 0, len(found))
 	h.mu.Lock()
 	for t, annotations := range found {
@@ -166,6 +185,22 @@ func (h *Hooks) Wake(ctx context.Context, project string, repositories []hook.Re
 	}
 	slices.Sort(woken)
 	return woken, nil
+}
+
+// findWaiting adds the Promotions that wait for a pull request of a repository.
+func (h *Hooks) findWaiting(ctx context.Context, project string, r hook.Repository, add func(hookTarget, string)) error {
+	key := hook.Key(r.Kind, r.URL)
+	if key == "" {
+		return nil
+	}
+	var waiting v1alpha1.PromotionList
+	if err := h.Client.List(ctx, &waiting, client.InNamespace(project), client.MatchingFields{indexRepository: key}); err != nil {
+		return fmt.Errorf("list Promotions of %q: %w", project, err)
+	}
+	for i := range waiting.Items {
+		add(hookTarget{"promotion", client.ObjectKeyFromObject(&waiting.Items[i])}, v1alpha1.AnnotationRequestedAt)
+	}
+	return nil
 }
 
 // NeedLeaderElection is false: every replica is told things.
@@ -240,8 +275,11 @@ func (h *Hooks) annotate(ctx context.Context, t hookTarget, annotations map[stri
 		return fmt.Errorf("encode: %w", err)
 	}
 	var o client.Object = &v1alpha1.Warehouse{}
-	if t.kind == "application" {
+	switch t.kind {
+	case "application":
 		o = &v1alpha1.Application{}
+	case "promotion":
+		o = &v1alpha1.Promotion{}
 	}
 	o.SetName(t.key.Name)
 	o.SetNamespace(t.key.Namespace)

@@ -257,3 +257,37 @@ func TestHookFlood(t *testing.T) {
 		t.Error("what was woken long ago is still remembered")
 	}
 }
+
+// TestHookWakesWhatWaitsForAPullRequest: of the Promotions in a Project, exactly
+// those that wait for a pull request of the repository.
+func TestHookWakesWhatWaitsForAPullRequest(t *testing.T) {
+	waiting := func(project, name, repoURL string, state v1alpha1.StepState) *v1alpha1.Promotion {
+		p := &v1alpha1.Promotion{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: name}}
+		p.Status.Phase = v1alpha1.PhaseRunning
+		p.Status.Plan = &v1alpha1.PromotionPlan{Steps: []v1alpha1.PlanStep{{
+			Uses: "git-wait-for-pr", As: "wait", Config: &runtime.RawExtension{Raw: []byte(`{"repoURL": "` + repoURL + `", "prNumber": "${{ outputs.open.pr.id }}"}`)},
+		}}}
+		p.Status.Steps = []v1alpha1.StepStatus{{Uses: "git-wait-for-pr", As: "wait", State: state}}
+		return p
+	}
+	r := newHookRig(t,
+		waiting("p", "test.1.f1", "https://git.example/team/app", v1alpha1.StepWaiting),
+		waiting("p", "uat.1.f1", "https://git.example/team/other", v1alpha1.StepWaiting),
+		waiting("p", "prod.1.f1", "https://git.example/team/app", v1alpha1.StepSucceeded),
+		waiting("q", "test.1.f1", "https://git.example/team/app", v1alpha1.StepWaiting))
+	woken, err := r.hooks.Wake(t.Context(), "p", []hook.Repository{{Kind: hook.Git, URL: "https://git.example/team/app.git", Refs: []string{"refs/heads/stage/test"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"promotion/test.1.f1"}, woken); d != "" {
+		t.Error(d)
+	}
+	r.hooks.flush(t.Context())
+	var p v1alpha1.Promotion
+	if err := r.client.Get(t.Context(), client.ObjectKey{Namespace: "p", Name: "test.1.f1"}, &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Annotations[v1alpha1.AnnotationRequestedAt] == "" {
+		t.Error("the Promotion was not told")
+	}
+}

@@ -90,6 +90,7 @@ func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Promotion{}).
 		Watches(&v1alpha1.Promotion{}, handler.EnqueueRequestsFromMapFunc(r.siblings)).
 		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.stopAborted}).
+		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.wakeRequested}).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.ofApplication)).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofStage), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.ofFreeze)).

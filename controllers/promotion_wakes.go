@@ -125,6 +125,17 @@ func (r *PromotionReconciler) stopAborted(_ context.Context, e event.UpdateEvent
 	}
 }
 
+// wakeRequested lets a step that waits look again now, because a webhook said
+// that something happened.
+func (r *PromotionReconciler) wakeRequested(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	if e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRequestedAt] == e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRequestedAt] {
+		return
+	}
+	key := client.ObjectKeyFromObject(e.ObjectNew)
+	r.nudges.put(key)
+	q.Add(reconcile.Request{NamespacedName: key})
+}
+
 // nudged makes requests be tried now, whenever they are due.
 func (r *PromotionReconciler) nudged(all []ctrl.Request) []ctrl.Request {
 	for _, req := range all {

@@ -1,10 +1,13 @@
 package promotion
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -117,10 +120,52 @@ func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v
 		}
 		errs = append(errs, add("yaml-update", map[string]any{"path": path.Join(out, file), "updates": updates}))
 	}
-	errs = append(errs,
-		add("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}),
-		add("git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch}))
+	for _, p := range chartPaths(u) {
+		errs = append(errs, add("helm-update-chart", map[string]any{"path": path.Join(out, p), "charts": chartsAt(u, p)}))
+	}
+	errs = append(errs, add("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}))
+	if u.PullRequest == nil {
+		return steps, errors.Join(append(errs, add("git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch}))...)
+	}
+	ask := map[string]any{"repoURL": u.RepoURL}
+	if name := u.PullRequest.Provider(); name != "" {
+		ask["provider"] = name
+	}
+	with := func(more map[string]any) map[string]any {
+		maps.Copy(more, ask)
+		return more
+	}
+	errs = append(errs, add("git-push", map[string]any{"path": out, "generateTargetBranch": true}))
+	pushed := steps[len(steps)-1].As
+	errs = append(errs, add("git-open-pr", with(map[string]any{"sourceBranch": outputOf(pushed, "branch"), "targetBranch": u.WriteBranch})))
+	opened := steps[len(steps)-1].As
+	errs = append(errs, add("git-wait-for-pr", with(map[string]any{"prNumber": outputOf(opened, "pr.id")})))
 	return steps, errors.Join(errs...)
+}
+
+// outputOf is the expression for what a step found out.
+func outputOf(as, field string) string { return fmt.Sprintf("${{ outputs['%s'].%s }}", as, field) }
+
+// chartPaths returns the folders whose Chart.yaml an update edits, each once, in
+// byte order.
+func chartPaths(u v1alpha1.GitRepoUpdate) []string {
+	seen := map[string]struct{}{}
+	for _, c := range u.Helm.Charts {
+		seen[path.Clean(c.ChartPath)] = struct{}{}
+	}
+	return sortedKeys(seen)
+}
+
+// chartsAt returns what helm-update-chart sets in a folder: versions are those of
+// the Freight.
+func chartsAt(u v1alpha1.GitRepoUpdate, folder string) []any {
+	var out []any
+	for _, c := range u.Helm.Charts {
+		if path.Clean(c.ChartPath) == folder {
+			out = append(out, map[string]any{"repository": c.Repository, "name": c.Name})
+		}
+	}
+	return out
 }
 
 // imagePaths returns the folders an update edits, each once, in byte order.
@@ -142,7 +187,9 @@ func valuesFiles(u v1alpha1.GitRepoUpdate) []string {
 }
 
 // writtenPaths returns the folders and files that an update writes.
-func writtenPaths(u v1alpha1.GitRepoUpdate) []string { return append(imagePaths(u), valuesFiles(u)...) }
+func writtenPaths(u v1alpha1.GitRepoUpdate) []string {
+	return slices.Concat(imagePaths(u), valuesFiles(u), chartPaths(u))
+}
 
 // UpdatedImages returns the repositories of all images that an update sets, each
 // once, in byte order.
@@ -258,6 +305,11 @@ func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1
 			seen[path.Base(found.RepoURL)+" "+found.Version()] = struct{}{}
 		}
 	}
+	for _, c := range u.Helm.Charts {
+		if version, ok := ChartVersion(collection, c.Repository, c.Name); ok {
+			seen["chart "+c.Name+" "+version] = struct{}{}
+		}
+	}
 	if base, ok := BaseCommit(collection, u.RepoURL); ok && len(seen) == 0 {
 		seen[strings.TrimSuffix(path.Base(base.RepoURL), ".git")+" "+base.Version()] = struct{}{}
 	}
@@ -291,6 +343,20 @@ func content(f v1alpha1.StageFreight) v1alpha1.StageFreight {
 	return v1alpha1.StageFreight{
 		Origin: f.Origin, Freight: f.Freight, Order: f.Order, Images: f.Images, Commits: f.Commits, Charts: f.Charts,
 	}
+}
+
+// ChartVersion returns the version of a chart in a collection. An oci://
+// repository of a subscription names the chart as well.
+func ChartVersion(collection []v1alpha1.StageFreight, repository, name string) (string, bool) {
+	for _, f := range collection {
+		for _, c := range f.Charts {
+			if IsSameRepository(c.RepoURL, repository) && cmp.Or(c.Name, name) == name ||
+				c.Name == "" && IsSameRepository(c.RepoURL, strings.TrimSuffix(repository, "/")+"/"+name) {
+				return c.Version, true
+			}
+		}
+	}
+	return "", false
 }
 
 // BaseCommit returns the commit of a repository in a collection: what a
@@ -335,7 +401,7 @@ func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trail
 		}
 	}
 	for _, f := range collection {
-		for _, line := range artifactLines(f.Artifacts()) {
+		for _, line := range ArtifactLines(f.Artifacts()) {
 			t = append(t, Trailer{TrailerArtifact, line})
 		}
 	}

@@ -65,3 +65,43 @@ promotionMechanisms:
 		t.Errorf("an image that nobody delivers: %v", err)
 	}
 }
+
+// TestCompilePullRequest: with pullRequest the commit goes to a branch of the
+// promotion, and the promotion waits for its merge; charts get the versions of
+// the Freight.
+func TestCompilePullRequest(t *testing.T) {
+	stage := templated(t, `
+requestedFreight: []
+promotionMechanisms:
+  gitRepoUpdates:
+  - repoURL: https://git.example.com/app.git
+    writeBranch: stage/test
+    pullRequest: {gitea: {}}
+    helm:
+      charts:
+      - {repository: https://charts.example.com, name: redis, chartPath: charts/b}
+      - {repository: oci://r.example.com/charts, name: lib, chartPath: ./charts/a}
+      - {repository: https://charts.example.com, name: redis, chartPath: charts/a/}
+`)
+	collection := []v1alpha1.StageFreight{{Origin: "app", Freight: "f1", Charts: []v1alpha1.Chart{
+		{RepoURL: "https://charts.example.com", Name: "redis", Version: "7.1.0"}, {RepoURL: "oci://r.example.com/charts/lib", Version: "2.0.0"},
+	}}}
+	steps, err := promotion.Compile(stage, collection, promotion.Sources{Base: []v1alpha1.PlanBase{{Branch: "main", Commit: "c"}}, Shared: []bool{false}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range steps[3:] {
+		got = append(got, s.As+" "+string(s.Config.Raw))
+	}
+	if d := cmp.Diff([]string{
+		`helm-update-chart-4 {"charts":[{"name":"lib","repository":"oci://r.example.com/charts"},{"name":"redis","repository":"https://charts.example.com"}],"path":"out-0/charts/a"}`,
+		`helm-update-chart-5 {"charts":[{"name":"redis","repository":"https://charts.example.com"}],"path":"out-0/charts/b"}`,
+		`git-commit-6 {"message":"test: chart lib 2.0.0, chart redis 7.1.0","path":"out-0"}`,
+		`git-push-7 {"generateTargetBranch":true,"path":"out-0"}`,
+		`git-open-pr-8 {"provider":"gitea","repoURL":"https://git.example.com/app.git","sourceBranch":"${{ outputs['git-push-7'].branch }}","targetBranch":"stage/test"}`,
+		`git-wait-for-pr-9 {"prNumber":"${{ outputs['git-open-pr-8'].pr.id }}","provider":"gitea","repoURL":"https://git.example.com/app.git"}`,
+	}, got); d != "" {
+		t.Error(d)
+	}
+}

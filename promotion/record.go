@@ -62,14 +62,14 @@ func ReadRecord(project, stage string, trailers []Trailer) *Record {
 	return &r
 }
 
-// artifactLines are the values of TrailerArtifact for what a Freight holds, in its
+// ArtifactLines are the values of TrailerArtifact for what a Freight holds, in its
 // order: images, commits, charts. What identifies an artifact is in its line.
 //
 //	image REPOSITORY:TAG@DIGEST
 //	commit REPOSITORY@ID [TAG]
 //	chart REPOSITORY NAME:VERSION[@DIGEST]
 //	chart oci://REPOSITORY:VERSION[@DIGEST]
-func artifactLines(a v1alpha1.Artifacts) []string {
+func ArtifactLines(a v1alpha1.Artifacts) []string {
 	var out []string
 	for _, i := range a.Images {
 		out = append(out, fmt.Sprintf("image %s:%s@%s", i.RepoURL, i.Tag, i.Digest))
@@ -87,7 +87,7 @@ func artifactLines(a v1alpha1.Artifacts) []string {
 	return out
 }
 
-// readArtifact reads a line of artifactLines.
+// readArtifact reads a line of ArtifactLines.
 func readArtifact(line string) (v1alpha1.Artifacts, bool) {
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {

@@ -117,3 +117,25 @@ func PlannedWrites(p *v1alpha1.Promotion) []Write {
 	}
 	return out
 }
+
+// AwaitedPulls returns the repositories of pull requests that a Promotion waits
+// for.
+func AwaitedPulls(p *v1alpha1.Promotion) []string {
+	if p.Status.Phase != v1alpha1.PhaseRunning || p.Status.Plan == nil {
+		return nil
+	}
+	var out []string
+	for i := range min(len(p.Status.Steps), len(p.Status.Plan.Steps)) {
+		uses := p.Status.Plan.Steps[i].Uses
+		if p.Status.Steps[i].State != v1alpha1.StepWaiting || uses != "git-wait-for-pr" && uses != "git-merge-pr" {
+			continue
+		}
+		var c struct {
+			RepoURL string `json:"repoURL"`
+		}
+		if Static(p, i, &c, "repoURL") {
+			out = append(out, c.RepoURL)
+		}
+	}
+	return out
+}

@@ -227,19 +227,82 @@ type GitRepoUpdate struct {
 	// head of readBranch.
 	// +optional
 	Kustomize KustomizeUpdate `json:"kustomize,omitzero"`
-	// helm sets images in values files.
+	// helm sets images in values files, and versions of charts in Chart.yaml.
 	// +optional
 	Helm HelmUpdate `json:"helm,omitzero"`
+	// pullRequest asks for the commit to be merged into writeBranch, which has to
+	// exist, in place of pushing it there. The promotion waits for the merge.
+	// +optional
+	PullRequest *PullRequestUpdate `json:"pullRequest,omitempty"`
 }
 
-// HelmUpdate sets images in values files of charts.
+// PullRequestUpdate says who serves the repository; empty: as its host says.
+// +kubebuilder:validation:XValidation:rule="(has(self.github) ? 1 : 0) + (has(self.gitlab) ? 1 : 0) + (has(self.gitea) ? 1 : 0) <= 1",message="set one of github, gitlab and gitea, or none where the host tells"
+type PullRequestUpdate struct {
+	// github is GitHub, of the public or of a company's own.
+	// +optional
+	GitHub *PullRequestProvider `json:"github,omitempty"`
+	// gitlab is GitLab.
+	// +optional
+	GitLab *PullRequestProvider `json:"gitlab,omitempty"`
+	// gitea is Gitea or Forgejo.
+	// +optional
+	Gitea *PullRequestProvider `json:"gitea,omitempty"`
+}
+
+// PullRequestProvider has no settings.
+type PullRequestProvider struct{}
+
+// Provider returns the name of the provider; empty: as the host says.
+func (p *PullRequestUpdate) Provider() string {
+	switch {
+	case p.GitHub != nil:
+		return "github"
+	case p.GitLab != nil:
+		return "gitlab"
+	case p.Gitea != nil:
+		return "gitea"
+	default:
+		return ""
+	}
+}
+
+// HelmUpdate sets images in values files of charts, and the versions of the
+// charts that they depend on.
+// +kubebuilder:validation:XValidation:rule="has(self.images) || has(self.charts)",message="set images or charts"
 type HelmUpdate struct {
 	// images to set.
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Images []HelmImage `json:"images"`
+	Images []HelmImage `json:"images,omitempty"`
+	// charts whose version to set in the dependencies of a Chart.yaml.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Charts []HelmChart `json:"charts,omitempty"`
+}
+
+// HelmChart names one dependency of one chart.
+type HelmChart struct {
+	// repository of the dependency, as Chart.yaml spells it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Repository string `json:"repository"`
+	// name of the dependency.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=250
+	Name string `json:"name"`
+	// chartPath of the folder with Chart.yaml, from the root of the repository.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="chartPath is relative to the root of the repository and may not leave it"
+	ChartPath string `json:"chartPath"`
 }
 
 // HelmValue says what of an image is written.

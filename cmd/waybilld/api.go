@@ -44,7 +44,7 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
 		Inspector: p.inspector,
-		Planner:   &previews{reader: mgr.GetClient(), planner: p.planner}, Waker: p.hooks,
+		Planner:   p.previews, Waker: p.hooks,
 		History: p.history, Notes: p.outbox,
 	})
 	if err != nil {
@@ -107,4 +107,17 @@ func (p *previews) Preview(ctx context.Context, asked *v1alpha1.Promotion, freig
 		return nil, fmt.Errorf("read Stage %q: %w", asked.Spec.Stage, err)
 	}
 	return p.planner.Preview(ctx, o, asked, freight) //nolint:wrapcheck // names repository and step already
+}
+
+// Describe tells in the text of a pull request what a Promotion changes.
+func (p *previews) Describe(ctx context.Context, of *v1alpha1.Promotion) (string, error) {
+	var freight v1alpha1.Freight
+	if err := p.reader.Get(ctx, client.ObjectKey{Namespace: of.Namespace, Name: of.Spec.Freight}, &freight); err != nil {
+		return "", fmt.Errorf("read Freight %q: %w", of.Spec.Freight, err)
+	}
+	preview, err := p.Preview(ctx, of.DeepCopy(), &freight)
+	if err != nil {
+		return "", err
+	}
+	return preview.Markdown(), nil
 }

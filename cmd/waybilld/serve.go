@@ -54,6 +54,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
+	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
 	"github.com/waybill-dev/waybill/warehouse/chart"
 	"github.com/waybill-dev/waybill/warehouse/gitsource"
@@ -231,6 +232,7 @@ type parts struct {
 	hooks        *controllers.Hooks
 	engine       *engine.Engine
 	planner      *planner.Planner
+	previews     *previews
 	charts       *helm.Pool
 	renders      *render.Cache
 	// inspector looks into the clusters of Applications when somebody asks.
@@ -288,9 +290,12 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	p.previews = &previews{reader: mgr.GetClient()}
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests, Objects: projectObjects,
+			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
+			Plans:        p.previews,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
@@ -303,6 +308,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.charts = helm.NewPool(executable, helm.WorkerArgument)
 	p.renders = render.NewCache(maxRenders, p.charts)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
+	p.previews.planner = p.planner
 	if p.inspector, err = live.New(live.Options{
 		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Clock: clock.RealClock{},
 		Limits: func(ctx context.Context, project string) (gitops.Limits, error) {

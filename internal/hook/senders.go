@@ -94,7 +94,24 @@ func refs(all ...string) []string {
 	return all
 }
 
-// readGitHub reads push, package and registry_package
+// pull is the target of a pull request, which its end changes.
+type pull struct {
+	Base struct {
+		Ref string `json:"ref"`
+	} `json:"base"`
+}
+
+func (p pull) refs() []string { return branch(p.Base.Ref) }
+
+// branch returns the full name of a branch, or nil for none.
+func branch(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{"refs/heads/" + name}
+}
+
+// readGitHub reads push, the end of a pull_request, package and registry_package
 // (docs.github.com/webhooks/webhook-events-and-payloads).
 func readGitHub(h Header, body []byte) (Event, error) {
 	e := Event{ID: h("X-Github-Delivery"), Kind: h("X-Github-Event")}
@@ -112,8 +129,10 @@ func readGitHub(h Header, body []byte) (Event, error) {
 			CloneURL string `json:"clone_url"`
 			SSHURL   string `json:"ssh_url"`
 		} `json:"repository"`
-		Package         pkg `json:"package"`
-		RegistryPackage pkg `json:"registry_package"`
+		Package         pkg    `json:"package"`
+		RegistryPackage pkg    `json:"registry_package"`
+		Action          string `json:"action"`
+		PullRequest     pull   `json:"pull_request"`
 	}
 	if err := decode(body, &m); err != nil {
 		return e, err
@@ -122,6 +141,11 @@ func readGitHub(h Header, body []byte) (Event, error) {
 	switch e.Kind {
 	case "push":
 		e.Repositories = git(refs(m.Ref), m.Repository.CloneURL, m.Repository.SSHURL)
+		return e, nil
+	case "pull_request":
+		if m.Action == "closed" { // merged or not
+			e.Repositories = git(m.PullRequest.refs(), m.Repository.CloneURL, m.Repository.SSHURL)
+		}
 		return e, nil
 	case "registry_package":
 		p = m.RegistryPackage
@@ -140,7 +164,7 @@ func readGitHub(h Header, body []byte) (Event, error) {
 	return e, nil
 }
 
-// readGitLab reads push and tag_push (docs.gitlab.com, webhook events).
+// readGitLab reads push, tag_push and the end of a merge_request (docs.gitlab.com, webhook events).
 func readGitLab(h Header, body []byte) (Event, error) {
 	e := Event{ID: h("X-Gitlab-Event-Uuid")}
 	var m struct {
@@ -150,17 +174,23 @@ func readGitLab(h Header, body []byte) (Event, error) {
 			HTTPURL string `json:"git_http_url"`
 			SSHURL  string `json:"git_ssh_url"`
 		} `json:"project"`
+		Attributes struct {
+			Action       string `json:"action"`
+			TargetBranch string `json:"target_branch"`
+		} `json:"object_attributes"`
 	}
 	if err := decode(body, &m); err != nil {
 		return e, err
 	}
 	if e.Kind = m.ObjectKind; e.Kind == "push" || e.Kind == "tag_push" {
 		e.Repositories = git(refs(m.Ref), m.Project.HTTPURL, m.Project.SSHURL)
+	} else if e.Kind == "merge_request" && (m.Attributes.Action == "merge" || m.Attributes.Action == "close") {
+		e.Repositories = git(branch(m.Attributes.TargetBranch), m.Project.HTTPURL, m.Project.SSHURL)
 	}
 	return e, nil
 }
 
-// readGitea reads push, create and package of Gitea and Forgejo.
+// readGitea reads push, create, the end of a pull_request and package of Gitea and Forgejo.
 func readGitea(h Header, body []byte) (Event, error) {
 	e := Event{ID: h("X-Gitea-Delivery"), Kind: h("X-Gitea-Event")}
 	if e.Kind == "" {
@@ -180,6 +210,8 @@ func readGitea(h Header, body []byte) (Event, error) {
 				Login string `json:"login"`
 			} `json:"owner"`
 		} `json:"package"`
+		Action      string `json:"action"`
+		PullRequest pull   `json:"pull_request"`
 	}
 	if err := decode(body, &m); err != nil {
 		return e, err
@@ -187,6 +219,8 @@ func readGitea(h Header, body []byte) (Event, error) {
 	switch {
 	case e.Kind == "push":
 		e.Repositories = git(refs(m.Ref), m.Repository.CloneURL, m.Repository.SSHURL)
+	case e.Kind == "pull_request" && m.Action == "closed": // merged or not
+		e.Repositories = git(m.PullRequest.refs(), m.Repository.CloneURL, m.Repository.SSHURL)
 	case e.Kind == "create": // a branch or tag, by its short name
 		e.Repositories = git(nil, m.Repository.CloneURL, m.Repository.SSHURL)
 	case e.Kind == "package" && m.Package.Type == "container":

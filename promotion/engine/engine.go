@@ -499,6 +499,9 @@ func (r *run) succeeded(i int, result step.Result) {
 	st := &r.promotion.Status.Steps[i]
 	now := metav1.MicroTime{Time: r.Clock.Now()}
 	st.State, st.FinishedAt, st.RetryAt, st.Message, st.Reason = v1alpha1.StepSucceeded, &now, nil, r.fit(result.Message), ""
+	if result.Skipped {
+		st.State = v1alpha1.StepSkipped
+	}
 	st.Attempts++
 	if st.StartedAt == nil {
 		st.StartedAt = &now

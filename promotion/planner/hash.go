@@ -45,6 +45,9 @@ type Rehearsal struct {
 	Trees []*workspace.Tree
 	// Applications whose branch is written, in the order of spec.deploy.
 	Applications []Application
+
+	// merges are the branches that pull requests are merged into.
+	merges []promotion.Write
 }
 
 // Rehearse makes the plan of p, runs its steps without any effect, and renders
@@ -67,6 +70,11 @@ func (l *Planner) Rehearse(ctx context.Context, o *promotion.Observation, p *v1a
 func (l *Planner) rehearse(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight, r *Rehearsal) error {
 	work := p.DeepCopy()
 	work.Status.Plan = r.Plan
+	for _, w := range promotion.PlannedWrites(work) {
+		if w.ByPullRequest {
+			r.merges = append(r.merges, w)
+		}
+	}
 	trees, err := l.Engine.Rehearse(ctx, work, o.Now)
 	if err != nil {
 		return err //nolint:wrapcheck // names the step already
@@ -120,7 +128,7 @@ func (l *Planner) renderAll(ctx context.Context, stage *v1alpha1.Stage, r *Rehea
 	for i := range stage.Spec.Deploy {
 		d := &stage.Spec.Deploy[i]
 		app := Application{Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d), Destination: d.Destination, Files: map[string]bool{}}
-		tree := treeOf(r.Trees, app.Source)
+		tree := r.treeOf(app.Source)
 		if tree == nil {
 			continue
 		}
@@ -140,6 +148,25 @@ func treeOf(trees []*workspace.Tree, source v1alpha1.ApplicationSource) *workspa
 	for _, t := range trees {
 		if t != nil && t.Branch == source.TargetRevision && promotion.IsSameRepository(t.RepoURL, source.RepoURL) {
 			return t
+		}
+	}
+	return nil
+}
+
+// treeOf returns the tree that the source is going to be: that of its branch, or
+// where a pull request is to be merged into that, the one which is pushed for it.
+func (r *Rehearsal) treeOf(source v1alpha1.ApplicationSource) *workspace.Tree {
+	if t := treeOf(r.Trees, source); t != nil {
+		return t
+	}
+	for _, w := range r.merges {
+		if w.Branch != source.TargetRevision || !promotion.IsSameRepository(w.RepoURL, source.RepoURL) {
+			continue
+		}
+		for _, t := range r.Trees {
+			if t != nil && promotion.IsSameRepository(t.RepoURL, source.RepoURL) {
+				return t
+			}
 		}
 	}
 	return nil

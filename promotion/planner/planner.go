@@ -71,7 +71,7 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 		}
 		src.Base, src.Shared = append(src.Base, r.base), append(src.Shared, r.isShared)
 		var head *string
-		if u.ForeignCommits != "Overwrite" && !r.isShared {
+		if u.ForeignCommits != "Overwrite" && !r.isShared && u.PullRequest == nil { // who merges sees what goes
 			head = &r.head
 			plan.Overwrites = append(plan.Overwrites, r.foreign...)
 		}
@@ -117,7 +117,16 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 		isShared = r.isShared
 	}
 	plan.Collection, plan.Undoes = target.Collection, target.Promotion
-	plan.Steps, err = promotion.CompileRollback(o.Stage, target, isShared)
+	var within []string
+	switch {
+	case isShared:
+		within = promotion.StagePaths(o.Stage, target.Undo.RepoURL, target.Undo.Branch)
+	case o.Stage.Spec.PromotionTemplate != nil:
+		if within, err = l.ownPaths(ctx, o, target); err != nil {
+			return nil, err
+		}
+	}
+	plan.Steps, err = promotion.CompileRollback(o.Stage, target, within)
 	return plan, err //nolint:wrapcheck // names the step already
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/gitclear"
 	"github.com/waybill-dev/waybill/promotion/steps/gitclone"
 	"github.com/waybill-dev/waybill/promotion/steps/gitcommit"
+	"github.com/waybill-dev/waybill/promotion/steps/gitmergepr"
+	"github.com/waybill-dev/waybill/promotion/steps/gitopenpr"
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
+	"github.com/waybill-dev/waybill/promotion/steps/gitwaitforpr"
 	"github.com/waybill-dev/waybill/promotion/steps/helmupdatechart"
 	"github.com/waybill-dev/waybill/promotion/steps/httpdownload"
 	"github.com/waybill-dev/waybill/promotion/steps/httprequest"
@@ -22,6 +25,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/jsonupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
+	"github.com/waybill-dev/waybill/promotion/steps/pulls"
 	"github.com/waybill-dev/waybill/promotion/steps/setfreightalias"
 	"github.com/waybill-dev/waybill/promotion/steps/setmetadata"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -43,6 +47,10 @@ type Dependencies struct {
 	Transport http.RoundTripper
 	// Objects are the Stages and Freight of Projects.
 	Objects Objects
+	// PullRequests speak with providers.
+	PullRequests pulls.Clients
+	// Plans describe what a promotion changes, for the text of pull requests.
+	Plans gitopenpr.Describer
 }
 
 // Objects is what steps write of the Project's own objects.
@@ -62,8 +70,11 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"git-clear":           gitclear.Step{},
 		"git-clone":           gitclone.Step{},
 		"git-commit":          gitcommit.Step{Author: d.Author},
+		"git-merge-pr":        gitmergepr.Step{Clients: d.PullRequests},
+		"git-open-pr":         gitopenpr.Step{Clients: d.PullRequests, Plans: d.Plans},
 		"git-push":            gitpush.Step{},
 		"git-revert":          gitrevert.Step{},
+		"git-wait-for-pr":     gitwaitforpr.Step{Clients: d.PullRequests},
 		"json-parse":          jsonparse.Step{},
 		"kustomize-build":     kustomizebuild.Step{},
 		"kustomize-set-image": kustomizesetimage.Step{},

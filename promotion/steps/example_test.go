@@ -25,20 +25,25 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/objects"
+	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/test/provider"
 )
 
 // bench runs templates with the real engine against a real Git server.
 type bench struct {
-	t       *testing.T
-	server  *gittest.Server
-	mirrors *git.Mirrors
-	engine  *engine.Engine
-	repoURL string
+	t      *testing.T
+	server *gittest.Server
+	// provider is around the server.
+	provider *provider.Server
+	mirrors  *git.Mirrors
+	engine   *engine.Engine
+	repoURL  string
 }
 
 // Open implements step.Repositories: examples name a repository that is the
@@ -48,12 +53,24 @@ func (b *bench) Open(_ context.Context, _, repoURL string) (*git.Mirror, error) 
 	return b.mirrors.Open(git.Remote{URL: repoURL, CredentialName: "git", Username: gittest.Username, Password: secret.New(gittest.Password)})
 }
 
+// Client implements pulls.Clients as Open does Repositories.
+func (b *bench) Client(ctx context.Context, project, repoURL string, p pullrequest.Provider) (pullrequest.Client, error) {
+	providers := pullrequest.Providers{Credentials: b, Transport: http.DefaultTransport}
+	return providers.Client(ctx, project, strings.Replace(repoURL, "https://git.example.com/", b.base(), 1), p)
+}
+
+// Lookup implements pullrequest.Credentials.
+func (b *bench) Lookup(context.Context, credentials.Type, string, string) (credentials.Credential, error) {
+	return credentials.Credential{Name: "git", Username: gittest.Username, Password: secret.New(provider.Token)}, nil
+}
+
 // base is where the test's repositories are, with a slash at the end.
 func (b *bench) base() string { return strings.TrimSuffix(b.server.URL("x"), "x.git") }
 
 func newBench(t *testing.T, files map[string]string) *bench {
 	t.Helper()
 	b := &bench{t: t, server: gittest.NewServer(t)}
+	b.provider = provider.Start(t, b.server)
 	b.repoURL = b.server.CreateRepo("guestbook", files)
 	var err error
 	b.mirrors, err = git.NewMirrors(git.Options{Dir: t.TempDir(), Transport: http.DefaultTransport, AllowPlainHTTP: true})
@@ -72,6 +89,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
+			PullRequests: b,
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")
@@ -188,14 +206,19 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name == "git-open-pr" || name == "git-wait-for-pr" || name == "git-merge-pr" {
-			continue // needs a provider: see their own tests
-		}
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, exampleRepo(t))
+			if strings.Contains(string(raw), "git-open-pr") { // it merges into a branch that is there
+				b.server.SetBranch("guestbook", "stage/test", b.server.Branch("guestbook", "main"))
+			}
 			p := promote(t, stageWith(readSteps(t, raw)))
 			out := b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
-			for deadline := time.Now().Add(30 * time.Second); !out.RetryAt.IsZero() && time.Now().Before(deadline); {
+			if out.Waiting != "" && len(b.provider.Pulls()) == 1 {
+				b.provider.Merge(1) // what a person does in the example of git-wait-for-pr
+				p.Status.Steps[promotion.Advance(p.Status.Steps, time.Now()).Index].RetryAt = nil
+				out = b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
+			}
+			if !out.RetryAt.IsZero() {
 				t.Fatalf("it waits: %+v", out)
 			}
 			compare(t, filepath.Join(folder, "testdata", "example.golden"), b.told(p, out))
@@ -233,6 +256,9 @@ func (b *bench) told(p *v1alpha1.Promotion, out engine.Outcome) string {
 	if !exists {
 		return b.plain(text.String())
 	}
+	for _, p := range b.provider.Pulls() {
+		fmt.Fprintf(&text, "-- pull request %d, merged: %v: %s --\n%s", p.Number, p.IsMerged, p.Title, p.Body)
+	}
 	commit, err := m.Commit(head)
 	if err != nil {
 		b.t.Fatal(err)
@@ -261,8 +287,14 @@ func (b *bench) told(p *v1alpha1.Promotion, out engine.Outcome) string {
 	return b.plain(text.String())
 }
 
-// plain takes the port of the test's server out.
+// plain takes out the port of the test's server, and the commits of its provider,
+// which have the time of day in them.
 func (b *bench) plain(text string) string {
+	for _, p := range b.provider.Pulls() {
+		if p.IsMerged {
+			text = strings.ReplaceAll(strings.ReplaceAll(text, p.MergeCommit, "MERGE"), p.MergeCommit[:7], "MERGE")
+		}
+	}
 	return strings.ReplaceAll(text, b.base(), "https://git.example.com/")
 }
 

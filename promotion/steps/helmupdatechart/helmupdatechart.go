@@ -5,7 +5,6 @@
 package helmupdatechart
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,14 +89,8 @@ func version(in step.Input, want Chart) (string, error) {
 	if want.Version != "" {
 		return want.Version, nil
 	}
-	for _, f := range in.Promotion.Status.Plan.Collection {
-		for _, c := range f.Charts {
-			// An oci:// repository of a subscription names the chart as well.
-			if promotion.IsSameRepository(c.RepoURL, want.Repository) && cmp.Or(c.Name, want.Name) == want.Name ||
-				c.Name == "" && promotion.IsSameRepository(c.RepoURL, strings.TrimSuffix(want.Repository, "/")+"/"+want.Name) {
-				return c.Version, nil
-			}
-		}
+	if v, ok := promotion.ChartVersion(in.Promotion.Status.Plan.Collection, want.Repository, want.Name); ok {
+		return v, nil
 	}
 	return "", step.Terminal("ChartMissing", fmt.Errorf("no Freight of this Stage carries chart %q of %q; set version, or subscribe to it", want.Name, want.Repository))
 }

@@ -52,6 +52,8 @@ type Result struct {
 	Commit *v1alpha1.PromotionCommit
 	// Message in one sentence: a short log.
 	Message string
+	// Skipped says that there was nothing to do: the step counts as skipped.
+	Skipped bool
 	// Wait says that the step is not done: look again after this long.
 	Wait time.Duration
 }
