@@ -172,5 +172,5 @@ func terminating(key gitops.Key, finalizers []string) *gitops.ObjectError {
 	if len(finalizers) > 0 {
 		message = "it is being deleted and waits for its finalizers: " + strings.Join(finalizers, ", ")
 	}
-	return &gitops.ObjectError{Key: key, Reason: "Terminating", Message: message}
+	return &gitops.ObjectError{Key: key, Reason: reasonTerminating, Message: message}
 }

@@ -34,7 +34,8 @@ func (s *appState) beginOperation(o *observation) (begins bool) {
 	s.mu.Lock()
 	last := s.app.Status.Operation
 	s.mu.Unlock()
-	isAskedAgain := o.handled != "" && last != nil && last.ID != operationID(o.revision, o.handled)
+	request := o.requestID()
+	isAskedAgain := request != "" && last != nil && last.ID != operationID(o.revision, request)
 	if last != nil && last.Revision == o.revision && !(last.Phase == v1alpha1.OperationFailed && isAskedAgain) {
 		if last.Phase != v1alpha1.OperationSucceeded {
 			o.operation = last.DeepCopy()
@@ -49,7 +50,7 @@ func (s *appState) beginOperation(o *observation) (begins bool) {
 		return false
 	}
 	o.operation = &v1alpha1.Operation{
-		ID: operationID(o.revision, o.handled), Revision: o.revision, Phase: v1alpha1.OperationRunning, StartedAt: microTime(o.now),
+		ID: operationID(o.revision, request), Revision: o.revision, Phase: v1alpha1.OperationRunning, StartedAt: microTime(o.now),
 	}
 	return true
 }

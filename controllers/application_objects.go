@@ -153,12 +153,19 @@ func (r *ApplicationReconciler) makePlan(ctx context.Context, s *appState, o *ob
 	if a := app.Spec.SyncPolicy.Automated; a != nil {
 		in.Prune, in.AllowEmpty = a.Prune, a.AllowEmpty
 	}
+	if q := o.request; q != nil && q.Prune {
+		in.Prune, in.PruneConfirmed = true, true
+	}
 	s.mu.Lock()
 	// Single drifts are the business of the heal queue, which keeps their
 	// pauses; only after a pause of everything is it done here, in order.
 	in.Heal = s.ordered && !s.breaker.IsOpen(o.now) && s.policy.drift == v1alpha1.DriftHeal
 	s.mu.Unlock()
-	return gitops.MakePlan(in)
+	plan := gitops.MakePlan(in)
+	if q := o.request; q != nil && q.Prune {
+		plan.PruneOnly(gitops.SelectionOf(q))
+	}
+	return plan
 }
 
 // isOwnerGone reports whether the Application of an owner annotation does not

@@ -36,6 +36,8 @@ type observation struct {
 	// superseded is the error of a context that ended.
 	superseded error
 
+	// request is the sync that somebody asked for; nil: none.
+	request *v1alpha1.SyncRequest
 	// handled is the value of waybill.dev/requested-at that this pass answers.
 	handled string
 	// head of the branch, "" when unknown; revision is what has to run, which
@@ -71,7 +73,7 @@ func (o *observation) look(at time.Time) {
 // observe reads everything a pass needs. Requests go out only when something is
 // new: a head, a content, a kind.
 func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v1alpha1.Application) observation {
-	o := observation{app: app, now: r.opts.Clock.Now()}
+	o := observation{app: app, now: r.opts.Clock.Now(), request: requestedSync(app)}
 	var err error
 	if o.t, err = r.target(s.cluster); err != nil {
 		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error() + "; correct spec.destination.cluster", unknown: true}
@@ -136,6 +138,11 @@ func (r *ApplicationReconciler) observeHead(ctx context.Context, s *appState, o 
 		return
 	}
 	head, answered, err := r.heads.head(s.name, remote, source.TargetRevision)
+	isAsked, waits := r.isHeadAsked(s, o, answered)
+	if waits {
+		o.waiting = true
+		return
+	}
 	request := app.Annotations[v1alpha1.AnnotationRequestedAt]
 	if request == app.Status.LastHandledRequest {
 		request = ""
@@ -171,7 +178,7 @@ func (r *ApplicationReconciler) observeHead(ctx context.Context, s *appState, o 
 	case app.Spec.Suspend:
 	case isAutomated(app):
 		o.revision = head
-	case request != "":
+	case request != "" || isAsked:
 		// Kept until it is reached, so that a sync that needs a second try
 		// does not go back in between.
 		s.manual = head

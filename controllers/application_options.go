@@ -53,6 +53,8 @@ type ApplicationOptions struct {
 	ApplyConcurrency int
 	// HealConcurrency is how many objects are healed at a time. Default 8.
 	HealConcurrency int
+	// Events tells of what happens to Applications; nil: nobody.
+	Events EventRecorder
 	// Failpoints stop a sync where crash tests want it; nil in production.
 	Failpoints *failpoint.Set
 }

@@ -52,6 +52,7 @@ const (
 	reasonWaveFailed         = "WaveFailed"
 	reasonHooksRunning       = "HooksRunning"
 	reasonHookFailed         = "HookFailed"
+	reasonTerminating        = "Terminating"
 )
 
 func branchMissing(app *v1alpha1.Application, err error) *problem {

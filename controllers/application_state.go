@@ -81,6 +81,9 @@ type appState struct {
 	express bool
 	// request is the last value of waybill.dev/requested-at that was acted on.
 	request string
+	// headOf is the requested sync for which the branch was asked, begun the one
+	// that what failed was tried again for.
+	headOf, begun string
 	// manual is the revision a person asked for, until it is reached.
 	manual string
 	// failures in a row of the same kind, for growing pauses.

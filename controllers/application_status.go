@@ -77,6 +77,7 @@ func (r *ApplicationReconciler) patchApplication(ctx context.Context, s *appStat
 	s.mu.Lock()
 	s.app, s.wroteAt = after, r.opts.Clock.Now()
 	s.mu.Unlock()
+	r.tell(before, after)
 	return nil
 }
 
@@ -188,6 +189,7 @@ func (r *ApplicationReconciler) fillStatus(s *appState, o *observation, after *v
 	if s.breaker.IsOpen(now) {
 		o.look(s.breaker.Resumes())
 	}
+	s.fillRequest(o, st)
 	p := verdict(s, o, st, now)
 	setReady(&st.Conditions, after.Generation, p == nil, readyReason(p), readyMessage(p, after, st))
 }

@@ -27,6 +27,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 	for _, e := range o.plan.Conflicts {
 		s.failed(o.now, e.Key, "", e, false)
 	}
+	s.tryAgain(o.request)
 	s.keepTrouble(o)
 	if app.Spec.Suspend {
 		o.applied = app.Status.Sync.Revision == o.revision
@@ -58,6 +59,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 	s.mu.Lock()
 	s.ordered = s.ordered && s.breaker.IsOpen(o.now)
 	s.mu.Unlock()
+	r.takeBack(syncCtx, s, o)
 	o.applied = s.allApplied(o)
 	if o.applied && len(o.plan.Prune) > 0 {
 		r.prune(syncCtx, s, o)

@@ -27,13 +27,15 @@ const (
 	ActionDelete   Action = "delete"
 	ActionSignIn   Action = "sign-in"
 	ActionSignOut  Action = "sign-out"
+	// ActionSync: somebody had an Application synced.
+	ActionSync Action = "sync"
 )
 
 // Actions returns every action, in the order people read them.
 func Actions() []Action {
 	return []Action{
 		ActionApprove, ActionRefuse, ActionRevoke, ActionFreeze, ActionThaw, ActionHold, ActionResume,
-		ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSignIn, ActionSignOut,
+		ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionSignIn, ActionSignOut,
 	}
 }
 

@@ -274,6 +274,12 @@ func (c *Client) Application(ctx context.Context, project, name string) (*model.
 	return get[model.Application](ctx, c, nil, "projects", project, "applications", name)
 }
 
+// SyncApplication asks for a sync. It is done when LastSync of the Application has
+// the Request of the answer as its ID and is not Running.
+func (c *Client) SyncApplication(ctx context.Context, project, name string, body model.SyncRequest) (*model.RefreshResult, error) {
+	return post[model.RefreshResult](ctx, c, body, "projects", project, "applications", name, "sync")
+}
+
 // ApplicationTree returns what an Application has in its cluster.
 func (c *Client) ApplicationTree(ctx context.Context, project, name string) (*model.ResourceTree, error) {
 	return get[model.ResourceTree](ctx, c, nil, "projects", project, "applications", name, "tree")

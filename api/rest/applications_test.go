@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -110,5 +111,53 @@ subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
 		if a := alice.do(t, "GET", f.path(path), nil); a.status != want {
 			t.Errorf("%s: %d, want %d: %s", path, a.status, want, a.body)
 		}
+	}
+}
+
+// TestSyncIsAskedFor writes the wish and whose it is, for those with the verb.
+func TestSyncIsAskedFor(t *testing.T) {
+	f := newProject(t)
+	f.application(t, "test")
+	alice := shared.as(t, "alice")
+	var first, second model.RefreshResult
+	eventually(t, func() error {
+		a := alice.do(t, "POST", f.path("/applications/test/sync"), model.SyncRequest{Prune: true, Resources: []model.SyncResource{{Kind: "Pod", Name: "web"}}})
+		if a.status != http.StatusAccepted {
+			return errors.New(string(a.body))
+		}
+		a.into(t, &first)
+		return nil
+	})
+	var app v1alpha1.Application
+	read := func() *v1alpha1.SyncRequest {
+		t.Helper()
+		if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: f.name, Name: "test"}, &app); err != nil {
+			t.Fatal(err)
+		}
+		return app.Operation
+	}
+	if q := read(); q == nil || q.ID != first.Request || q.By != "waybill:alice" || !q.Prune || len(q.Resources) != 1 {
+		t.Fatalf("%+v", q)
+	}
+	alice.do(t, "POST", f.path("/applications/test/sync"), model.SyncRequest{}).into(t, &second)
+	if q := read(); q.ID != second.Request || second.Request == first.Request || q.Prune || len(q.Resources) != 0 {
+		t.Errorf("the request before shines through: %+v", q)
+	}
+	if a := shared.as(t, "victor").do(t, "POST", f.path("/applications/test/sync"), model.SyncRequest{}); a.status != http.StatusForbidden {
+		t.Errorf("a viewer: %d %s", a.status, a.body)
+	}
+	if a := alice.do(t, "POST", f.path("/applications/nothing/sync"), model.SyncRequest{}); a.status != http.StatusNotFound {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	var audit model.AuditList
+	alice.get(t, f.path("/audit"), &audit)
+	n := 0
+	for _, e := range audit.Items {
+		if e.Action == model.AuditSync && e.Actor == "waybill:alice" {
+			n++
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d syncs in the audit: %+v", n, audit.Items)
 	}
 }

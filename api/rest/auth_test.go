@@ -49,6 +49,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}
 	case "rotateCluster":
 		body = model.RotateClusterRequest{Kubeconfig: "k"}
+	case "syncApplication":
+		body = model.SyncRequest{}
 	case "apply":
 		body = model.ApplyRequest{Files: []model.ManifestFile{{Name: "f", Content: manifestOf(project)}}}
 	}

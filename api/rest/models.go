@@ -419,6 +419,9 @@ func applicationModel(a *v1alpha1.Application) model.Application {
 		out.Health, out.HealthReason, out.HealthMessage = model.Health(h.Status), h.Reason, h.Message
 	}
 	setMicroTime(&out.SyncedAt, a.Status.Sync.SyncedAt)
+	if a.Status.LastSync != nil {
+		out.LastSync = syncResultModel(a.Status.LastSync)
+	}
 	for _, o := range a.Status.Objects {
 		out.Objects = append(out.Objects, model.ObjectStatus{
 			Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Health: model.Health(o.Health), Reason: o.Reason, Message: o.Message,

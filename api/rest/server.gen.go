@@ -91,6 +91,9 @@ type ServerInterface interface {
 	// GetApplicationLogs What the containers of an Application wrote last
 	// (GET /api/v1/projects/{project}/applications/{application}/logs)
 	GetApplicationLogs(ctx echo.Context, project ProjectPath, application ApplicationPath, params GetApplicationLogsParams) error
+	// SyncApplication Sync an Application, or some of its objects, now
+	// (POST /api/v1/projects/{project}/applications/{application}/sync)
+	SyncApplication(ctx echo.Context, project ProjectPath, application ApplicationPath) error
 	// GetApplicationTree What an Application has in its cluster, and what that owns
 	// (GET /api/v1/projects/{project}/applications/{application}/tree)
 	GetApplicationTree(ctx echo.Context, project ProjectPath, application ApplicationPath) error
@@ -710,6 +713,30 @@ func (w *ServerInterfaceWrapper) GetApplicationLogs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApplicationLogs(ctx, project, application, params)
+	return err
+}
+
+// SyncApplication converts echo context to params.
+func (w *ServerInterfaceWrapper) SyncApplication(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SyncApplication(ctx, project, application)
 	return err
 }
 
@@ -1935,6 +1962,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/tree", wrapper.GetApplicationTree, options.OperationMiddlewares["getApplicationTree"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/events", wrapper.ListApplicationEvents, options.OperationMiddlewares["listApplicationEvents"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/logs", wrapper.GetApplicationLogs, options.OperationMiddlewares["getApplicationLogs"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/applications/:application/sync", wrapper.SyncApplication, options.OperationMiddlewares["syncApplication"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/diff", wrapper.DiffApplication, options.OperationMiddlewares["diffApplication"]...)
 	router.GET(options.BaseURL+"/api/v1/clusters", wrapper.ListClusters, options.OperationMiddlewares["listClusters"]...)
 	router.POST(options.BaseURL+"/api/v1/clusters", wrapper.AddCluster, options.OperationMiddlewares["addCluster"]...)
@@ -2935,6 +2963,47 @@ type GetApplicationLogsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetApplicationLogsdefaultApplicationProblemPlusJSONResponse) VisitGetApplicationLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncApplicationRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+	Body        *SyncApplicationJSONRequestBody
+}
+
+type SyncApplicationResponseObject interface {
+	VisitSyncApplicationResponse(w http.ResponseWriter) error
+}
+
+type SyncApplication202JSONResponse RefreshResult
+
+func (response SyncApplication202JSONResponse) VisitSyncApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncApplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SyncApplicationdefaultApplicationProblemPlusJSONResponse) VisitSyncApplicationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4693,6 +4762,9 @@ type StrictServerInterface interface {
 	// GetApplicationLogs What the containers of an Application wrote last
 	// (GET /api/v1/projects/{project}/applications/{application}/logs)
 	GetApplicationLogs(ctx context.Context, request GetApplicationLogsRequestObject) (GetApplicationLogsResponseObject, error)
+	// SyncApplication Sync an Application, or some of its objects, now
+	// (POST /api/v1/projects/{project}/applications/{application}/sync)
+	SyncApplication(ctx context.Context, request SyncApplicationRequestObject) (SyncApplicationResponseObject, error)
 	// GetApplicationTree What an Application has in its cluster, and what that owns
 	// (GET /api/v1/projects/{project}/applications/{application}/tree)
 	GetApplicationTree(ctx context.Context, request GetApplicationTreeRequestObject) (GetApplicationTreeResponseObject, error)
@@ -5514,6 +5586,55 @@ func (sh *strictHandler) GetApplicationLogs(ctx echo.Context, project ProjectPat
 		return err
 	} else if validResponse, ok := response.(GetApplicationLogsResponseObject); ok {
 		return validResponse.VisitGetApplicationLogsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SyncApplication operation middleware
+func (sh *strictHandler) SyncApplication(ctx echo.Context, project ProjectPath, application ApplicationPath) error {
+	var request SyncApplicationRequestObject
+
+	request.Project = project
+	request.Application = application
+
+	var body SyncApplicationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncApplication(ctx.Request().Context(), request.(SyncApplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncApplication")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SyncApplicationResponseObject); ok {
+		return validResponse.VisitSyncApplicationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

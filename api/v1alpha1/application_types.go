@@ -22,6 +22,10 @@ type Application struct {
 
 	// +required
 	Spec ApplicationSpec `json:"spec"`
+	// operation asks for one sync, as in Argo CD. It is no part of spec, which
+	// for an Application of a Stage is the Stage's.
+	// +optional
+	Operation *SyncRequest `json:"operation,omitempty"`
 	// +optional
 	Status ApplicationStatus `json:"status,omitempty"`
 }
@@ -559,6 +563,9 @@ type ApplicationStatus struct {
 	// operation is the sync that runs or ran last, of a source with hooks.
 	// +optional
 	Operation *Operation `json:"operation,omitempty"`
+	// lastSync is how the last requested sync went.
+	// +optional
+	LastSync *SyncResult `json:"lastSync,omitempty"`
 	// drifting says that live differs from Git and is not being healed.
 	// +optional
 	Drifting bool `json:"drifting,omitempty"`

@@ -377,6 +377,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
 		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
 		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points, Renders: p.renders,
+		Events: mgr.GetEventRecorder("waybill"),
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already

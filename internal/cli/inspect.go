@@ -242,18 +242,28 @@ func (a *App) printLiveDiff(d *model.LiveDiff) error {
 
 func (a *App) driftCommand() *cobra.Command {
 	var out *output
+	var revert string
+	var w *waitFlags
 	cmd := &cobra.Command{
 		Use:   "drift [PROJECT/]STAGE|APPLICATION",
 		Short: "Show who changed what in the cluster, and what became of it",
 		Long: `Show the last 20 changes that somebody made to the objects of a Stage or Application in its cluster:
 the field, what Git says, what was found, who did it, and whether it was taken back.
 
+--revert takes back a change that was left alone. The object is applied whole, so other changes of its
+fields go too; waybill diff --live shows them. It needs the verb sync on the Application.
+
 Exit codes: 0 the cluster is as Git says; 1 it differs and is not being healed; above 1 an error.`,
 		Example: `  waybill drift guestbook/prod
-  waybill drift guestbook/prod -o json`,
+  waybill drift guestbook/prod -o json
+  waybill drift guestbook/prod --revert spec.replicas --wait
+  waybill drift guestbook/prod --revert deployment/web`,
 		Args:              exactArgs("[PROJECT/]STAGE|APPLICATION"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if revert != "" {
+				return a.revert(cmd, args[0], revert, w, out)
+			}
 			isDrifting := false
 			err := eachApplication(a, cmd, args[0], out, func(_ *client.Client, app model.Application) (model.Application, error) {
 				isDrifting = isDrifting || app.Drifting
@@ -269,6 +279,8 @@ Exit codes: 0 the cluster is as Git says; 1 it differs and is not being healed; 
 		},
 	}
 	out = outputFlag(cmd, "table", "json", "yaml")
+	w = addWaitFlags(cmd, "with --revert: until it is taken back")
+	cmd.Flags().StringVar(&revert, "revert", "", "take back changes of this FIELD, or of the object KIND/NAME")
 	return cmd
 }
 

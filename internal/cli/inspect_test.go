@@ -33,6 +33,12 @@ func TestInspect(t *testing.T) {
 			Diff: "@@ -10,3 +10,3 @@\n spec:\n-  replicas: 3\n+  replicas: 1\n"},
 	}}, Failed: []model.ObjectStatus{{Kind: "Job", Namespace: "guestbook-prod", Name: "once", Reason: "ImmutableField", Message: "spec.template is immutable"}}}
 	same := model.LiveDiff{Project: "guestbook", Revision: "1a2b3c4d5e6f", Application: model.PlannedApplication{Name: "prod", Unchanged: 3, Objects: []model.ObjectChange{}}}
+	asked := accepted(model.RefreshResult{Request: "r1"})
+	synced := app("prod", "prod")
+	synced.Revision, synced.LastSync = "1a2b3c4d5e6f", model.SyncResult{ID: "r1", Phase: model.SyncResultPhaseSucceeded}
+	unsynced := synced
+	unsynced.Sync, unsynced.LastSync.Phase, unsynced.LastSync.Message = model.ApplicationSyncOutOfSync, model.SyncResultPhaseFailed, "Deployment guestbook-prod/web: spec.selector is immutable"
+	const postSync = "POST " + api + "/applications/prod/sync"
 	const apps = "GET " + api + "/applications"
 	for _, c := range []struct {
 		name, args string
@@ -60,6 +66,16 @@ func TestInspect(t *testing.T) {
 		{"diff-live-nothing", "diff --live guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(same)}},
 		{"drift", "drift guestbook/prod", map[string]answer{apps: applications(drifting)}},
 		{"drift-none", "drift guestbook/prod", map[string]answer{apps: applications(app("prod", "prod"))}},
+		{"sync", "sync guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), postSync: asked}},
+		{"sync-wait", "sync guestbook/prod --wait", map[string]answer{apps: applications(app("prod", "prod")), postSync: asked, apps + "/prod": ok(synced)}},
+		{"sync-failed", "sync guestbook/prod --wait --only deployment/web", map[string]answer{apps: applications(app("prod", "prod")), postSync: asked, apps + "/prod": ok(unsynced)}},
+		{"sync-dry-run", "sync guestbook/prod --dry-run --only deployment.apps/web", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(diff)}},
+		{"sync-usage", "sync guestbook/prod --only web", nil},
+		{"sync-forbidden", "sync guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), postSync: problem(model.Problem{
+			Status: http.StatusForbidden, Code: model.Forbidden, Detail: `you may not sync applications "prod" in Project "guestbook"`})}},
+		{"drift-revert", "drift guestbook/prod --revert spec.replicas --wait", map[string]answer{apps: applications(drifting), postSync: asked, apps + "/prod": ok(synced)}},
+		{"drift-revert-nothing", "drift guestbook/prod --revert spec.image", map[string]answer{apps: applications(drifting)}},
+		{"help-sync", "sync --help", nil},
 		{"help-tree", "tree --help", nil},
 		{"help-drift", "drift --help", nil},
 		{"help-events", "events --help", nil},

@@ -107,6 +107,7 @@ const (
 	AuditRevoke   AuditAction = "revoke"
 	AuditSignIn   AuditAction = "sign-in"
 	AuditSignOut  AuditAction = "sign-out"
+	AuditSync     AuditAction = "sync"
 	AuditThaw     AuditAction = "thaw"
 	AuditUnreject AuditAction = "unreject"
 )
@@ -135,6 +136,8 @@ func (e AuditAction) Valid() bool {
 	case AuditSignIn:
 		return true
 	case AuditSignOut:
+		return true
+	case AuditSync:
 		return true
 	case AuditThaw:
 		return true
@@ -739,6 +742,27 @@ func (e SubscriptionType) Valid() bool {
 	}
 }
 
+// Defines values for SyncResultPhase.
+const (
+	SyncResultPhaseFailed    SyncResultPhase = "Failed"
+	SyncResultPhaseRunning   SyncResultPhase = "Running"
+	SyncResultPhaseSucceeded SyncResultPhase = "Succeeded"
+)
+
+// Valid indicates whether the value is a known member of the SyncResultPhase enum.
+func (e SyncResultPhase) Valid() bool {
+	switch e {
+	case SyncResultPhaseFailed:
+		return true
+	case SyncResultPhaseRunning:
+		return true
+	case SyncResultPhaseSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for VerdictState.
 const (
 	VerdictStateArriving VerdictState = "arriving"
@@ -861,15 +885,16 @@ type AddClusterRequest struct {
 
 // Application defines model for Application.
 type Application struct {
-	Branch        string  `json:"branch,omitempty,omitzero"`
-	Cluster       string  `json:"cluster"`
-	Drifting      bool    `json:"drifting,omitempty,omitzero"`
-	Drifts        []Drift `json:"drifts,omitempty,omitzero"`
-	Health        Health  `json:"health"`
-	HealthMessage string  `json:"healthMessage,omitempty,omitzero"`
-	HealthReason  string  `json:"healthReason,omitempty,omitzero"`
-	Name          string  `json:"name"`
-	Namespace     string  `json:"namespace"`
+	Branch        string     `json:"branch,omitempty,omitzero"`
+	Cluster       string     `json:"cluster"`
+	Drifting      bool       `json:"drifting,omitempty,omitzero"`
+	Drifts        []Drift    `json:"drifts,omitempty,omitzero"`
+	Health        Health     `json:"health"`
+	HealthMessage string     `json:"healthMessage,omitempty,omitzero"`
+	HealthReason  string     `json:"healthReason,omitempty,omitzero"`
+	LastSync      SyncResult `json:"lastSync,omitempty,omitzero"`
+	Name          string     `json:"name"`
+	Namespace     string     `json:"namespace"`
 
 	// Objects not Healthy, worst first
 	Objects []ObjectStatus `json:"objects,omitempty,omitzero"`
@@ -2171,6 +2196,37 @@ type Subscription struct {
 // SubscriptionType defines model for Subscription.Type.
 type SubscriptionType string
 
+// SyncRequest defines model for SyncRequest.
+type SyncRequest struct {
+	// Prune delete what left the source although automatic pruning is off
+	Prune     bool           `json:"prune,omitempty,omitzero"`
+	Resources []SyncResource `json:"resources,omitempty,omitzero"`
+}
+
+// SyncResource defines model for SyncResource.
+type SyncResource struct {
+	Group string `json:"group,omitempty,omitzero"`
+
+	// Kind compared without case
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
+}
+
+// SyncResult defines model for SyncResult.
+type SyncResult struct {
+	By         string          `json:"by,omitempty,omitzero"`
+	FinishedAt Time            `json:"finishedAt,omitempty,omitzero"`
+	ID         string          `json:"id"`
+	Message    string          `json:"message,omitempty,omitzero"`
+	Phase      SyncResultPhase `json:"phase"`
+	Revision   string          `json:"revision,omitempty,omitzero"`
+	StartedAt  Time            `json:"startedAt,omitempty,omitzero"`
+}
+
+// SyncResultPhase defines model for SyncResult.Phase.
+type SyncResultPhase string
+
 // Time defines model for Time.
 type Time = time.Time
 
@@ -2590,6 +2646,9 @@ type RotateClusterJSONRequestBody = RotateClusterRequest
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Login
+
+// SyncApplicationJSONRequestBody defines body for SyncApplication for application/json ContentType.
+type SyncApplicationJSONRequestBody = SyncRequest
 
 // CreateFreezeJSONRequestBody defines body for CreateFreeze for application/json ContentType.
 type CreateFreezeJSONRequestBody = FreezeRequest

@@ -424,6 +424,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/applications/{application}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sync an Application, or some of its objects, now
+         * @description Without resources the branch is asked where it is, its head is synced, drift is taken back whatever driftPolicy
+         *     says, and what failed is tried again. With resources that is done for these, at the revision the Application is
+         *     held to. What would change is said by `diff`.
+         */
+        post: operations["syncApplication"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/applications/{application}/tree": {
         parameters: {
             query?: never;
@@ -1235,6 +1260,7 @@ export interface components {
             health: components["schemas"]["Health"];
             healthMessage?: string;
             healthReason?: string;
+            lastSync?: components["schemas"]["SyncResult"];
             name: string;
             namespace: string;
             /** @description not Healthy, worst first */
@@ -1306,7 +1332,7 @@ export interface components {
             choices: components["schemas"]["ArtifactChoice"][];
         };
         /** @enum {string} */
-        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sign-in" | "sign-out";
+        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sync" | "sign-in" | "sign-out";
         /** @description One thing that somebody did */
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
@@ -2173,6 +2199,28 @@ export interface components {
             /** @enum {string} */
             type: "image" | "git" | "chart";
         };
+        SyncRequest: {
+            /** @description delete what left the source although automatic pruning is off */
+            prune?: boolean;
+            resources?: components["schemas"]["SyncResource"][];
+        };
+        SyncResource: {
+            group?: string;
+            /** @description compared without case */
+            kind: string;
+            name: string;
+            namespace?: string;
+        };
+        SyncResult: {
+            by?: string;
+            finishedAt?: components["schemas"]["Time"];
+            id: string;
+            message?: string;
+            /** @enum {string} */
+            phase: "Running" | "Succeeded" | "Failed";
+            revision?: string;
+            startedAt?: components["schemas"]["Time"];
+        };
         /** Format: date-time */
         Time: string;
         UnrejectRequest: {
@@ -2944,6 +2992,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ContainerLogList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    syncApplication: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SyncRequest"];
+            };
+        };
+        responses: {
+            /** @description Done when `lastSync` of the Application has this request as its id and is not Running */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefreshResult"];
                 };
             };
             default: components["responses"]["Problem"];
