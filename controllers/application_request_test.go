@@ -19,25 +19,11 @@ import (
 func (f *appFixture) sync(name string, q v1alpha1.SyncRequest) *v1alpha1.SyncResult {
 	f.t.Helper()
 	q.ID = fmt.Sprintf("t-%d", time.Now().UnixNano())
-	f.change(name, func(a *v1alpha1.Application) { a.Operation = &q })
+	f.edit(name, func(a *v1alpha1.Application) { a.Operation = &q })
 	return f.waitFor(name, "the end of sync "+q.ID, func(a *v1alpha1.Application) bool {
 		l := a.Status.LastSync
 		return l != nil && l.ID == q.ID && l.Phase != v1alpha1.OperationRunning && l.FinishedAt != nil
 	}).Status.LastSync
-}
-
-// change patches an Application.
-func (f *appFixture) change(name string, change func(*v1alpha1.Application)) {
-	f.t.Helper()
-	var app v1alpha1.Application
-	if err := f.client.Get(f.t.Context(), types.NamespacedName{Namespace: f.project, Name: name}, &app); err != nil {
-		f.t.Fatal(err)
-	}
-	before := app.DeepCopy()
-	change(&app)
-	if err := f.client.Patch(f.t.Context(), &app, client.MergeFrom(before)); err != nil {
-		f.t.Fatal(err)
-	}
 }
 
 // TestRequestedSync: an Application that does nothing by itself does what is
@@ -108,7 +94,7 @@ func TestRequestedSync(t *testing.T) {
 	if got.Phase != v1alpha1.OperationFailed || got.Revision != third || !strings.Contains(got.Message, "99999") {
 		t.Errorf("%+v", got)
 	}
-	f.change("test", func(a *v1alpha1.Application) { a.Spec.Suspend = true })
+	f.edit("test", func(a *v1alpha1.Application) { a.Spec.Suspend = true })
 	if got := f.sync("test", v1alpha1.SyncRequest{}); got.Phase != v1alpha1.OperationFailed || !strings.Contains(got.Message, "suspended") {
 		t.Errorf("%+v", got)
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
 )
 
 // job is a hook Job whose pod kwok completes at once.
@@ -171,6 +172,13 @@ func TestFailedPreSyncHookStopsTheSync(t *testing.T) {
 		t.Errorf("%s", describe(app))
 	}
 	f.gone(&corev1.ConfigMap{}, "web")
+	if why := gitops.Failed(app, f.git.Branch("app", "stage/test")); !strings.Contains(why, "migrate failed") {
+		t.Errorf("a Promotion of the commit is told %q", why)
+	}
+	if got := f.sync("test", v1alpha1.SyncRequest{}); got.Phase != v1alpha1.OperationFailed || !strings.Contains(got.Message, "migrate failed") {
+		t.Errorf("the sync that was asked for: %+v", got)
+	}
+	app, _ = f.waitReady("test", "HookFailed")
 
 	t.Run("a person asks again", func(t *testing.T) {
 		id := app.Status.Operation.ID

@@ -99,6 +99,9 @@ func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observatio
 		app := &apps.Items[i]
 		if reached, why := gitops.Reached(app, p.Status.Commit.Commit, r.acceptedTrees(ctx, p, app)...); !reached {
 			out.Reached = false
+			if out.Failed == "" {
+				out.Failed = gitops.Failed(app, p.Status.Commit.Commit)
+			}
 			if out.Message == "" {
 				out.Message = why
 			}

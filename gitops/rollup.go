@@ -119,6 +119,16 @@ func Reached(app *v1alpha1.Application, commit string, trees ...string) (reached
 	}
 }
 
+// Failed says why app will not run commit by itself: a hook of its sync failed.
+// It is empty while that may still be.
+func Failed(app *v1alpha1.Application, commit string) string {
+	op := app.Status.Operation
+	if op == nil || op.Phase != v1alpha1.OperationFailed || op.Revision != commit {
+		return ""
+	}
+	return fmt.Sprintf("the sync of Application %q failed: %s", app.Name, op.Message)
+}
+
 func because(message string) string {
 	if message == "" {
 		return ""

@@ -21,6 +21,7 @@ const (
 	ReasonPushed        = "Pushed"
 	ReasonUnhealthy     = "Unhealthy"
 	ReasonHealthTimeout = "HealthTimeout"
+	ReasonHookFailed    = "HookFailed"
 	ReasonGateClosed    = "GateClosed"
 	ReasonAborted       = "Aborted"
 	ReasonSuperseded    = "Superseded"
@@ -42,6 +43,9 @@ type Reach struct {
 	Health v1alpha1.Health
 	// Message says what is missing while not Reached.
 	Message string
+	// Failed says why the commit will not be reached, though it was tried; empty
+	// while it may be.
+	Failed string
 }
 
 // HealthVerdict is what JudgeHealth concludes about a Promotion.
@@ -114,6 +118,9 @@ func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdic
 	if r.Reached && r.Health.Status == v1alpha1.HealthHealthy {
 		v.Phase, v.Reason, v.Message = v1alpha1.PhaseSucceeded, ReasonHealthy, "synced and Healthy"
 		return v
+	}
+	if r.Failed != "" {
+		return concludeBad(o, p, v, onUnhealthy(o), ReasonHookFailed, r.Failed)
 	}
 	v.Reason, v.Message = "WaitingForHealth", waitingText(r)
 	if !v.UnhealthySince.IsZero() {
@@ -259,7 +266,8 @@ func whyKept(o *Observation, name string) string {
 		if p.Name != name || p.Status.Phase != v1alpha1.PhaseFailed {
 			continue
 		}
-		if p.Status.Reason == ReasonUnhealthy || p.Status.Reason == ReasonHealthTimeout {
+		switch p.Status.Reason {
+		case ReasonUnhealthy, ReasonHealthTimeout, ReasonHookFailed:
 			why, _ := noRevert(o, p, onUnhealthy(o))
 			return why
 		}

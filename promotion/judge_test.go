@@ -53,6 +53,16 @@ func TestJudgeHealth(t *testing.T) {
 			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseSyncing, Reason: "WaitingForHealth", Message: `Application "prod" is syncing`, Recheck: noon.Add(4 * time.Minute)},
 		},
 		{
+			name: "a hook failed", why: "nothing comes after it, so nothing is waited for",
+			stage: stage("prod"), p: pushed(2, bad, old, v1alpha1.PhaseSyncing), reach: promotion.Reach{Message: "not reached", Failed: `the sync of Application "prod" failed: PreSync hook Job n/migrate failed`},
+			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonHookFailed, Message: `the sync of Application "prod" failed: PreSync hook Job n/migrate failed; rollback.onUnhealthy is None; to take it back: waybill rollback guestbook/prod`},
+		},
+		{
+			name: "a hook failed, and policy reverts", why: "as what is not well",
+			stage: stage("prod").reverts(time.Hour), p: pushed(2, bad, old, v1alpha1.PhaseSyncing), reach: promotion.Reach{Failed: "a hook failed"},
+			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonHookFailed, Message: "a hook failed; the branch is reverted by policy", Revert: true, Cause: "a hook failed"},
+		},
+		{
 			name: "Degraded shows at once, the revert waits", why: "after is 5s",
 			stage: stage("prod").reverts(5 * time.Second), p: pushed(2, bad, old, v1alpha1.PhaseSyncing), reach: degraded,
 			want: promotion.HealthVerdict{Phase: v1alpha1.PhaseSyncing, Reason: "WaitingForHealth", Message: "Degraded: Deployment guestbook: CrashLoopBackOff", UnhealthySince: noon, Recheck: noon.Add(5 * time.Second)},
