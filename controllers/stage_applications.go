@@ -43,6 +43,9 @@ func (r *StageReconciler) ensureApplications(ctx context.Context, stage *v1alpha
 	var taken []promotion.Problem
 	wanted := map[string]bool{}
 	for i := range stage.Spec.Deploy {
+		if promotion.IsUnexpanded(&stage.Spec.Deploy[i]) {
+			continue // CheckStage says what is missing
+		}
 		want := stageApplication(stage, &stage.Spec.Deploy[i])
 		wanted[want.Name] = true
 		if want.Spec.Source.RepoURL == "" {

@@ -69,6 +69,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfFreeze)).
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.PromotionTask{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfTask)).
+		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfClusters), builder.WithPredicates(predicate.Or(existenceOnly(), predicate.LabelChangedPredicate{}))).
 		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
@@ -271,6 +272,11 @@ func (r *StageReconciler) stagesThat(ctx context.Context, namespace string, matc
 		}
 	}
 	return out
+}
+
+// stagesOfClusters wakes the Stages that deploy to Clusters by their labels.
+func (r *StageReconciler) stagesOfClusters(ctx context.Context, _ client.Object) []ctrl.Request {
+	return r.stagesThat(ctx, metav1.NamespaceAll, promotion.SelectsClusters)
 }
 
 // everyStage wakes all Stages.

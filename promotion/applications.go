@@ -3,9 +3,9 @@ package promotion
 import "github.com/waybill-dev/waybill/api/v1alpha1"
 
 // ApplicationName returns the name of the Application of one deploy entry: the
-// Stage's, or <stage>-<entry> when there are several (10-contracts).
+// Stage's, or <stage>-<entry> when there are several (10-contracts) or may be.
 func ApplicationName(stage *v1alpha1.Stage, d *v1alpha1.Deployment) string {
-	if d.Name != "" && len(stage.Spec.Deploy) > 1 {
+	if d.Name != "" && (len(stage.Spec.Deploy) > 1 || d.ForEach != nil) {
 		return stage.Name + "-" + d.Name
 	}
 	return stage.Name

@@ -93,6 +93,7 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 	if p := overlap(stage, stages); p != nil {
 		out = append(out, *p)
 	}
+	out = append(out, CheckForEach(stage)...)
 	out = append(out, CheckTemplate(stage, tasks)...)
 	return append(out, checkProblems(stage)...)
 }

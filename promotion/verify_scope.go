@@ -324,5 +324,14 @@ func CheckDeployment(s *v1alpha1.Stage, job *v1alpha1.JobCheck) (*v1alpha1.Deplo
 			return &s.Spec.Deploy[i], nil
 		}
 	}
+	for i := range s.Spec.Deploy {
+		d := &s.Spec.Deploy[i]
+		if d.ForEach != nil && strings.HasPrefix(job.Deploy, d.Name+"-") {
+			return d, nil // what it stands for is known when the Job runs
+		}
+		if d.ForEach != nil && strings.HasPrefix(d.Name, job.Deploy+"-") {
+			return nil, fmt.Errorf("deploy entry %q stands for several; name one of them, for instance %q", job.Deploy, d.Name)
+		}
+	}
 	return nil, fmt.Errorf("there is no deploy entry %q", job.Deploy)
 }

@@ -399,61 +399,6 @@ func (k KustomizeImage) PinMode() PinMode {
 	}
 }
 
-// Deployment is one destination of a Stage; it becomes an Application.
-type Deployment struct {
-	// name, required when there are several.
-	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	Name string `json:"name,omitempty"`
-	// destination cluster and namespace.
-	// +required
-	Destination Destination `json:"destination"`
-	// source; repoURL and targetRevision default to the first mechanism's
-	// repoURL and writeBranch, or to where the promotionTemplate pushes last.
-	// +required
-	Source DeploymentSource `json:"source"`
-	// +optional
-	SyncPolicy SyncPolicy `json:"syncPolicy,omitempty"`
-	// driftPolicy: heal, report or off.
-	// +optional
-	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
-
-	ReconcileOptions `json:",inline"`
-
-	// deletionPolicy says what happens to the objects when the entry or the
-	// Stage is removed: Orphan keeps them, Delete removes them.
-	// +optional
-	// +kubebuilder:validation:Enum=Orphan;Delete
-	// +kubebuilder:default=Orphan
-	DeletionPolicy string `json:"deletionPolicy,omitempty"`
-}
-
-// DeploymentSource is an ApplicationSource whose repository has a default.
-type DeploymentSource struct {
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^(https?://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
-	RepoURL string `json:"repoURL,omitempty"`
-	// +optional
-	// +kubebuilder:validation:MaxLength=244
-	TargetRevision string `json:"targetRevision,omitempty"`
-	// path of the folder to render; . is the root.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the root of the repository and may not leave it"
-	Path string `json:"path"`
-	// +optional
-	Directory *DirectoryOptions `json:"directory,omitempty"`
-	// kustomize changes what the kustomization of the path renders.
-	// +optional
-	Kustomize *KustomizeOptions `json:"kustomize,omitempty"`
-	// helm says how the chart of the path is rendered.
-	// +optional
-	Helm *HelmOptions `json:"helm,omitempty"`
-}
-
 // RollbackPolicy says when and how a bad version is taken back.
 type RollbackPolicy struct {
 	// onUnhealthy: Revert writes a commit that restores the tree before the

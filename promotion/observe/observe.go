@@ -53,6 +53,9 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 	if err := r.Get(ctx, key, o.Stage); err != nil {
 		return nil, err //nolint:wrapcheck // callers test for not found
 	}
+	if err := expand(ctx, r, o.Stage); err != nil {
+		return nil, err
+	}
 	in := client.InNamespace(key.Namespace)
 	var stages v1alpha1.StageList
 	var err error
@@ -95,6 +98,18 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 	return o, nil
 }
 
+// expand makes one deploy entry of each destination that a forEach stands for.
+func expand(ctx context.Context, r client.Reader, stage *v1alpha1.Stage) error {
+	var clusters v1alpha1.ClusterList
+	if promotion.SelectsClusters(stage) {
+		if err := r.List(ctx, &clusters); err != nil {
+			return fmt.Errorf("list Clusters: %w", err)
+		}
+	}
+	promotion.ExpandDeploy(stage, clusters.Items)
+	return nil
+}
+
 // windows returns how the windows of a Project stand. A Namespace whose Project
 // is gone has none.
 func windows(ctx context.Context, r client.Reader, project string, now time.Time) ([]promotion.Window, error) {
@@ -132,6 +147,9 @@ func Live(ctx context.Context, live client.Reader, o *promotion.Observation) err
 	var stage v1alpha1.Stage
 	if err := live.Get(ctx, client.ObjectKeyFromObject(o.Stage), &stage); err != nil {
 		return err //nolint:wrapcheck // callers test for not found
+	}
+	if err := expand(ctx, live, &stage); err != nil {
+		return err
 	}
 	o.Stage = &stage
 	var freezes v1alpha1.FreezeList
