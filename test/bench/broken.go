@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 
@@ -62,9 +63,15 @@ func (b *bench) oneBroken(ctx context.Context, tag string) error {
 	b.report.add(badToDegraded, seconds(degraded.At.Sub(pushed)))
 	b.report.add(badToRevert, seconds(revert.At.Sub(pushed)))
 	b.report.add(badToRestored, seconds(later(restored.At, back.At).Sub(pushed)))
-	_, err = b.seen.await(ctx, "the Promotion to be rolled back", func(e event) bool {
+	return b.awaitRolledBack(ctx, stage, bad.At)
+}
+
+// awaitRolledBack waits until the record of the bad version says that it was
+// taken back.
+func (b *bench) awaitRolledBack(ctx context.Context, stage string, since time.Time) error {
+	_, err := b.seen.await(ctx, "the Promotion to be rolled back", func(e event) bool {
 		p, ok := e.Object.(*v1alpha1.Promotion)
-		return ok && p.Spec.Stage == stage && p.Spec.Kind == v1alpha1.KindPromote && p.Status.Phase == v1alpha1.PhaseRolledBack && e.At.After(bad.At)
+		return ok && p.Spec.Stage == stage && p.Spec.Kind == v1alpha1.KindPromote && p.Status.Phase == v1alpha1.PhaseRolledBack && e.At.After(since)
 	})
 	return err
 }

@@ -47,7 +47,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.chains, "chains", 10, "versions sent through the three Stages")
 	flag.IntVar(&o.drifts, "drifts", 200, fmt.Sprintf("changes made by hand, at most %d", maxDrifts))
-	flag.IntVar(&o.broken, "broken", 5, "versions whose containers crash")
+	flag.IntVar(&o.broken, "broken", 5, "versions whose containers crash, and as many whose check fails")
 	flag.IntVar(&o.fleet, "fleet", 200, "Applications of ten objects")
 	flag.DurationVar(&o.rest, "rest", time.Minute, "how long to look at the server at rest")
 	flag.DurationVar(&o.limit, "limit", 8*time.Minute, "when to stop, whatever is left to measure")
@@ -127,6 +127,7 @@ func (b *bench) parts() []part {
 		{fmt.Sprintf("%d versions through three Stages", o.chains), 3 * time.Minute, func(ctx context.Context) error { return b.chain(ctx, o.chains) }},
 		{fmt.Sprintf("%d drifts", o.drifts), 3 * time.Minute, func(ctx context.Context) error { return b.drift(ctx, o.drifts) }},
 		{fmt.Sprintf("%d broken versions", o.broken), 2 * time.Minute, func(ctx context.Context) error { return b.broken(ctx, o.broken) }},
+		{fmt.Sprintf("%d versions whose check fails", o.broken), 2 * time.Minute, func(ctx context.Context) error { return b.failing(ctx, o.broken) }},
 		{fmt.Sprintf("%d Applications", o.fleet), 2 * time.Minute, func(ctx context.Context) error { return b.fleet(ctx, o.fleet) }},
 		{"looks at a registry", 2 * time.Minute, b.polls},
 		{"at rest", o.rest + time.Minute, func(ctx context.Context) error { return b.rest(ctx, o.rest) }},

@@ -41,6 +41,8 @@ const (
 	badToDegraded   = "bad-image-to-degraded"
 	badToRevert     = "bad-image-to-revert"
 	badToRestored   = "bad-image-to-restored"
+	pushToFailed    = "failing-check-to-failed"
+	failedToRevert  = "failed-check-to-revert"
 	fleetSynced     = "fleet-synced"
 	fleetCPU        = "fleet-cpu"
 	fleetAPI        = "fleet-api-requests"
@@ -85,8 +87,10 @@ func metrics(fleet int) []metric {
 	applications := fmt.Sprintf("%d Applications x 10 objects", fleet)
 	last := []metric{
 		{Key: badToDegraded, Name: "push of a bad image -> Degraded", Unit: "s", Judge: "max", HasTarget: true, Below: 15},
-		{Key: badToRevert, Name: "  -> revert commit (rollback.after 5 s)", Unit: "s", Judge: "max", HasTarget: true, Below: 25},
+		{Key: badToRevert, Name: "  -> revert commit (rollback.after 5 s)", Unit: "s", Judge: "max", HasTarget: true, Below: 20},
 		{Key: badToRestored, Name: "  -> the version before is Healthy", Unit: "s"},
+		{Key: pushToFailed, Name: "push of a version whose check fails -> failed", Unit: "s"},
+		{Key: failedToRevert, Name: "  failed -> revert commit", Unit: "s"},
 		{Key: fleetSynced, Name: applications + " synced", Unit: "s", Judge: "median", HasTarget: true, Below: 12, Kargo: "144", Flux: "250"},
 		{Key: fleetCPU, Name: "  its CPU time", Unit: "s", Judge: "median", HasTarget: true, Below: 15, Kargo: "180", Flux: "375"},
 		{Key: fleetAPI, Name: "  its Kubernetes requests, no watches", Judge: "median", HasTarget: true, Below: 3000, Kargo: "14700", Flux: "12000"},
