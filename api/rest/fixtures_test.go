@@ -25,7 +25,7 @@ func TestDashboardFixturesAreAnswers(t *testing.T) {
 	}{
 		"me": {"Me", &model.Me{}}, "permissions": {"Permissions", &model.Permissions{}}, "pipeline": {"Pipeline", &model.Pipeline{}},
 		"plan": {"Plan", &model.Plan{}}, "projects": {"Projects", &model.Projects{}}, "rollback": {"RollbackPreview", &model.RollbackPreview{}},
-		"stage": {"StageDetail", &model.StageDetail{}}, "why": {"Why", &model.Why{}},
+		"promotion-checked": {"Promotion", &model.Promotion{}}, "stage": {"StageDetail", &model.StageDetail{}}, "why": {"Why", &model.Why{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("..", "..", "ui", "fixtures", name+".json"))

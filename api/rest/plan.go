@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/planner"
+	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
 // Planner works out what a promotion would change, as Git is now, by what the
@@ -131,7 +132,10 @@ func (s *Server) plan(ctx context.Context, v *projectView, st *v1alpha1.Stage, p
 	if active := o.Active(); active != nil {
 		out.BusyWith = v.shortPromotion(active)
 	}
+	var terminal *step.TerminalError
 	switch {
+	case errors.As(err, &terminal):
+		out.FilesMissing = terminal.Error() // what the Promotion would end with
 	case err != nil:
 		s.log.Warn("a plan could not be worked out", "stage", st.Namespace+"/"+st.Name, "requestId", requestID(ctx), "error", err)
 		out.FilesMissing = "Git could not be read; request " + requestID(ctx)

@@ -94,11 +94,25 @@ func (s *Server) PreviewRollback(ctx context.Context, request PreviewRollbackReq
 			}
 		}
 		out.Images = imageChanges(before, ask.held.Images)
+		s.addRollbackPlan(ctx, v, st, ask, (*model.RollbackPreview)(&out))
 	}
 	if p := v.observe(st).Active(); p != nil {
 		out.Aborts = v.shortPromotion(p)
 	}
 	return out, nil
+}
+
+// addRollbackPlan adds what the destinations would be told, as Git is now.
+func (s *Server) addRollbackPlan(ctx context.Context, v *projectView, st *v1alpha1.Stage, ask rollbackAsk, out *model.RollbackPreview) {
+	p := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: st.Name, Kind: v1alpha1.KindRollback, Freight: ask.from, To: ask.to}}
+	p.Namespace, p.Name = st.Namespace, "preview"
+	f, err := v.freightOfPromotion(st, p)
+	if err != nil {
+		out.FilesMissing = err.Error()
+		return
+	}
+	plan := s.plan(ctx, v, st, p, f)
+	out.Applications, out.Risks, out.FilesMissing = plan.Applications, plan.Risks, plan.FilesMissing
 }
 
 // rollbackTargets lists what ran in the Stage before, newest first: those that

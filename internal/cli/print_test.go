@@ -211,6 +211,11 @@ func TestTranscripts(t *testing.T) {
 			Project: "guestbook", Stage: "prod", From: ref("1.27.0"), To: ref("1.26.1"), MayRollback: true, Holds: true, Gates: []model.GateVerdict{}, Targets: []model.RollbackTarget{},
 			Images: []model.ImageChange{{RepoURL: "registry.example.com/guestbook", Change: model.ImageChangeChangeChanged,
 				Before: model.Image{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: digest}, After: model.Image{RepoURL: "registry.example.com/guestbook", Tag: "1.26.1", Digest: digest}}},
+			Applications: []model.PlannedApplication{{Name: "prod", Unchanged: 1, Objects: []model.ObjectChange{{
+				Kind: "Deployment", Namespace: "guestbook-prod", Name: "guestbook", Change: model.ObjectChangeChangeChanged,
+				Diff: "@@ -17 +17 @@\n-        image: registry.example.com/guestbook:1.27.0\n+        image: registry.example.com/guestbook:1.26.1\n",
+			}}}},
+			Risks:  []model.Risk{{Sentence: "Job guestbook-prod/migrate runs again"}},
 			Aborts: promotion(model.PhaseRunning),
 		})}},
 		{name: "rollback-impossible", args: "rollback guestbook/prod --dry-run", answers: map[string]answer{"GET " + api + "/stages/prod/rollback": ok(model.RollbackPreview{

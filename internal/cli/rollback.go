@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -83,6 +84,20 @@ func (a *App) printRollbackPreview(p *model.RollbackPreview, out *output) error 
 		if err := a.printTable(t); err != nil {
 			return err
 		}
+	}
+	coloured := a.isColoured(a.Terminal.Stdout)
+	for _, app := range p.Applications {
+		for _, line := range changeLines(&app, coloured) {
+			if err := a.print("%s", strings.TrimRight(line, " ")); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range p.Risks {
+		a.say("Look at: %s", r.Sentence)
+	}
+	if p.FilesMissing != "" {
+		a.say("It is not known which objects change: %s", p.FilesMissing)
 	}
 	if p.Aborts.Name != "" {
 		a.say("It would abort %s, which is under way.", p.Aborts.Name)

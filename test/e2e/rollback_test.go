@@ -143,6 +143,10 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		replicas := strings.Replace(w.git.Show("guestbook", "stage/prod:base/deployment.yaml"), "replicas: 3", "replicas: 4", 1)
 		hotfix := w.git.Commit("guestbook", "stage/prod", "more replicas", map[string]string{"base/deployment.yaml": replicas})
 		w.hasReplicas(4)
+		s := w.cli("", "rollback", w.project+"/prod", "--dry-run")
+		if !strings.Contains(s.out, "Deployment guestbook, changed in prod") || !strings.Contains(s.out, ":1.26.0@") || strings.Contains(s.out, "replicas: 3") {
+			t.Errorf("the preview ended with %d:\n%s", s.code, s.text())
+		}
 		p := w.ends(w.rollback("prod"), v1alpha1.PhaseSucceeded)
 		w.runs("prod", "1.26.0")
 		w.hasReplicas(4)
@@ -168,6 +172,10 @@ func TestRollbackAndHotfixes(t *testing.T) {
 			return w.isRunning("prod", "1.26.1")
 		})
 		deployed := w.deployed("prod")
+		s := w.cli("", "rollback", w.project+"/prod", "--dry-run")
+		if !strings.Contains(s.err, file) {
+			t.Errorf("the preview does not name the conflict:\n%s", s.text())
+		}
 		p := w.ends(w.rollback("prod"), v1alpha1.PhaseFailed)
 		if p.Status.Reason != "RevertConflict" || !strings.Contains(p.Status.Message, file) {
 			t.Errorf("it ended with %s: %s", p.Status.Reason, p.Status.Message)

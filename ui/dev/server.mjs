@@ -126,6 +126,7 @@ export function start({ port = 0 } = {}) {
       [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012$/, 'review'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012\/plan$/, 'review-plan'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/staging-000018$/, 'promotion-failed'],
+      [/^\/api\/v1\/projects\/checkout\/promotions\/staging-000017$/, 'promotion-checked'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/[^/]+$/, 'promotion'],
     ];
     if (request.method === 'GET') {

@@ -1,11 +1,12 @@
 // What people decide, in a real browser on the real product: approve from the Inbox on a phone with the plan in
-// view, reject with a reason, see a freeze stop the flow and a thaw release it.
+// view, reject with a reason, see a freeze stop the flow and a thaw release it; watch checks fail, read why, resume.
 //   npm run decisions (see local.mjs)
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch, looks, open, settled, signIn } from './browser.mjs';
 import { patience, pictures, startLocal } from './local.mjs';
+import { checkedServer, verification, verified } from './verification.mjs';
 
 let local;
 let browser;
@@ -138,4 +139,19 @@ test('sees a freeze stop the flow and a thaw release it', { timeout: 900_000 }, 
   await runs('uat', '1.27.1', 'Healthy');
   assert.deepEqual(faults, []);
   await context.close();
+});
+
+test('watches checks fail, sees the revert happen, reads why, and resumes', { timeout: 900_000 }, async () => {
+  const site = await checkedServer();
+  const { page, context, faults } = await open(browser, local.server);
+  try {
+    await verified(local, site.url);
+    const helping = helpers(page);
+    await signIn(page, local.user, local.password);
+    await verification({ page, local, site, helpers: helping });
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+    await site.stop();
+  }
 });

@@ -46,6 +46,7 @@ const pages = {
   'inbox, decided': () => '/inbox?state=done',
   promotion: () => '/projects/checkout/promotions/test-000041',
   'promotion that failed': () => '/projects/checkout/promotions/staging-000018',
+  'promotion with checks': () => '/projects/checkout/promotions/staging-000017',
   freeze: () => '/projects/checkout?freeze=*',
   hold: () => '/projects/checkout/stages/prod-us?hold=prod-us',
   thaw: () => '/projects/checkout?thaw=black-friday',

@@ -84,6 +84,10 @@ try {
     for (const [title, name] of [
       ['promotion', model.activity[0]?.promotion],
       ['promotion-failed', own ? 'staging-000018' : model.activity.find((each) => each.phase === 'Failed')?.promotion],
+      [
+        'promotion-checks',
+        own ? 'staging-000017' : model.stages.find((each) => each.verification)?.verification.promotion,
+      ],
     ]) {
       if (!name) continue;
       await page.goto(`/projects/${wanted}/promotions/${name}`);

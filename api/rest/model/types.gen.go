@@ -1948,9 +1948,15 @@ type RiskFlag string
 // RollbackPreview defines model for RollbackPreview.
 type RollbackPreview struct {
 	// Aborts the Promotion that is in its way and will be aborted
-	Aborts Promotion     `json:"aborts,omitempty,omitzero"`
-	From   FreightRef    `json:"from,omitempty,omitzero"`
-	Gates  []GateVerdict `json:"gates"`
+	Aborts Promotion `json:"aborts,omitempty,omitzero"`
+
+	// Applications what the Stage's destinations are told, before and after; absent when Git was not read
+	Applications []PlannedApplication `json:"applications,omitempty,omitzero"`
+
+	// FilesMissing why applications is absent
+	FilesMissing string        `json:"filesMissing,omitempty,omitzero"`
+	From         FreightRef    `json:"from,omitempty,omitzero"`
+	Gates        []GateVerdict `json:"gates"`
 
 	// Holds the automatic flow will be held until somebody resumes
 	Holds       bool          `json:"holds"`
@@ -1963,7 +1969,10 @@ type RollbackPreview struct {
 
 	// Rehearsal for the last good version: what changes, in one sentence, worked out when what runs now succeeded
 	Rehearsal string `json:"rehearsal,omitempty,omitzero"`
-	Stage     string `json:"stage"`
+
+	// Risks of all objects
+	Risks []Risk `json:"risks,omitempty,omitzero"`
+	Stage string `json:"stage"`
 
 	// Targets what ran here before, newest first
 	Targets []RollbackTarget `json:"targets"`

@@ -62,7 +62,9 @@ func Measure(ctx context.Context, transport http.RoundTripper, c *v1alpha1.HTTPC
 	}
 	vars := map[string]any{"response": map[string]any{"status": response.StatusCode, "headers": headers, "body": decoded(body)}}
 	isGood := response.StatusCode >= 200 && response.StatusCode < 300
-	return promotion.MeasurementOf(&c.Measuring, s, vars, isGood, fmt.Sprintf("%s %s answered %s", method, redacted(request.URL), response.Status))
+	m := promotion.MeasurementOf(&c.Measuring, s, vars, isGood, fmt.Sprintf("%s %s answered %s", method, redacted(request.URL), response.Status))
+	m.Value = response.Status
+	return m
 }
 
 // decoded is the body as JSON where it is that, and text otherwise.

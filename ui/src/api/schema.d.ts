@@ -2021,6 +2021,10 @@ export interface components {
         RollbackPreview: {
             /** @description the Promotion that is in its way and will be aborted */
             aborts?: components["schemas"]["Promotion"];
+            /** @description what the Stage's destinations are told, before and after; absent when Git was not read */
+            applications?: components["schemas"]["PlannedApplication"][];
+            /** @description why applications is absent */
+            filesMissing?: string;
             from?: components["schemas"]["FreightRef"];
             gates: components["schemas"]["GateVerdict"][];
             /** @description the automatic flow will be held until somebody resumes */
@@ -2032,6 +2036,8 @@ export interface components {
             reason?: string;
             /** @description for the last good version: what changes, in one sentence, worked out when what runs now succeeded */
             rehearsal?: string;
+            /** @description of all objects */
+            risks?: components["schemas"]["Risk"][];
             stage: string;
             /** @description what ran here before, newest first */
             targets: components["schemas"]["RollbackTarget"][];

@@ -51,6 +51,7 @@ export type StagePermissions = Schemas['StagePermissions'];
 export type StatusWord = Schemas['StatusWord'];
 export type Step = Schemas['Step'];
 export type VerifyRequest = Schemas['VerifyRequest'];
+export type Verification = Schemas['Verification'];
 export type Verdict = Schemas['Verdict'];
 export type Version = Schemas['Version'];
 export type Warehouse = Schemas['Warehouse'];

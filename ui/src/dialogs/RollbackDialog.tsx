@@ -1,5 +1,12 @@
 import { Button, TextInput } from '@mantine/core';
-import { IconArrowBackUp, IconArrowRight, IconCircleOff, IconHandStop } from '@tabler/icons-react';
+import {
+  IconArrowBackUp,
+  IconArrowRight,
+  IconBan,
+  IconCircleOff,
+  IconHandStop,
+  IconHistoryOff,
+} from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { rollbackOptions, useRollback, useStagePermissions } from '../api/queries';
@@ -15,6 +22,7 @@ import { useNow } from '../lib/now';
 import { useDialog } from '../lib/search';
 import { clock, instant, span } from '../lib/time';
 import { useLiveState } from '../live/live';
+import { Manifests, Warnings } from '../review/PlanParts';
 import { Choices } from './Choices';
 import { ImageTable } from './ImageTable';
 import { Failure, Note } from './Note';
@@ -206,6 +214,8 @@ function Preview({ preview, stage }: { preview: RollbackPreview; stage: Stage })
         </Note>
       )}
 
+      <Warnings plan={preview} />
+
       <h3 className={classes.heading}>What happens</h3>
       <div className={classes.box}>
         {preview.holds && (
@@ -227,6 +237,22 @@ function Preview({ preview, stage }: { preview: RollbackPreview; stage: Stage })
                 : ''}
               Nothing is force-pushed.
             </span>
+          </div>
+        </div>
+        {from && (
+          <div className={classes.fact}>
+            <IconBan size={17} stroke={1.7} aria-hidden="true" />
+            <div>
+              <strong>{versionOf(from)} will be rejected here</strong>
+              <span>It does not come back into {stage.name} before somebody allows it again.</span>
+            </div>
+          </div>
+        )}
+        <div className={classes.fact}>
+          <IconHistoryOff size={17} stroke={1.7} aria-hidden="true" />
+          <div>
+            <strong>What is not in Git does not go back</strong>
+            <span>Data in volumes and databases, Secrets that others make, objects that others own.</span>
           </div>
         </div>
         {preview.aborts && (
@@ -256,6 +282,10 @@ function Preview({ preview, stage }: { preview: RollbackPreview; stage: Stage })
           <ImageTable images={preview.images} />
         </>
       )}
+      {preview.applications?.map((app) => (
+        <Manifests key={app.name} app={app} isNamed={(preview.applications?.length ?? 0) > 1} />
+      ))}
+      {preview.filesMissing && <Note tone="Unknown">It is not known which objects change: {preview.filesMissing}</Note>}
     </>
   );
 }

@@ -132,6 +132,15 @@ describe('promote dialog', () => {
 describe('rollback dialog', () => {
   const address = '/projects/checkout?view=list&rollback=prod-eu';
 
+  it('shows what changes in each object, what to look at, and what does not go back', async () => {
+    renderApp(address);
+    const dialog = await screen.findByRole('dialog', { name: 'Roll back prod-eu' });
+    expect(await within(dialog).findByRole('region', { name: 'Deployment / checkout-api' })).toBeVisible();
+    expect(within(dialog).getByRole('list', { name: 'Risks' })).toHaveTextContent('ConfigMap checkout-legacy');
+    expect(within(dialog).getByText('What is not in Git does not go back')).toBeVisible();
+    expect(within(dialog).getByText(/will be rejected here/)).toBeVisible();
+  });
+
   it('preselects the last good version and says what else happens', async () => {
     const { container } = renderApp(address);
     expect(await screen.findByText('Last good version')).toBeVisible();

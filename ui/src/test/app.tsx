@@ -8,6 +8,7 @@ import pipeline from '../../fixtures/pipeline.json';
 import plan from '../../fixtures/plan.json';
 import projects from '../../fixtures/projects.json';
 import promotion from '../../fixtures/promotion.json';
+import promotionChecked from '../../fixtures/promotion-checked.json';
 import promotionFailed from '../../fixtures/promotion-failed.json';
 import review from '../../fixtures/review.json';
 import reviewPlan from '../../fixtures/review-plan.json';
@@ -27,6 +28,7 @@ export const fixtures = {
   plan: plan as unknown as Plan,
   projects: projects as unknown as Projects,
   promotion: promotion as unknown as Promotion,
+  promotionChecked: promotionChecked as unknown as Promotion,
   promotionFailed: promotionFailed as unknown as Promotion,
   review: review as unknown as Promotion,
   reviewPlan: reviewPlan as unknown as Plan,
@@ -75,6 +77,7 @@ export class Network {
     ok('/api/v1/inbox', fixtures.inbox);
     ok(`${base}/promotions/test-000041`, fixtures.promotion);
     ok(`${base}/promotions/staging-000018`, fixtures.promotionFailed);
+    ok(`${base}/promotions/staging-000017`, fixtures.promotionChecked);
     ok(`${base}/promotions/prod-eu-000012`, fixtures.review);
     ok(`${base}/promotions/prod-eu-000012/plan`, fixtures.reviewPlan);
     ok(`${base}/pipeline`, fixtures.pipeline);

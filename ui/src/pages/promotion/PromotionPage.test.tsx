@@ -47,6 +47,46 @@ describe('promotion page', () => {
     expect(await screen.findByRole('dialog', { name: 'Promote into staging' })).toBeVisible();
   });
 
+  it('shows the checks with what they measured and wrote, and why it was taken back', async () => {
+    const { container } = renderApp('/projects/checkout/promotions/staging-000017');
+    const panel = await screen.findByRole('region', { name: /Checks/ });
+    expect(within(panel).getByText('0.0314')).toBeVisible();
+    expect(within(panel).getByText(/3 measured, 1 bad, 1 inconclusive/)).toBeVisible();
+    expect(within(panel).getAllByText('took 22s')).toHaveLength(2);
+    await userEvent.click(within(panel).getByRole('button', { name: 'Log' }));
+    expect(await within(panel).findByRole('region', { name: 'Log of smoke' })).toHaveTextContent('3 passed');
+    const meaning = screen.getByRole('region', { name: 'What this means now' });
+    expect(meaning).toHaveTextContent('Taken back by "staging-000019": check "errors" failed: 0.0314');
+    expect(within(meaning).getByRole('link', { name: 'Show the rollback' })).toBeVisible();
+    expect(within(panel).queryByRole('button', { name: /checks/ })).toBeNull();
+    await expectAccessible(container);
+  });
+
+  it('runs the checks again where it is what the Stage runs, and says why not', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    const stage = model.stages.find((each) => each.name === 'test');
+    if (stage?.freight) stage.freight.promotion = 'test-000041';
+    const run = {
+      promotion: 'test-000041',
+      run: 1,
+      phase: 'Inconclusive',
+      startedAt: '2026-11-20T12:03:00Z',
+      checks: [],
+    };
+    const body = { ...fixtures.promotion, phase: 'Failed', finished: true, verification: run };
+    const { network } = renderApp(live, ({ answers }) => {
+      answers.set(`GET ${base}/test-000041`, { status: 200, body });
+      answers.set('GET /api/v1/projects/checkout/pipeline', { status: 200, body: model });
+      answers.set(
+        'POST /api/v1/projects/checkout/stages/test/verify',
+        problem(409, 'conflict', 'Promotion "test-000042" is under way'),
+      );
+    });
+    await userEvent.click(await screen.findByRole('button', { name: 'Run the checks again' }));
+    expect(await screen.findByRole('alert')).toHaveTextContent('Promotion "test-000042" is under way');
+    expect(network.calls()).toContain('POST /api/v1/projects/checkout/stages/test/verify');
+  });
+
   it('follows the stream', async () => {
     const { network } = renderApp(live);
     await screen.findByRole('list', { name: 'Steps' });

@@ -71,7 +71,8 @@ interface LoadedProps {
 function Loaded({ promotion, pipeline, search }: LoadedProps) {
   const navigate = useNavigate();
   const stage = pipeline?.stages.find((each) => each.name === promotion.stage);
-  const rows = stepRows(promotion, (stage?.destinations.length ?? 0) > 0 || promotion.phase === 'Syncing');
+  const deploys = (stage?.destinations.length ?? 0) > 0 || promotion.phase === 'Syncing';
+  const rows = stepRows(promotion, deploys, (stage?.checks ?? 0) > 0);
   const chosen = rowOfInterest(rows, search.step);
   const tab = search.tab ?? 'steps';
   const go = (to: Partial<PromotionSearch>) =>
@@ -236,9 +237,9 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
 /** What is true now, in the server's sentences: of the Stage, and of what came after. */
 function Meaning({ promotion, stage }: { promotion: Promotion; stage: Stage | undefined }) {
   const status = stage?.status ?? promotion.stageStatus;
-  const follow = (name: string) => (
+  const follow = (name: string, text = name) => (
     <Link to={routes.promotion} params={{ project: promotion.project, promotion: name }}>
-      {name}
+      {text}
     </Link>
   );
   return (
@@ -256,7 +257,9 @@ function Meaning({ promotion, stage }: { promotion: Promotion; stage: Stage | un
         {promotion.rolledBackBy && (
           <li>
             <PhaseIcon phase="RolledBack" size={16} />
-            <span>It was taken back by {follow(promotion.rolledBackBy)}.</span>
+            <span>
+              {sentence(promotion.message || 'it was taken back')} {follow(promotion.rolledBackBy, 'Show the rollback')}
+            </span>
           </li>
         )}
         {promotion.supersededBy && (

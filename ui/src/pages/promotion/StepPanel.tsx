@@ -1,5 +1,6 @@
 import type { Promotion, Stage, Step } from '../../api/types';
 import { Card } from '../../components/Card';
+import { CheckList } from '../../components/Checks';
 import { CopyBlock } from '../../components/CopyBlock';
 import { sentence } from '../../components/ErrorState';
 import { ExternalLink } from '../../components/ExternalLink';
@@ -33,6 +34,8 @@ export function StepPanel({ promotion, row, stage }: StepPanelProps) {
           <Gates promotion={promotion} />
         ) : row.key === 'rollout' ? (
           <Rollout promotion={promotion} row={row} stage={stage} />
+        ) : row.key === 'checks' ? (
+          <Checks promotion={promotion} stage={stage} />
         ) : (
           <StepDetail promotion={promotion} row={row} />
         )}
@@ -59,6 +62,19 @@ function Gates({ promotion }: { promotion: Promotion }) {
       {promotion.startedAt
         ? `Every gate was open${promotion.bypass?.length ? `, or passed with a reason: ${promotion.bypass.join(', ')}` : ''}.`
         : sentence(promotion.message ?? 'it has not been looked at yet')}
+    </p>
+  );
+}
+
+function Checks({ promotion, stage }: { promotion: Promotion; stage: Stage | undefined }) {
+  const run = promotion.verification;
+  const isCurrent = stage?.freight?.promotion === promotion.name;
+  if (run) return <CheckList project={promotion.project} run={run} stage={isCurrent ? stage?.name : undefined} />;
+  return (
+    <p className={classes.quiet}>
+      {promotion.finished
+        ? 'They did not run: it ended before the Stage was healthy with it.'
+        : `${stage?.checks === 1 ? 'One check runs' : `${stage?.checks ?? 'Its'} checks run`} when the Stage is healthy with it.`}
     </p>
   );
 }
@@ -134,10 +150,12 @@ function firstWords(message: string): string {
 
 function Rollout({ promotion, row, stage }: StepPanelProps) {
   const isNow = row.state === 'Running' || row.state === 'Failed';
+  // Once checks have begun, its message is about them.
+  const message = promotion.verification ? '' : promotion.message;
   const objects = isNow ? (stage?.destinations.flatMap((app) => app.objects ?? []) ?? []) : [];
   return (
     <>
-      <p>{sentence(promotion.message || saying[row.state])}</p>
+      <p>{sentence(message || saying[row.state])}</p>
       {isNow && stage && (
         <ul className={classes.meaning}>
           <li>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Promotion } from '../../api/types';
+import type { CheckPhase, Promotion } from '../../api/types';
 import { fixtures } from '../../test/app';
 import { barOf, forChat, rowOfInterest, secondsOf, spanOf, stepRows } from './steps';
 
@@ -36,6 +36,39 @@ describe('stepRows', () => {
   });
   it('does not call a version that was taken back succeeded', () =>
     expect(states({ ...live, phase: 'RolledBack', finished: true }).at(-1)).toBe('Roll out Aborted'));
+});
+
+describe('checks', () => {
+  const run = (phase: CheckPhase, checks: CheckPhase[], more: object = {}) => ({
+    ...live,
+    verification: {
+      run: 1,
+      phase,
+      checks: checks.map((each, i) => ({ name: `check-${i}`, kind: 'http' as const, phase: each })),
+      startedAt: '2026-11-20T12:03:00Z',
+      ...more,
+    },
+  });
+  const last = (promotion: Promotion) => stepRows(promotion, true).at(-1);
+  it('come after the roll-out, which is done when they begin', () => {
+    const rows = stepRows(run('Running', ['Succeeded', 'Running']), true);
+    expect(rows.slice(-2)).toMatchObject([
+      { key: 'rollout', state: 'Succeeded' },
+      { key: 'checks', state: 'Running', detail: '1 of 2 succeeded' },
+    ]);
+  });
+  it('name the one that failed', () =>
+    expect(last(run('Failed', ['Failed', 'Skipped']))).toMatchObject({ state: 'Failed', detail: 'check-0 failed' }));
+  it('say that nobody knows, and in which run', () =>
+    expect(last(run('Inconclusive', ['Inconclusive'], { run: 2 }))).toMatchObject({
+      state: 'Failed',
+      detail: 'run 2: check-0 is inconclusive',
+    }));
+  it('are to come where the Stage has some', () => {
+    expect(stepRows(live, true, true).at(-1)).toMatchObject({ key: 'checks', state: 'Pending' });
+    expect(stepRows({ ...live, kind: 'Rollback' }, true, true).at(-1)?.key).toBe('rollout');
+    expect(stepRows({ ...live, finished: true }, true, true).at(-1)).toMatchObject({ state: 'Skipped' });
+  });
 });
 
 describe('rowOfInterest', () => {

@@ -1,9 +1,9 @@
 import type { Promotion, Step } from '../../api/types';
 import { instant } from '../../lib/time';
 
-/** A line of the promotion page: the gates before it, one of its steps, or the roll-out after its commit. */
+/** A line of the promotion page: the gates before it, one of its steps, the roll-out after its commit, its checks. */
 export interface StepRow {
-  /** `gates`, `rollout`, or the step's own name; in the address. */
+  /** `gates`, `rollout`, `checks`, or the step's own name; in the address. */
   key: string;
   title: string;
   state: Step['state'];
@@ -14,8 +14,11 @@ export interface StepRow {
   step: Step | undefined;
 }
 
-/** The lines of a Promotion in the order they happen. `deploys`: something is rolled out after the commit. */
-export function stepRows(promotion: Promotion, deploys: boolean): StepRow[] {
+/**
+ * The lines of a Promotion in the order they happen. `deploys`: something is rolled out after the commit; `verifies`:
+ * checks run after that.
+ */
+export function stepRows(promotion: Promotion, deploys: boolean, verifies = false): StepRow[] {
   const rows: StepRow[] = [gates(promotion)];
   for (const step of promotion.steps) {
     rows.push({
@@ -29,6 +32,7 @@ export function stepRows(promotion: Promotion, deploys: boolean): StepRow[] {
     });
   }
   if (deploys) rows.push(rollout(promotion));
+  if (promotion.verification || (verifies && promotion.kind === 'Promote')) rows.push(checks(promotion));
   return rows;
 }
 
@@ -55,6 +59,9 @@ function rollout(promotion: Promotion): StepRow {
     step: undefined,
   };
   if (!promotion.pushedAt) return { ...row, state: promotion.finished ? 'Skipped' : 'Pending' };
+  // Checks begin when the Stage is healthy with it.
+  const isThere = instant(promotion.verification?.startedAt);
+  if (isThere) return { ...row, end: isThere, state: 'Succeeded' };
   switch (promotion.phase) {
     case 'Succeeded':
       return { ...row, state: 'Succeeded' };
@@ -68,6 +75,30 @@ function rollout(promotion: Promotion): StepRow {
     default:
       return { ...row, state: 'Running' };
   }
+}
+
+/** What proves the version, once it runs. */
+function checks(promotion: Promotion): StepRow {
+  const run = promotion.verification;
+  const row = { key: 'checks', title: 'Checks', step: undefined };
+  if (!run) {
+    const state = promotion.finished ? 'Skipped' : 'Pending';
+    return { ...row, state, detail: undefined, start: undefined, end: undefined };
+  }
+  const done = run.checks.filter(({ phase }) => phase === 'Succeeded').length;
+  const bad = run.checks.find(({ phase }) => phase === 'Failed' || phase === 'Inconclusive');
+  const again = run.run > 1 ? `run ${run.run}: ` : '';
+  return {
+    ...row,
+    state: run.phase === 'Inconclusive' ? 'Failed' : run.phase,
+    detail:
+      again +
+      (bad
+        ? `${bad.name} ${bad.phase === 'Failed' ? 'failed' : 'is inconclusive'}`
+        : `${done} of ${run.checks.length} succeeded`),
+    start: instant(run.startedAt),
+    end: instant(run.finishedAt),
+  };
 }
 
 /** The line that is shown when the address names none: what failed, else what goes on, else the last. */

@@ -68,6 +68,7 @@ describe('stage page', () => {
     ];
     Object.assign(stage ?? {}, {
       checks: 3,
+      freight: { ...stage?.freight, promotion: 'prod-us.7' },
       verification: {
         promotion: 'prod-us.7',
         version: '2.13.1',
@@ -87,11 +88,10 @@ describe('stage page', () => {
     expect(within(card).getAllByRole('listitem')).toHaveLength(3);
     expect(within(card).getByText('0.4')).toBeVisible();
     expect(within(card).getByText('too many (2 measured, 1 bad)')).toBeVisible();
-    expect(within(card).getByText('check "errors" failed: too many')).toBeVisible();
     await userEvent.click(within(card).getByRole('button', { name: 'Log' }));
     expect(await within(card).findByText('GET / 200')).toBeVisible();
     await expectAccessible(container);
-    await userEvent.click(within(card).getByRole('button', { name: 'Run again' }));
+    await userEvent.click(within(card).getByRole('button', { name: 'Run the checks again' }));
     expect(await screen.findByText('The checks of prod-us run again.')).toBeVisible();
   });
 
