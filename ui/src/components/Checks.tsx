@@ -1,11 +1,11 @@
 import { Button, UnstyledButton } from '@mantine/core';
 import { useState } from 'react';
 import { usePromotion, useStagePermissions, useVerify } from '../api/queries';
-import type { Check, CheckPhase, Verification } from '../api/types';
+import type { Check, Verification } from '../api/types';
 import { Failure } from '../dialogs/Note';
 import { instant, span } from '../lib/time';
 import classes from './Checks.module.css';
-import { StatusIcon } from './StatusIcon';
+import { StepIcon } from './StepIcon';
 import { useToast } from './toast';
 import { When } from './When';
 
@@ -35,16 +35,6 @@ export function CheckList({ project, run, stage }: CheckListProps) {
   );
 }
 
-const looks: Record<CheckPhase, string> = {
-  Pending: 'Waiting',
-  Running: 'Progressing',
-  Succeeded: 'Healthy',
-  Failed: 'Failed',
-  Inconclusive: 'Unknown',
-  Aborted: 'Frozen',
-  Skipped: 'Waiting',
-};
-
 /** How often it was measured, and with which result; empty for what is measured once. */
 export function measuredText(check: Check): string {
   const [good, bad, unknown] = [check.succeeded ?? 0, check.failed ?? 0, check.inconclusive ?? 0];
@@ -63,7 +53,7 @@ function Row({ project, promotion, check }: { project: string; promotion: string
   const measured = measuredText(check);
   return (
     <li data-check={check.name} data-phase={check.phase}>
-      <StatusIcon status={looks[check.phase]} size={16} label={check.phase} />
+      <StepIcon state={check.phase} />
       <span className={classes.what}>
         <span className={classes.name}>{check.name}</span> <span className={classes.muted}>{check.kind}</span>
         {check.value && (

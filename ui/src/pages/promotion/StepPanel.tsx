@@ -6,10 +6,10 @@ import { sentence } from '../../components/ErrorState';
 import { ExternalLink } from '../../components/ExternalLink';
 import { GateList } from '../../components/GateList';
 import { HealthIcon } from '../../components/HealthIcon';
+import { StepIcon } from '../../components/StepIcon';
 import { shortRepo } from '../../lib/freight';
 import { absolute } from '../../lib/time';
 import classes from './PromotionPage.module.css';
-import { StepIcon } from './StepsCard';
 import type { StepRow } from './steps';
 
 export interface StepPanelProps {

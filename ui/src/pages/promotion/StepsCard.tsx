@@ -1,8 +1,7 @@
 import { UnstyledButton } from '@mantine/core';
-import { IconCircleDashed, IconCircleMinus, IconCircleOff } from '@tabler/icons-react';
-import type { Promotion, Step } from '../../api/types';
+import type { Promotion } from '../../api/types';
 import { Card } from '../../components/Card';
-import { StatusIcon } from '../../components/StatusIcon';
+import { StepIcon } from '../../components/StepIcon';
 import { useNow } from '../../lib/now';
 import { span } from '../../lib/time';
 import classes from './PromotionPage.module.css';
@@ -70,25 +69,4 @@ export function StepsCard({ promotion, rows, chosen, onChoose }: StepsCardProps)
       </ol>
     </Card>
   );
-}
-
-/** How a step stands, in the icons of the status words where one fits. */
-export function StepIcon({ state, size = 16 }: { state: Step['state']; size?: number }) {
-  const shared = { size, stroke: 1.8, color: 'var(--mut)', role: 'img', style: { flex: 'none' } } as const;
-  switch (state) {
-    case 'Succeeded':
-      return <StatusIcon status="Healthy" size={size} label="Succeeded" />;
-    case 'Failed':
-      return <StatusIcon status="Failed" size={size} label="Failed" />;
-    case 'Running':
-      return <StatusIcon status="Progressing" size={size} label="Running" />;
-    case 'Waiting':
-      return <StatusIcon status="Waiting" size={size} label="Waiting" />;
-    case 'Pending':
-      return <IconCircleDashed {...shared} aria-label="Not started" />;
-    case 'Skipped':
-      return <IconCircleMinus {...shared} aria-label="Not started" />;
-    default:
-      return <IconCircleOff {...shared} aria-label={state} />;
-  }
 }
