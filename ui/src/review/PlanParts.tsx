@@ -8,7 +8,7 @@ import { shortRepo } from '../lib/freight';
 import classes from './Review.module.css';
 
 /** What somebody should look at before agreeing, in the server's sentences. */
-export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'overwrites' | 'applications'> }) {
+export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'ridingAlong' | 'overwrites' | 'applications'> }) {
   const risks = plan.risks ?? [];
   const overwrites = plan.overwrites ?? [];
   const riding = plan.ridingAlong?.stage ? plan.ridingAlong : undefined;
