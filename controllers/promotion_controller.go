@@ -270,7 +270,7 @@ func (r *PromotionReconciler) end(ctx context.Context, before, after *v1alpha1.P
 
 func abortText(a *v1alpha1.Abort) string {
 	if a.Reason == "" {
-		return "aborted by " + a.By
+		return "aborted by " + promotion.Person(a.By)
 	}
-	return fmt.Sprintf("aborted by %s: %s", a.By, a.Reason)
+	return fmt.Sprintf("aborted by %s: %s", promotion.Person(a.By), a.Reason)
 }

@@ -58,7 +58,7 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 		return r.notLetIn(ctx, p, after, entry)
 	}
 	if by := promotion.RejectedBy(o, p); by != nil {
-		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonRejected, fmt.Sprintf("rejected by %s: %s", by.Spec.Actor, by.Spec.Reason))
+		return r.end(ctx, p, after, v1alpha1.PhaseFailed, promotion.ReasonRejected, fmt.Sprintf("rejected by %s: %s", promotion.Person(by.Spec.Actor), by.Spec.Reason))
 	}
 	if isPlanDue {
 		return r.present(ctx, o, p, after, freight)

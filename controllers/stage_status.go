@@ -156,7 +156,7 @@ func lastFinished(o *promotion.Observation) *v1alpha1.PromotionReference {
 	}
 	return &v1alpha1.PromotionReference{
 		Name: last.Name, Freight: last.Spec.Freight, Phase: last.Status.Phase,
-		Message: last.Status.Message, FinishedAt: last.Status.FinishedAt,
+		Reason: last.Status.Reason, Message: last.Status.Message, FinishedAt: last.Status.FinishedAt,
 	}
 }
 

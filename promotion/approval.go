@@ -158,7 +158,7 @@ func countApprovals(o *Observation, p *v1alpha1.Promotion, policy *v1alpha1.Appr
 }
 
 func asideText(s Standing, a *v1alpha1.Approval, p *v1alpha1.Promotion) string {
-	who, did := actor(a.Spec.Actor), "approved"
+	who, did := Person(a.Spec.Actor), "approved"
 	if a.Spec.Decision == v1alpha1.DecisionReject {
 		did = "rejected"
 	}
@@ -213,13 +213,13 @@ func approvalGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 	var v v1alpha1.GateVerdict
 	var who []string
 	for _, c := range all.counted {
-		who = append(who, actor(c.approval.Spec.Actor))
+		who = append(who, Person(c.approval.Spec.Actor))
 	}
 	have, need := int32(len(all.counted)), all.need() //nolint:gosec // at most a few
 	switch {
 	case all.rejected != nil:
 		v = closed(v1alpha1.GateApproval, GroupStart,
-			fmt.Sprintf("rejected by %s: %s", actor(all.rejected.Spec.Actor), all.rejected.Spec.Reason), "another promotion")
+			fmt.Sprintf("rejected by %s: %s", Person(all.rejected.Spec.Actor), all.rejected.Spec.Reason), "another promotion")
 	case all.isEnough():
 		v = open(v1alpha1.GateApproval, GroupStart, fmt.Sprintf("approved by %s", strings.Join(who, ", ")))
 	default:

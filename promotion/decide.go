@@ -198,9 +198,15 @@ func hasFailedHere(o *Observation, freight string) bool {
 // wasNotLetIn reports whether a Promotion ended before anything was looked at
 // or done.
 func wasNotLetIn(p *v1alpha1.Promotion) bool {
-	switch p.Status.Reason {
-	case ReasonGateClosed, ReasonNumberTaken, ReasonNumberTooHigh:
-		return p.Status.Phase == v1alpha1.PhaseFailed
+	return p.Status.Phase == v1alpha1.PhaseFailed && p.Status.Reason != ReasonRejected && isRefusal(p.Status.Reason)
+}
+
+// isRefusal reports whether a Promotion that failed with reason was refused before
+// anything was done: that says nothing bad about the Stage.
+func isRefusal(reason string) bool {
+	switch reason {
+	case ReasonGateClosed, ReasonRejected, ReasonNumberTaken, ReasonNumberTooHigh:
+		return true
 	default:
 		return false
 	}

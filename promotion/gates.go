@@ -234,7 +234,7 @@ func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVer
 			continue
 		}
 		v := closed(v1alpha1.GateRejected, GroupEntry,
-			fmt.Sprintf("rejected by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
+			fmt.Sprintf("rejected by %s%s: %s", Person(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill unreject %s %s/%s", f.Name, o.Stage.Namespace, o.Stage.Name))
 		v.OpensAt = z.Spec.Until
 		return v
@@ -248,7 +248,7 @@ func rejectedGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVer
 func holdGate(o *Observation, f *v1alpha1.Freight, ask Ask) v1alpha1.GateVerdict {
 	if z := heldBy(liveFreezes(o)); z != nil {
 		v := closed(v1alpha1.GateHold, GroupEntry,
-			fmt.Sprintf("the automatic flow is held by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
+			fmt.Sprintf("the automatic flow is held by %s%s: %s", Person(z.Spec.By), untilText(z), z.Spec.Reason),
 			fmt.Sprintf("waybill resume %s/%s", o.Stage.Namespace, o.Stage.Name))
 		v.OpensAt = z.Spec.Until
 		return v
@@ -287,7 +287,7 @@ func freezeGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 			continue
 		}
 		add(stop{
-			reason:  fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason),
+			reason:  fmt.Sprintf("frozen by %s%s: %s", Person(z.Spec.By), untilText(z), z.Spec.Reason),
 			opensBy: thawLine(o.Stage.Namespace, z.Spec.Stage), until: until(z),
 		})
 	}
@@ -411,8 +411,9 @@ func isInForce(z *v1alpha1.Freeze, stage string, now time.Time) bool {
 	return (z.Spec.Stage == stage || z.Spec.Stage == "*") && (z.Spec.Until == nil || now.Before(z.Spec.Until.Time))
 }
 
-// actor shows who did something: Waybill's own users and policy without prefix.
-func actor(user string) string { return strings.TrimPrefix(user, "waybill:") }
+// Person is a user as people see it: those of Waybill, and its policy, without their
+// prefix.
+func Person(user string) string { return strings.TrimPrefix(user, "waybill:") }
 
 func untilText(z *v1alpha1.Freeze) string {
 	if z.Spec.Until == nil {

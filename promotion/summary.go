@@ -43,7 +43,7 @@ func Summarize(o *Observation) Summary {
 		health = *s.Status.Health
 	}
 	last := s.Status.LastPromotion
-	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && active == nil && !runsWell(s, last.Name)
+	lastFailed := last != nil && last.Phase == v1alpha1.PhaseFailed && !isRefusal(last.Reason) && active == nil && !runsWell(s, last.Name)
 	problem := definitionProblem(s)
 	switch {
 	case promoted && deploys && health.Status == v1alpha1.HealthUnknown && active == nil:
@@ -65,7 +65,7 @@ func Summarize(o *Observation) Summary {
 	}
 	for _, z := range liveFreezes(o) {
 		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
-			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", actor(z.Spec.By), untilText(z), z.Spec.Reason), thawLine(s.Namespace, z.Spec.Stage)}
+			return Summary{StatusFrozen, fmt.Sprintf("frozen by %s%s: %s", Person(z.Spec.By), untilText(z), z.Spec.Reason), thawLine(s.Namespace, z.Spec.Stage)}
 		}
 	}
 	for _, p := range bySeq(o.Promotions) {

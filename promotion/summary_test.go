@@ -80,6 +80,11 @@ func TestSummarize(t *testing.T) {
 			o.Stage.Status.LastPromotion = &v1alpha1.PromotionReference{Name: "prod.2.x", Phase: v1alpha1.PhaseFailed, Message: "push rejected"}
 			return o
 		}, promotion.StatusFailed, `Promotion "prod.2.x" failed: push rejected`},
+		{"the last one was rejected", "which is somebody's decision, and no failure", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.LastPromotion = &v1alpha1.PromotionReference{Name: "prod.2.x", Phase: v1alpha1.PhaseFailed, Reason: promotion.ReasonRejected}
+			return o
+		}, promotion.StatusHealthy, "runs 1.26.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := promotion.Summarize(c.o())

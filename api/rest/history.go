@@ -195,7 +195,7 @@ func recordModel(r *history.Promotion) model.Promotion {
 	out := model.Promotion{
 		Name: r.Name, UID: r.UID, Project: r.Project, Stage: r.Stage, Kind: model.PromotionKind(r.Kind),
 		Freight: recordedFreight(r.Freight), To: recordedFreight(r.To),
-		Phase: model.Phase(r.Phase), Finished: true, Reason: r.PhaseReason, Message: r.Message,
+		Phase: phaseWord(v1alpha1.PromotionPhase(r.Phase), r.PhaseReason), Finished: true, Reason: r.PhaseReason, Message: r.Message,
 		RequestedBy: r.RequestedBy, RequestReason: r.Reason, Automatic: r.Automatic,
 		RolledBackBy: r.RolledBackBy, SupersededBy: r.SupersededBy, CreatedAt: r.CreatedAt,
 		StartedAt: r.StartedAt, PushedAt: r.PushedAt, FinishedAt: r.FinishedAt,

@@ -91,7 +91,7 @@ func inboxDigest(stages []v1alpha1.Stage, promotions []v1alpha1.Promotion, appro
 		}
 	}
 	for _, p := range newest {
-		if phaseOf(p) == v1alpha1.PhaseFailed && p.Status.FinishedAt != nil && now.Sub(p.Status.FinishedAt.Time) <= failedFor {
+		if phaseWord(phaseOf(p), p.Status.Reason) == model.PhaseFailed && p.Status.FinishedAt != nil && now.Sub(p.Status.FinishedAt.Time) <= failedFor {
 			add("failed", p.UID, p.Status.Message)
 		}
 	}
@@ -201,7 +201,7 @@ func (v *projectView) addApproval(out *model.Inbox, st *v1alpha1.Stage, p *v1alp
 
 // isOpenFailure reports whether p failed lately and nothing has come after it.
 func (v *projectView) isOpenFailure(p *v1alpha1.Promotion) bool {
-	if phaseOf(p) != v1alpha1.PhaseFailed || p.Status.FinishedAt == nil || v.now.Sub(p.Status.FinishedAt.Time) > failedFor {
+	if phaseWord(phaseOf(p), p.Status.Reason) != model.PhaseFailed || p.Status.FinishedAt == nil || v.now.Sub(p.Status.FinishedAt.Time) > failedFor {
 		return false
 	}
 	return v.promotionsOf[p.Spec.Stage][0].Name == p.Name

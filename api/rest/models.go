@@ -250,7 +250,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	out := model.Promotion{
 		Name: p.Name, UID: string(p.UID), Project: p.Namespace, Stage: p.Spec.Stage, Kind: model.PromotionKind(kindOf(p)),
 		Freight: v.freightRef(from), To: v.freightRef(to),
-		Phase: model.Phase(phaseOf(p)), Finished: phaseOf(p).IsFinished(), Reason: p.Status.Reason, Message: p.Status.Message,
+		Phase: phaseWord(phaseOf(p), p.Status.Reason), Finished: phaseOf(p).IsFinished(), Reason: p.Status.Reason, Message: p.Status.Message,
 		RequestedBy: p.Spec.RequestedBy, RequestReason: p.Spec.Reason, Automatic: p.Spec.Automatic,
 		RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy, CreatedAt: p.CreationTimestamp.UTC(),
 		Steps: []model.Step{},
@@ -300,12 +300,20 @@ func healthOf(s *v1alpha1.Stage) v1alpha1.Health {
 	return v1alpha1.Health{Status: v1alpha1.HealthUnknown}
 }
 
+// phaseWord is what people call a phase: somebody's decision is no failure.
+func phaseWord(phase v1alpha1.PromotionPhase, reason string) model.Phase {
+	if phase == v1alpha1.PhaseFailed && reason == promotion.ReasonRejected {
+		return model.PhaseRejected
+	}
+	return model.Phase(phase)
+}
+
 // activityModel is a Promotion in one sentence.
 func (v *projectView) activityModel(p *v1alpha1.Promotion) model.Activity {
 	from, to := p.Exchange()
 	out := model.Activity{
 		Promotion: p.Name, Stage: p.Spec.Stage, Kind: model.ActivityKind(kindOf(p)), Freight: from,
-		Phase: model.Phase(phaseOf(p)), By: p.Spec.RequestedBy, Automatic: p.Spec.Automatic, At: lastChange(p),
+		Phase: phaseWord(phaseOf(p), p.Status.Reason), By: p.Spec.RequestedBy, Automatic: p.Spec.Automatic, At: lastChange(p),
 	}
 	what := v.freightRef(from).Version
 	if what == "" {
@@ -326,7 +334,9 @@ func (v *projectView) activityModel(p *v1alpha1.Promotion) model.Activity {
 		v1alpha1.PhaseSuperseded: "was superseded", v1alpha1.PhaseRolledBack: "was rolled back",
 	}
 	out.Sentence = verb + " " + words[phaseOf(p)]
-	if phaseOf(p) == v1alpha1.PhaseFailed && p.Status.Message != "" {
+	if out.Phase == model.PhaseRejected {
+		out.Sentence = verb + " was " + p.Status.Message
+	} else if out.Phase == model.PhaseFailed && p.Status.Message != "" {
 		out.Sentence += ": " + p.Status.Message
 	}
 	return out

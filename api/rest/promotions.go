@@ -69,7 +69,7 @@ func (s *Server) listPromotions(ctx context.Context, project, stage string, phas
 	var match []*v1alpha1.Promotion
 	for i := range v.promotions {
 		p := &v.promotions[i]
-		if (stage == "" || p.Spec.Stage == stage) && (phase == "" || model.Phase(phaseOf(p)) == phase) {
+		if (stage == "" || p.Spec.Stage == stage) && (phase == "" || phaseWord(phaseOf(p), p.Status.Reason) == phase) {
 			match = append(match, p)
 		}
 	}

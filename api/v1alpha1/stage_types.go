@@ -567,6 +567,9 @@ type PromotionReference struct {
 	Name    string         `json:"name"`
 	Freight string         `json:"freight"`
 	Phase   PromotionPhase `json:"phase"`
+	// reason is that of the Promotion: Rejected, GateClosed ...
+	// +optional
+	Reason string `json:"reason,omitempty"`
 	// +optional
 	Message string `json:"message,omitempty"`
 	// +optional

@@ -64,7 +64,7 @@ func kinds() []kind {
 			heads: []string{"STAGE", "KIND", "FREIGHT", "PHASE", "REASON", "AGE"},
 			cells: func(a *App, o object) []cell {
 				return []cell{text(o.text("spec", "stage")), text(o.text("spec", "kind")), text(short(o.text("spec", "freight"))),
-					phaseCell(model.Phase(o.text("status", "phase"))), text(o.text("status", "reason")), text(a.age(o.created()))}
+					phaseCell(phaseOfObject(o)), text(o.text("status", "reason")), text(a.age(o.created()))}
 			},
 			wideHeads: []string{"COMMIT", "BY"},
 			wideCells: func(o object) []cell {
@@ -359,4 +359,12 @@ func (o object) ready() cell {
 	default:
 		return cell{text: "unknown", style: dim}
 	}
+}
+
+// phaseOfObject is the phase of a Promotion in the API's words.
+func phaseOfObject(o object) model.Phase {
+	if reason := o.text("status", "reason"); reason == string(model.PhaseRejected) {
+		return model.PhaseRejected
+	}
+	return model.Phase(o.text("status", "phase"))
 }

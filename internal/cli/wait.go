@@ -151,7 +151,7 @@ func verdict(p *model.Promotion, deployed bool, deadline time.Time) (isEnd bool,
 					"waybill abort " + p.Project + "/" + p.Name + "   # or give it up"}}
 		}
 		return false, nil
-	case model.PhaseFailed, model.PhaseAborted, model.PhaseSuperseded, model.PhaseRolledBack:
+	case model.PhaseFailed, model.PhaseRejected, model.PhaseAborted, model.PhaseSuperseded, model.PhaseRolledBack:
 		return true, ended(p)
 	default:
 		return false, nil
@@ -178,7 +178,7 @@ func closedOf(gates []model.GateVerdict) []model.GateVerdict {
 // ended is the failure of a Promotion that did not succeed.
 func ended(p *model.Promotion) error {
 	f := &failure{code: client.ExitFailed, what: fmt.Sprintf("%s/%s: promotion %s", p.Project, p.Stage, endedHow(p))}
-	if p.Message != "" {
+	if p.Message != "" && p.Phase != model.PhaseRejected {
 		f.why = append(f.why, join(": ", p.Reason, p.Message))
 	}
 	if p.Reason == "GateClosed" {
@@ -198,6 +198,8 @@ func endedHow(p *model.Promotion) string {
 	switch p.Phase {
 	case model.PhaseAborted:
 		return join(" ", "was aborted", join(": ", prefix("by ", p.Abort.By), p.Abort.Reason))
+	case model.PhaseRejected:
+		return "was " + p.Message
 	case model.PhaseSuperseded:
 		return join(" ", "was superseded", prefix("by ", p.SupersededBy))
 	case model.PhaseRolledBack:

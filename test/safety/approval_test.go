@@ -247,7 +247,7 @@ func TestRejectEndsAPromotion(t *testing.T) {
 	r.decides(people, "cat", p, reject)
 	isPending(t, r.step(p), "GateClosed", "cat rejected and is not asked")
 	r.decides(people, "bob", p, reject)
-	if p = r.step(p); p.Status.Phase != v1alpha1.PhaseFailed || p.Status.Reason != "Rejected" || !strings.Contains(p.Status.Message, "leaks memory") {
+	if p = r.step(p); p.Status.Phase != v1alpha1.PhaseFailed || p.Status.Reason != "Rejected" || p.Status.Message != "rejected by bob: leaks memory" {
 		t.Fatalf("%s, %s: %s", p.Status.Phase, p.Status.Reason, p.Status.Message)
 	}
 }

@@ -480,6 +480,7 @@ const (
 	PhaseAborted    Phase = "Aborted"
 	PhaseFailed     Phase = "Failed"
 	PhasePending    Phase = "Pending"
+	PhaseRejected   Phase = "Rejected"
 	PhaseRolledBack Phase = "RolledBack"
 	PhaseRunning    Phase = "Running"
 	PhaseSucceeded  Phase = "Succeeded"
@@ -496,6 +497,8 @@ func (e Phase) Valid() bool {
 	case PhaseFailed:
 		return true
 	case PhasePending:
+		return true
+	case PhaseRejected:
 		return true
 	case PhaseRolledBack:
 		return true
@@ -866,11 +869,13 @@ type Activity struct {
 	By        string       `json:"by,omitempty,omitzero"`
 	Freight   string       `json:"freight,omitempty,omitzero"`
 	Kind      ActivityKind `json:"kind"`
-	Phase     Phase        `json:"phase"`
-	Promotion string       `json:"promotion"`
-	Sentence  string       `json:"sentence"`
-	Stage     string       `json:"stage"`
-	Version   string       `json:"version,omitempty,omitzero"`
+
+	// Phase of a Promotion; Rejected is the phase Failed with the reason Rejected
+	Phase     Phase  `json:"phase"`
+	Promotion string `json:"promotion"`
+	Sentence  string `json:"sentence"`
+	Stage     string `json:"stage"`
+	Version   string `json:"version,omitempty,omitzero"`
 }
 
 // ActivityKind defines model for Activity.Kind.
@@ -1609,7 +1614,7 @@ type Permissions struct {
 	Stages  []StagePermissions `json:"stages,omitempty,omitzero"`
 }
 
-// Phase defines model for Phase.
+// Phase of a Promotion; Rejected is the phase Failed with the reason Rejected
 type Phase string
 
 // Pipeline defines model for Pipeline.
@@ -1823,7 +1828,9 @@ type Promotion struct {
 	Kind    PromotionKind `json:"kind"`
 	Message string        `json:"message,omitempty,omitzero"`
 	Name    string        `json:"name"`
-	Phase   Phase         `json:"phase"`
+
+	// Phase of a Promotion; Rejected is the phase Failed with the reason Rejected
+	Phase Phase `json:"phase"`
 
 	// PlanHash of the plan that is to be approved; absent when nobody has to
 	PlanHash string `json:"planHash,omitempty,omitzero"`

@@ -1779,8 +1779,11 @@ export interface components {
             refresh?: boolean;
             stages?: components["schemas"]["StagePermissions"][];
         };
-        /** @enum {string} */
-        Phase: "Pending" | "Running" | "Syncing" | "Verifying" | "Succeeded" | "Failed" | "Aborted" | "Superseded" | "RolledBack";
+        /**
+         * @description of a Promotion; Rejected is the phase Failed with the reason Rejected
+         * @enum {string}
+         */
+        Phase: "Pending" | "Running" | "Syncing" | "Verifying" | "Succeeded" | "Failed" | "Rejected" | "Aborted" | "Superseded" | "RolledBack";
         Pipeline: {
             /** @description the latest 20 */
             activity: components["schemas"]["Activity"][];

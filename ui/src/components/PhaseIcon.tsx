@@ -1,4 +1,4 @@
-import { IconArrowBackUp, IconCircleOff, IconPlayerSkipForward } from '@tabler/icons-react';
+import { IconArrowBackUp, IconCircleOff, IconPlayerSkipForward, IconThumbDown } from '@tabler/icons-react';
 import type { Phase } from '../api/types';
 import { StatusIcon } from './StatusIcon';
 
@@ -19,6 +19,8 @@ export function PhaseIcon({ phase, size = 15 }: PhaseIconProps) {
       return <StatusIcon status="Waiting" size={size} label="Pending" />;
     case 'RolledBack':
       return <IconArrowBackUp {...shared} aria-label="Rolled back" />;
+    case 'Rejected':
+      return <IconThumbDown {...shared} aria-label="Rejected" />;
     case 'Aborted':
       return <IconCircleOff {...shared} aria-label="Aborted" />;
     case 'Superseded':

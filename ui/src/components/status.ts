@@ -47,6 +47,7 @@ export const statusOfPhase: Record<Phase, StatusWord> = {
   Verifying: 'Progressing',
   Succeeded: 'Healthy',
   Failed: 'Failed',
+  Rejected: 'Unknown',
   Aborted: 'Unknown',
   Superseded: 'Unknown',
   RolledBack: 'Unknown',

@@ -162,14 +162,12 @@ function Request({ promotion }: { promotion: Promotion }) {
 
 /** What became of a Promotion that does not wait any more. */
 function Ended({ promotion }: { promotion: Promotion }) {
-  const rejection = promotion.approvals?.find((each) => each.decision === 'Reject');
   return (
     <Note tone={promotion.phase === 'Failed' ? 'Failed' : 'Unknown'}>
       <strong>
         {promotion.finished ? 'There is nothing left to decide.' : 'It has been approved and is on its way.'}
       </strong>{' '}
       {promotion.finished && sentence(promotion.message || `It is ${promotion.phase.toLowerCase()}`)}
-      {rejection?.reason && ` ${personName(rejection.actor)}: ${rejection.reason}`}
     </Note>
   );
 }

@@ -22,8 +22,7 @@ export function ReviewPill({ promotion }: { promotion: Promotion }) {
   if (promotion.phase !== 'Pending') {
     return (
       <span className={`${classes.pill} ${statusClass(statusOfPhase[promotion.phase])}`} data-phase={promotion.phase}>
-        <PhaseIcon phase={promotion.phase} size={14} />{' '}
-        {promotion.reason === 'Rejected' ? 'Rejected' : (phaseWords[promotion.phase] ?? promotion.phase)}
+        <PhaseIcon phase={promotion.phase} size={14} /> {phaseWords[promotion.phase] ?? promotion.phase}
       </span>
     );
   }

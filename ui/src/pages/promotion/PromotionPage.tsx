@@ -217,7 +217,7 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
           Roll back…
         </Button>
       )}
-      {(promotion.phase === 'Failed' || promotion.phase === 'Aborted') && promotion.kind === 'Promote' && (
+      {['Failed', 'Rejected', 'Aborted'].includes(promotion.phase) && promotion.kind === 'Promote' && (
         <Button
           leftSection={<IconRefresh {...icon} />}
           onClick={() => dialog({ promote: promotion.stage, with: promotion.freight?.name })}
