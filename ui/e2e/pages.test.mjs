@@ -39,6 +39,7 @@ const pages = {
   promote: () => `/projects/checkout?promote=prod-eu&with=${freight()}`,
   'roll back': () => '/projects/checkout?rollback=prod-eu',
   why: () => `/projects/checkout?why=prod-us&with=${freight()}`,
+  sources: () => '/projects/checkout/sources',
   stage: () => '/projects/checkout/stages/prod-us',
   review: () => '/projects/checkout?review=prod-eu-000012',
   'review as a page': () => '/projects/checkout/review/prod-eu-000012',

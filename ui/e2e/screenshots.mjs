@@ -69,6 +69,9 @@ try {
     await page.goto(`/projects/${wanted}/stages/${stage}`);
     await settled(page);
     await shoot('stage');
+    await page.goto(`/projects/${wanted}/sources`);
+    await settled(page);
+    await shoot('sources');
     await page.goto('/inbox');
     await settled(page);
     await shoot('inbox');

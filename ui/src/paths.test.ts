@@ -26,6 +26,7 @@ it('spells every address', () => {
       api.freezes(p),
       api.freeze(p, f),
       api.refresh(p, s),
+      api.webhooks(p),
       api.promotion(p, s),
       api.promotionPlan(p, s),
       api.approve(p, s),
@@ -58,6 +59,7 @@ it('spells every address', () => {
         "/api/v1/projects/a%20b/freezes",
         "/api/v1/projects/a%20b/freezes/f%26x",
         "/api/v1/projects/a%20b/warehouses/s%2F1/refresh",
+        "/api/v1/projects/a%20b/webhooks",
         "/api/v1/projects/a%20b/promotions/s%2F1",
         "/api/v1/projects/a%20b/promotions/s%2F1/plan",
         "/api/v1/projects/a%20b/promotions/s%2F1/approve",
@@ -75,6 +77,7 @@ it('spells every address', () => {
         "projects": "/projects",
         "promotion": "/projects/$project/promotions/$promotion",
         "review": "/projects/$project/review/$promotion",
+        "sources": "/projects/$project/sources",
         "stage": "/projects/$project/stages/$stage",
       },
       "topics": [

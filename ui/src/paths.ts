@@ -5,6 +5,7 @@ export const routes = {
   login: '/login',
   projects: '/projects',
   pipeline: '/projects/$project',
+  sources: '/projects/$project/sources',
   stage: '/projects/$project/stages/$stage',
   promotion: '/projects/$project/promotions/$promotion',
   review: '/projects/$project/review/$promotion',
@@ -37,6 +38,7 @@ export const api = {
   freeze: (project: string, name: string) => `${api.freezes(project)}/${seg(name)}`,
   refresh: (project: string, warehouse: string) =>
     `${root}/projects/${seg(project)}/warehouses/${seg(warehouse)}/refresh`,
+  webhooks: (project: string) => `${root}/projects/${seg(project)}/webhooks`,
   promotion: (project: string, promotion: string) => `${root}/projects/${seg(project)}/promotions/${seg(promotion)}`,
   promotionPlan: (project: string, promotion: string) => `${api.promotion(project, promotion)}/plan`,
   approve: (project: string, promotion: string) => `${api.promotion(project, promotion)}/approve`,

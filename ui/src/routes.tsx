@@ -19,6 +19,7 @@ import { PipelinePage } from './pages/pipeline/PipelinePage';
 import { ProjectsPage } from './pages/projects/ProjectsPage';
 import { PromotionPage } from './pages/promotion/PromotionPage';
 import { ReviewPage } from './pages/review/ReviewPage';
+import { SourcesPage } from './pages/sources/SourcesPage';
 import { StagePage } from './pages/stage/StagePage';
 import { routes } from './paths';
 
@@ -105,6 +106,15 @@ const stage = createRoute({
   },
 });
 
+const sources = createRoute({
+  getParentRoute: () => inside,
+  path: routes.sources,
+  component: function Sources() {
+    const { project } = sources.useParams();
+    return <SourcesPage key={project} project={project} />;
+  },
+});
+
 const inbox = createRoute({
   getParentRoute: () => inside,
   path: routes.inbox,
@@ -137,7 +147,7 @@ const review = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([start, projects, pipeline, stage, promotion, inbox, review]),
+  inside.addChildren([start, projects, pipeline, sources, stage, promotion, inbox, review]),
 ]);
 
 function Broken({ error, reset }: ErrorComponentProps) {

@@ -19,6 +19,7 @@ import type {
   StageDetail,
   StagePermissions,
   VerifyRequest,
+  WebhookList,
   Why,
 } from './types';
 
@@ -35,6 +36,7 @@ export const keys = {
   promotion: (project: string, name: string) => ['promotion', project, name] as const,
   promotionPlan: (project: string, name: string) => ['promotion-plan', project, name] as const,
   definition: (project: string, kind: string, name: string) => ['definition', project, kind, name] as const,
+  webhooks: (project: string) => ['webhooks', project] as const,
   inbox: ['inbox'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
 };
@@ -60,6 +62,15 @@ export function usePipeline(project: string) {
   });
   useLiveModel(topics.pipeline(project), queryKey, query.data);
   return query;
+}
+
+/** Webhook receivers and what they were sent. No stream tells of messages, so it is looked at every ten seconds. */
+export function useWebhooks(project: string) {
+  return useQuery({
+    queryKey: keys.webhooks(project),
+    queryFn: ({ signal }) => call<WebhookList>(api.webhooks(project), { signal }),
+    refetchInterval: 10_000,
+  });
 }
 
 /** What the person may do in a project, for its buttons. The server decides again when they are pressed. */

@@ -14,6 +14,7 @@ import review from '../../fixtures/review.json';
 import reviewPlan from '../../fixtures/review-plan.json';
 import rollback from '../../fixtures/rollback.json';
 import stage from '../../fixtures/stage.json';
+import webhooks from '../../fixtures/webhooks.json';
 import why from '../../fixtures/why.json';
 import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail } from '../api/types';
 import { App } from '../app/App';
@@ -34,6 +35,7 @@ export const fixtures = {
   reviewPlan: reviewPlan as unknown as Plan,
   rollback,
   stage: stage as unknown as StageDetail,
+  webhooks,
   why,
 };
 
@@ -81,6 +83,7 @@ export class Network {
     ok(`${base}/promotions/prod-eu-000012`, fixtures.review);
     ok(`${base}/promotions/prod-eu-000012/plan`, fixtures.reviewPlan);
     ok(`${base}/pipeline`, fixtures.pipeline);
+    ok(`${base}/webhooks`, fixtures.webhooks);
     ok(`${base}/stages/prod-us`, fixtures.stage);
     const freight = fixtures.plan.freight.name;
     ok(`${base}/stages/prod-eu/plan?freight=${freight}`, fixtures.plan);

@@ -6,11 +6,13 @@ import {
   IconPackage,
   IconTopologyStar3,
 } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
 import { usePermissions, useRefresh } from '../../api/queries';
 import type { Warehouse } from '../../api/types';
 import { When } from '../../components/When';
 import { shownSubscriptions } from '../../graph/model';
 import { shortRepo } from '../../lib/freight';
+import { routes } from '../../paths';
 import classes from './WarehouseCard.module.css';
 
 export interface WarehouseCardProps {
@@ -39,7 +41,15 @@ export function WarehouseCard({ warehouse }: WarehouseCardProps) {
     <article className={classes.card} aria-label={`Warehouse ${warehouse.name}`} data-warehouse={warehouse.name}>
       <div className={classes.head}>
         <IconPackage size={16} stroke={1.8} aria-hidden="true" />
-        <strong title={warehouse.name}>{warehouse.name}</strong> <span>warehouse</span>
+        <Link
+          to={routes.sources}
+          params={{ project: warehouse.project }}
+          className={`nodrag nopan ${classes.name}`}
+          title={`${warehouse.name}: what it watches`}
+        >
+          {warehouse.name}
+        </Link>{' '}
+        <span>warehouse</span>
       </div>
       <ul className={classes.list} aria-label="Subscriptions">
         {subscriptions.slice(0, shownSubscriptions).map((each) => (
