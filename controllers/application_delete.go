@@ -25,7 +25,8 @@ const letGoAfter = 10 * time.Minute
 // deleted first, dependents before them, in the reverse order of creation; with
 // Orphan they stay as they are, our label included, so that another Application
 // of the Project can take them over without a fight. Namespaces made by
-// CreateNamespace stay in both cases.
+// CreateNamespace stay in both cases. PreDelete and PostDelete hooks run around
+// that (application_delete_hooks.go), and objects of hooks are deleted.
 //
 // A cluster that does not answer holds the Application for ten minutes, or
 // until spec.deletionPolicy is set to Orphan.
@@ -41,8 +42,8 @@ func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *
 	var err error
 	if o.t, err = r.target(s.cluster); err != nil {
 		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error(), unknown: true}
-	} else {
-		r.observeInventory(ctx, s, &o)
+	} else if r.observeDeletion(ctx, s, &o) {
+		return r.writeStatus(ctx, s, &o)
 	}
 	if o.superseded != nil {
 		return ctrl.Result{}, o.superseded
@@ -61,11 +62,22 @@ func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *
 		return r.writeStatus(ctx, s, &o)
 	}
 	o.plan = &gitops.Plan{}
+	if done, err := r.runDeleteHooks(ctx, s, &o, gitops.HookPreDelete); err != nil {
+		return ctrl.Result{}, err
+	} else if !done {
+		return r.writeStatus(ctx, s, &o)
+	}
 	gone := r.deleteAll(ctx, s, &o)
 	if err := ctx.Err(); err != nil {
 		return ctrl.Result{}, err
 	}
 	if gone {
+		if done, err := r.runDeleteHooks(ctx, s, &o, gitops.HookPostDelete); err != nil {
+			return ctrl.Result{}, err
+		} else if !done {
+			return r.writeStatus(ctx, s, &o)
+		}
+		r.deleteHooks(ctx, s, &o)
 		return ctrl.Result{}, r.letGo(ctx, s, app)
 	}
 	o.problem = &problem{reason: reasonDeleting, message: fmt.Sprintf("%d objects are being deleted", len(s.inventory()))}

@@ -56,19 +56,8 @@ func (r *ApplicationReconciler) watch(ctx context.Context, s *appState, o *obser
 // Project's limits, and plans.
 func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState, limits gitops.Limits, objects []*unstructured.Unstructured, o *observation) {
 	app := o.app
-	var unreachable error
 	policy := s.policyNow()
-	all, refused := gitops.Prepare(objects, gitops.Preparation{
-		Owner: s.owner, Namespace: app.Spec.Destination.Namespace,
-		SyncOptions: app.Spec.SyncPolicy.SyncOptions, Ignore: policy.ignore,
-		Scope: func(gvk schema.GroupVersionKind) (bool, bool) {
-			kind, served, err := o.t.clusterKind(ctx, gvk)
-			if err != nil {
-				unreachable = err
-			}
-			return kind, served
-		},
-	})
+	all, refused, unreachable := r.prepare(ctx, s, o, objects)
 	desired := make([]gitops.Desired, 0, len(all))
 	for _, d := range all {
 		if d.Options.IsHook() {
@@ -119,6 +108,23 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 		return
 	}
 	o.plan = &plan
+}
+
+// prepare makes what was rendered ready to be applied. unreachable is the error of
+// a cluster that did not say which kinds it serves.
+func (r *ApplicationReconciler) prepare(ctx context.Context, s *appState, o *observation, objects []*unstructured.Unstructured) (all []gitops.Desired, refused []*gitops.ObjectError, unreachable error) {
+	all, refused = gitops.Prepare(objects, gitops.Preparation{
+		Owner: s.owner, Namespace: o.app.Spec.Destination.Namespace,
+		SyncOptions: o.app.Spec.SyncPolicy.SyncOptions, Ignore: s.policyNow().ignore,
+		Scope: func(gvk schema.GroupVersionKind) (bool, bool) {
+			kind, served, err := o.t.clusterKind(ctx, gvk)
+			if err != nil {
+				unreachable = err
+			}
+			return kind, served
+		},
+	})
+	return all, refused, unreachable
 }
 
 // maxInventory is the number of objects an Application may have (10-contracts).

@@ -205,6 +205,7 @@ func fillSync(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now t
 			st.Sync.SyncedAt = &at
 		}
 		st.Sync.Revision, st.Sync.Tree = o.revision, o.tree
+		st.Sync.DeleteHooks = slices.ContainsFunc(o.hooks, isDeleteHook)
 		if s.manual == o.revision {
 			s.manual = ""
 		}

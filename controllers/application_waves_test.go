@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -245,4 +246,78 @@ spec:
 		t.Errorf("message %q", message)
 	}
 	_ = f.client.Delete(t.Context(), &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}, ObjectMeta: metav1.ObjectMeta{Name: "things." + group}})
+}
+
+// TestDeletionHooks: PreDelete before the first object goes, PostDelete after the
+// last, also when another process does it; a failed one keeps the objects.
+func TestDeletionHooks(t *testing.T) {
+	f := newAppFixture(t)
+	deleted := func(a *v1alpha1.Application) { a.Spec.DeletionPolicy = "Delete" }
+	f.application("test", "stage/test", "app", deleted)
+	files := map[string]string{
+		"app/web.yaml":  configMap("web"),
+		"app/pre.yaml":  job("backup", `argocd.argoproj.io/hook: PreDelete`),
+		"app/post.yaml": job("bye", `helm.sh/hook: post-delete`),
+	}
+	commit := f.commit("stage/test", files)
+	app := f.waitSynced("test", commit)
+	if !app.Status.Sync.DeleteHooks || app.Status.Operation != nil {
+		t.Errorf("%s", describe(app))
+	}
+	f.gone(&batchv1.Job{}, "backup") // not yet
+	f.stop()
+	f.start()
+	f.waitSynced("test", commit)
+	f.counter.take()
+	if err := f.client.Delete(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(func() bool {
+		return apierrors.IsNotFound(f.client.Get(t.Context(), key(f.project, "test"), &v1alpha1.Application{}))
+	}) {
+		t.Fatal("it is not gone")
+	}
+	var order []string
+	for _, line := range writesOnly(f.counter.take()) {
+		method, path, _ := strings.Cut(line, " ")
+		if what := path[strings.LastIndex(path, "/")+1:]; what != "namespaces" {
+			order = append(order, method+" "+what)
+		}
+	}
+	want := []string{"POST jobs", "DELETE web", "POST jobs", "DELETE backup", "DELETE bye"}
+	slices.Sort(order[min(3, len(order)):]) // the last two in any order
+	if !slices.Equal(order, want) {
+		t.Errorf("order %v, want %v", order, want)
+	}
+	for _, name := range []string{"backup", "bye"} {
+		if !eventually(func() bool {
+			return apierrors.IsNotFound(f.client.Get(t.Context(), key(f.project+"-test", name), &batchv1.Job{}))
+		}) {
+			t.Errorf("Job %q is left behind", name)
+		}
+	}
+
+	t.Run("a failed hook keeps the objects", func(t *testing.T) {
+		f.application("kept", "stage/kept", "app", deleted)
+		commit := f.commit("stage/kept", map[string]string{
+			"app/web.yaml": configMap("web"),
+			"app/pre.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: backup, annotations: {waybill.dev/hook: PreDelete, demo.waybill.dev/run: CrashLoopBackOff}}\nspec: {containers: [{name: c, image: 'registry.example.com/none:1'}]}\n",
+		})
+		app := f.waitSynced("kept", commit)
+		if err := f.client.Delete(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+		if _, message := f.waitReady("kept", "HookFailed"); !strings.Contains(message, "PreDelete hook Pod "+f.project+"-kept/backup failed") || !strings.Contains(message, "Orphan") {
+			t.Errorf("message %q", message)
+		}
+		if err := f.client.Get(t.Context(), key(f.project+"-kept", "web"), &corev1.ConfigMap{}); err != nil {
+			t.Error(err)
+		}
+		f.edit("kept", func(a *v1alpha1.Application) { a.Spec.DeletionPolicy = "Orphan" })
+		if !eventually(func() bool {
+			return apierrors.IsNotFound(f.client.Get(t.Context(), key(f.project, "kept"), &v1alpha1.Application{}))
+		}) {
+			t.Error("it is not let go")
+		}
+	})
 }

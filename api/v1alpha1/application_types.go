@@ -581,6 +581,9 @@ type SyncStatus struct {
 	// tree hash of the path at that revision.
 	// +optional
 	Tree string `json:"tree,omitempty"`
+	// deleteHooks says that the revision has PreDelete or PostDelete hooks.
+	// +optional
+	DeleteHooks bool `json:"deleteHooks,omitempty"`
 	// target is the commit at the head of the branch as last seen.
 	// +optional
 	Target string `json:"target,omitempty"`
