@@ -52,40 +52,37 @@ func criteriaScope(set *v1alpha1.Artifacts) expression.Scope {
 			return nil, fmt.Errorf("%s(%q): no subscription watches it", name, texts[0])
 		}
 	}
+	held := v1alpha1.Artifacts{}
+	if set != nil {
+		held = *set
+	}
 	return expression.Scope{Functions: map[string]expression.Function{
 		"imageFrom": from("imageFrom", func(repoURL, _ string) (any, bool) {
-			if set == nil {
-				return v1alpha1.Image{RepoURL: repoURL, Tag: "1.0.0"}, true
-			}
-			i := slices.IndexFunc(set.Images, func(i v1alpha1.Image) bool { return isSameRepository(i.RepoURL, repoURL) })
-			if i < 0 {
-				return nil, false
-			}
-			return set.Images[i], true
+			return first(held.Images, func(i v1alpha1.Image) bool { return isSameRepository(i.RepoURL, repoURL) },
+				set == nil, v1alpha1.Image{RepoURL: repoURL, Tag: "1.0.0"})
 		}),
 		"commitFrom": from("commitFrom", func(repoURL, _ string) (any, bool) {
-			if set == nil {
-				return v1alpha1.Commit{RepoURL: repoURL, Tag: "1.0.0"}, true
-			}
-			i := slices.IndexFunc(set.Commits, func(c v1alpha1.Commit) bool { return isSameRepository(c.RepoURL, repoURL) })
-			if i < 0 {
-				return nil, false
-			}
-			return set.Commits[i], true
+			return first(held.Commits, func(c v1alpha1.Commit) bool { return isSameRepository(c.RepoURL, repoURL) },
+				set == nil, v1alpha1.Commit{RepoURL: repoURL, Tag: "1.0.0"})
 		}),
 		"chartFrom": from("chartFrom", func(repoURL, name string) (any, bool) {
-			if set == nil {
-				return v1alpha1.Chart{RepoURL: repoURL, Name: name, Version: "1.0.0"}, true
-			}
-			i := slices.IndexFunc(set.Charts, func(c v1alpha1.Chart) bool {
+			return first(held.Charts, func(c v1alpha1.Chart) bool {
 				return isSameRepository(c.RepoURL, repoURL) && (name == "" || c.Name == name)
-			})
-			if i < 0 {
-				return nil, false
-			}
-			return set.Charts[i], true
+			},
+				set == nil, v1alpha1.Chart{RepoURL: repoURL, Name: name, Version: "1.0.0"})
 		}),
 	}}
+}
+
+// first returns the first of all that is meant, or example when that is enough.
+func first[T any](all []T, isMeant func(T) bool, takesExample bool, example T) (any, bool) {
+	if takesExample {
+		return example, true
+	}
+	if i := slices.IndexFunc(all, isMeant); i >= 0 {
+		return all[i], true
+	}
+	return nil, false
 }
 
 func isSameRepository(a, b string) bool {

@@ -85,10 +85,10 @@ func CompileCommits(sub v1alpha1.GitSubscription) (*CommitPolicy, error) {
 	}
 	tags.isName = isGitTag
 	p.tags = tags
-	if p.paths.include, err = compilePaths(sub.IncludePaths); err != nil {
+	if p.paths.include, err = each(sub.IncludePaths, compilePath); err != nil {
 		return bad("includePaths", "%v", err)
 	}
-	if p.paths.exclude, err = compilePaths(sub.ExcludePaths); err != nil {
+	if p.paths.exclude, err = each(sub.ExcludePaths, compilePath); err != nil {
 		return bad("excludePaths", "%v", err)
 	}
 	if sub.ExpressionFilter != "" {

@@ -9,18 +9,6 @@ import (
 // pathRules say which files of a repository matter.
 type pathRules struct{ include, exclude []*regexp.Regexp }
 
-func compilePaths(sources []string) ([]*regexp.Regexp, error) {
-	var out []*regexp.Regexp
-	for _, s := range sources {
-		re, err := compilePath(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, re)
-	}
-	return out, nil
-}
-
 // compilePath reads a file or folder, glob:PATTERN or regex:PATTERN.
 func compilePath(source string) (*regexp.Regexp, error) {
 	if len(source) > maxPatternLength {

@@ -86,10 +86,10 @@ func Compile(sub v1alpha1.ImageSubscription) (*Policy, error) {
 		return bad("constraint", "%v", err)
 	}
 	var err error
-	if p.allow, err = patterns(sub.AllowTagsRegexes); err != nil {
+	if p.allow, err = each(sub.AllowTagsRegexes, pattern); err != nil {
 		return bad("allowTagsRegexes", "%v", err)
 	}
-	if p.deny, err = patterns(sub.IgnoreTagsRegexes); err != nil {
+	if p.deny, err = each(sub.IgnoreTagsRegexes, pattern); err != nil {
 		return bad("ignoreTagsRegexes", "%v", err)
 	}
 	if p.extract, err = p.compileExtract(sub.Extract); err != nil {
@@ -164,10 +164,11 @@ func (p *Policy) compileMutable(source string) (*regexp.Regexp, error) {
 	return pattern(source)
 }
 
-func patterns(sources []string) ([]*regexp.Regexp, error) {
+// each compiles every one of sources.
+func each(sources []string, compile func(string) (*regexp.Regexp, error)) ([]*regexp.Regexp, error) {
 	var out []*regexp.Regexp
 	for _, s := range sources {
-		re, err := pattern(s)
+		re, err := compile(s)
 		if err != nil {
 			return nil, err
 		}

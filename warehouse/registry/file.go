@@ -24,14 +24,7 @@ type File struct {
 // the last answer, or empty.
 func (c *Client) File(ctx context.Context, r Repository, path, etag string, maxBytes int64) (File, error) {
 	verb := "read " + path + " of"
-	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return File{}, &Error{Kind: ErrInvalid, Op: verb, Repository: "", Detail: "its address is not an http or https URL without user name"}
-	}
-	key := sessionKey{
-		host: strings.ToLower(u.Host), scheme: u.Scheme, credential: r.Credential.Fingerprint(), isInsecure: r.InsecureSkipTLSVerify,
-	}
-	s, repo, err := c.session(verb, key, r, u.Path)
+	u, s, repo, err := c.openServer(verb, r)
 	if err != nil {
 		return File{}, err
 	}
@@ -61,17 +54,24 @@ func (c *Client) File(ctx context.Context, r Repository, path, etag string, maxB
 	return f, nil
 }
 
-// Account counts a poll of a server that File was read from, and returns by how
-// much it wants polls spread.
-func (c *Client) Account(r Repository, requests int, err error) (stretch int) {
-	u, parseErr := url.Parse(r.URL)
-	if parseErr != nil {
-		return 1
+// openServer is open for a server that is no OCI registry, whose address has a
+// scheme.
+func (c *Client) openServer(verb string, r Repository) (*url.URL, *session, *repository, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, nil, nil, &Error{Kind: ErrInvalid, Op: verb, Repository: "", Detail: "its address is not an http or https URL without user name"}
 	}
 	key := sessionKey{
 		host: strings.ToLower(u.Host), scheme: u.Scheme, credential: r.Credential.Fingerprint(), isInsecure: r.InsecureSkipTLSVerify,
 	}
-	s, _, openErr := c.session("poll", key, r, u.Path)
+	s, repo, err := c.session(verb, key, r, u.Path)
+	return u, s, repo, err
+}
+
+// Account counts a poll of a server that File was read from, and returns by how
+// much it wants polls spread.
+func (c *Client) Account(r Repository, requests int, err error) (stretch int) {
+	_, s, _, openErr := c.openServer("poll", r)
 	if openErr != nil {
 		return 1
 	}
