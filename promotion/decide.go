@@ -58,7 +58,7 @@ func Decide(o *Observation) Decision {
 	}
 	rules := newEntryRules(o)
 	for i := range o.Stage.Spec.RequestedFreight {
-		c, recheck := automaticCandidate(o, rules, &o.Stage.Spec.RequestedFreight[i])
+		c, recheck := automaticCandidate(o, rules.of(o, &o.Stage.Spec.RequestedFreight[i]))
 		d.Recheck = earlier(d.Recheck, recheck)
 		if c != nil && d.Create == nil {
 			seq := NextSeq(o.Stage, o.Promotions)
@@ -94,10 +94,11 @@ func nextPass(o *Observation) time.Time {
 // automaticCandidate returns the newest Freight of the requested origin (with
 // MatchUpstream: what the upstream Stage runs) that may enter by itself and is newer than what is there or on its way, or nil; and
 // when to look again: when something newer than that may open.
-func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRequest) (*v1alpha1.Freight, time.Time) {
-	floor := newestInOrOnTheWay(o, r.Origin.Name) // never backwards by itself
+func automaticCandidate(o *Observation, rules *requestRules) (*v1alpha1.Freight, time.Time) {
+	origin := rules.request.Origin.Name
+	floor := newestInOrOnTheWay(o, origin) // never backwards by itself
 	isAbove := func(f, other *v1alpha1.Freight) bool {
-		return f.Order > floor && f.Origin.Name == r.Origin.Name && (other == nil || isNewerFreight(f, other))
+		return f.Order > floor && f.Origin.Name == origin && (other == nil || isNewerFreight(f, other))
 	}
 	var best *v1alpha1.Freight
 	var recheck time.Time
@@ -106,7 +107,7 @@ func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRe
 		if !isAbove(f, best) {
 			continue
 		}
-		isClosed, opens := rules.closed(r, f)
+		isClosed, opens := rules.closed(f)
 		if isClosed {
 			recheck = earlier(recheck, opens)
 		} else if !hasFailedHere(o, f.Name) { // else a person decides whether to try again
@@ -119,7 +120,7 @@ func automaticCandidate(o *Observation, rules *entryRules, r *v1alpha1.FreightRe
 	recheck = time.Time{}
 	for i := range o.Freight { // some of those that wait may be older than best
 		if f := &o.Freight[i]; isAbove(f, best) {
-			_, opens := rules.closed(r, f)
+			_, opens := rules.closed(f)
 			recheck = earlier(recheck, opens)
 		}
 	}

@@ -14,8 +14,14 @@ type entryRules struct {
 	now      time.Time
 	hold     *v1alpha1.Freeze
 	rejected map[string]*v1alpha1.Freeze // by Freight
-	only     map[string]only             // by origin
 	refused  map[string]bool             // by Freight: what would ride along
+}
+
+// requestRules are the entryRules for Freight of one origin.
+type requestRules struct {
+	*entryRules
+	request *v1alpha1.FreightRequest
+	only    only
 }
 
 // only narrows what the automatic flow takes of an origin.
@@ -30,15 +36,7 @@ type only struct {
 // newEntryRules reads once what holds for all Freight of the observed Stage.
 func newEntryRules(o *Observation) *entryRules {
 	live := liveFreezes(o)
-	e := &entryRules{now: o.Now, hold: heldBy(live), only: map[string]only{}}
-	for i := range o.Stage.Spec.RequestedFreight {
-		r := &o.Stage.Spec.RequestedFreight[i]
-		var takes only
-		takes.match, takes.isMatched = upstreamCurrent(o, r)
-		takes.kept = keepsForSoak(o, r.Origin.Name)
-		e.only[r.Origin.Name] = takes
-	}
-	e.refused = refusedForBase(o)
+	e := &entryRules{now: o.Now, hold: heldBy(live), refused: refusedForBase(o)}
 	for _, z := range live {
 		for _, name := range z.Spec.Freight {
 			if _, known := e.rejected[name]; known {
@@ -53,25 +51,34 @@ func newEntryRules(o *Observation) *entryRules {
 	return e
 }
 
-// closed reports whether an entry gate is closed for f, of an origin that the
-// Stage requests with r, and the earliest instant at which one of those opens by
-// itself; zero when none does.
-func (e *entryRules) closed(r *v1alpha1.FreightRequest, f *v1alpha1.Freight) (isClosed bool, opens time.Time) {
-	if e.hold != nil {
+// of returns the rules for Freight that the Stage requests with r.
+func (e *entryRules) of(o *Observation, r *v1alpha1.FreightRequest) *requestRules {
+	rules := &requestRules{entryRules: e, request: r}
+	rules.only.match, rules.only.isMatched = upstreamCurrent(o, r)
+	rules.only.kept = keepsForSoak(o, r.Origin.Name)
+	return rules
+}
+
+// closed reports whether an entry gate is closed for f, which is of the origin,
+// and the earliest instant at which one of those opens by itself; zero when none
+// does.
+func (e *requestRules) closed(f *v1alpha1.Freight) (isClosed bool, opens time.Time) {
+	switch {
+	case e.hold != nil:
 		isClosed, opens = true, until(e.hold)
-	} else if takes := e.only[f.Origin.Name]; takes.isMatched && takes.match != f.Name {
+	case e.only.isMatched && e.only.match != f.Name:
 		isClosed = true
-	} else if takes.kept != nil && takes.kept.freight != f.Name {
-		isClosed, opens = true, takes.kept.until
+	case e.only.kept != nil && e.only.kept.freight != f.Name:
+		isClosed, opens = true, e.only.kept.until
 	}
 	if z := e.rejected[f.Name]; z != nil {
 		isClosed, opens = true, earlier(opens, until(z))
 	}
-	if r.Sources.Direct {
+	if e.request.Sources.Direct {
 		return isClosed, opens
 	}
 	isClosed = isClosed || e.refused[f.Name]
-	u := lookUpstream(&r.Sources, f, e.now)
+	u := lookUpstream(&e.request.Sources, f, e.now)
 	if !u.isAvailable() {
 		isClosed = true
 	}
