@@ -290,22 +290,22 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
-	p.previews = &previews{reader: mgr.GetClient()}
-	p.engine = &engine.Engine{
-		Steps: steps.Builtin(steps.Dependencies{
-			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests, Objects: projectObjects,
-			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
-			Plans:        p.previews,
-		}),
-		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
-		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
-	}
-	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	executable, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program itself: %w", err)
 	}
 	p.charts = helm.NewPool(executable, helm.WorkerArgument)
+	p.previews = &previews{reader: mgr.GetClient()}
+	p.engine = &engine.Engine{
+		Steps: steps.Builtin(steps.Dependencies{
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests, Objects: projectObjects,
+			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
+			Plans:        p.previews, Charts: p.charts,
+		}),
+		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
+		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
+	}
+	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	p.renders = render.NewCache(maxRenders, p.charts)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
 	p.previews.planner = p.planner

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/promotion/steps/composeoutput"
 	"github.com/waybill-dev/waybill/promotion/steps/copytree"
 	"github.com/waybill-dev/waybill/promotion/steps/deletepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
 	"github.com/waybill-dev/waybill/promotion/steps/gitwaitforpr"
+	"github.com/waybill-dev/waybill/promotion/steps/helmtemplate"
 	"github.com/waybill-dev/waybill/promotion/steps/helmupdatechart"
 	"github.com/waybill-dev/waybill/promotion/steps/httpdownload"
 	"github.com/waybill-dev/waybill/promotion/steps/httprequest"
@@ -45,6 +47,8 @@ type Dependencies struct {
 	// Transport of http steps: it refuses addresses that a Stage's author has no
 	// business with.
 	Transport http.RoundTripper
+	// Charts renders Helm charts.
+	Charts render.Charts
 	// Objects are the Stages and Freight of Projects.
 	Objects Objects
 	// PullRequests speak with providers.
@@ -82,6 +86,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"toml-update":         tomlupdate.Step{},
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
+		"helm-template":       helmtemplate.Step{Charts: d.Charts},
 		"helm-update-chart":   helmupdatechart.Step{},
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},

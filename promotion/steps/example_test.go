@@ -25,6 +25,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
@@ -89,7 +90,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
-			PullRequests: b,
+			PullRequests: b, Charts: charts(t),
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")
@@ -99,6 +100,30 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Repositories: b, Clock: clock.RealClock{},
 	}
 	return b
+}
+
+// TestMain makes the test program a render worker when it is started as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == helm.WorkerArgument {
+		if err := helm.Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// charts renders in workers that end with the test.
+func charts(t *testing.T) *helm.Pool {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := helm.NewPool(program, helm.WorkerArgument)
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

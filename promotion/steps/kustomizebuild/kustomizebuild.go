@@ -8,13 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
-
-	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/promotion/steps/manifests"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
@@ -57,51 +53,5 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	case err != nil:
 		return step.Result{}, step.Reasoned("RenderFailed", fmt.Errorf("render %q: %w", c.Path, err))
 	}
-	return write(in, c, objects)
-}
-
-func write(in step.Input, c Config, objects []*unstructured.Unstructured) (step.Result, error) {
-	out, rel, err := in.Workspace.Locate(c.OutPath)
-	if err != nil {
-		return step.Result{}, step.Terminal("InvalidConfig", err)
-	}
-	var edits []git.Edit
-	var whole strings.Builder
-	isFile := path.Ext(c.OutPath) == ".yaml" || path.Ext(c.OutPath) == ".yml"
-	for i, o := range objects {
-		raw, err := yaml.Marshal(o.Object)
-		if err != nil {
-			return step.Result{}, step.Terminal("RenderFailed", fmt.Errorf("write %s %q: %w", o.GetKind(), o.GetName(), err))
-		}
-		if !isFile {
-			edits = append(edits, git.SetFile(path.Join(rel, fileName(c, o)), raw))
-			continue
-		}
-		if i > 0 {
-			whole.WriteString("---\n")
-		}
-		whole.Write(raw)
-	}
-	message := fmt.Sprintf("rendered %d objects", len(objects))
-	if isFile {
-		return step.Result{Message: message}, in.WriteFile(c.OutPath, []byte(whole.String()))
-	}
-	return step.Result{Message: message}, step.FileError(out.Edit(edits...))
-}
-
-// fileName is the name of an object's file: with its namespace when it has one.
-func fileName(c Config, o *unstructured.Unstructured) string {
-	parts := []string{o.GetNamespace(), o.GetKind(), o.GetName()}
-	separator := "-"
-	if c.OutputFormat == "kustomize" {
-		gvk := o.GroupVersionKind()
-		parts, separator = []string{o.GetNamespace(), gvk.Group, gvk.Version, gvk.Kind, o.GetName()}, "_"
-	}
-	var named []string
-	for _, p := range parts {
-		if p != "" {
-			named = append(named, strings.ReplaceAll(strings.ToLower(p), "/", "-"))
-		}
-	}
-	return strings.Join(named, separator) + ".yaml"
+	return manifests.Write(in, c.OutPath, c.OutputFormat, objects)
 }
