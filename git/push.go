@@ -25,6 +25,26 @@ type Update struct {
 	// made from. They keep the pack small; naming a wrong one costs a second
 	// attempt.
 	Bases []Hash
+
+	// tag is a tag object to put out in place of moving a branch: New is the
+	// commit it leads to, and Branch the name of the tag.
+	tag Hash
+}
+
+// ref is the full name of what moves.
+func (u Update) ref() string {
+	if !u.tag.IsZero() {
+		return tagsPrefix + u.Branch
+	}
+	return headsPrefix + u.Branch
+}
+
+// target is where the reference goes.
+func (u Update) target() Hash {
+	if !u.tag.IsZero() {
+		return u.tag
+	}
+	return u.New
 }
 
 const (
@@ -51,6 +71,26 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 	if u.New.IsZero() {
 		return &Error{Op: op, Kind: ErrNotDescendant, Detail: "branches are never deleted"}
 	}
+	return m.push(ctx, op, u)
+}
+
+// PushTag puts a tag out that WriteTag made, with the commit it leads to. A tag
+// is never moved: where it is another one already, the error is ErrMoved. bases
+// are as in Update. nil, ErrUnknownOutcome and other errors mean what they mean
+// after Push.
+func (m *Mirror) PushTag(ctx context.Context, name string, tag, commit Hash, bases ...Hash) error {
+	op := fmt.Sprintf("push tag %q of %s", name, m.URL())
+	if err := ValidateBranch(name); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if tag.IsZero() || commit.IsZero() {
+		return &Error{Op: op, Kind: ErrNotDescendant, Detail: "tags are never deleted"}
+	}
+	return m.push(ctx, op, Update{Branch: name, New: commit, Bases: bases, tag: tag})
+}
+
+// push sends an update, and once more when it was refused and nothing moved.
+func (m *Mirror) push(ctx context.Context, op string, u Update) error {
 	w, err := m.mirrors.wire(m.remote, op)
 	if err != nil {
 		return err
@@ -59,11 +99,11 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 	defer m.mirrors.answers.pushed(m.remote.normalized) // whatever came of it: ask again
 	var refusal *Error
 	for attempt := range pushAttempts {
-		at, l, err := w.branch(ctx, u.Branch)
+		at, l, err := w.at(ctx, u.ref())
 		if err != nil {
 			return err
 		}
-		if at == u.New {
+		if at == u.target() {
 			return m.pushed(u)
 		}
 		if at != u.Old {
@@ -83,7 +123,7 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 		if err != nil {
 			return err
 		}
-		refusal = w.refusal(report, u.Branch, said)
+		refusal = w.refusal(report, u.ref(), said)
 		if refusal == nil {
 			if err := m.mirrors.opts.Failpoints.Hit(ctx, FailAfterPush); err != nil {
 				return &Error{Op: op, Kind: ErrUnknownOutcome, Detail: err.Error()}
@@ -99,26 +139,28 @@ func (m *Mirror) Push(ctx context.Context, u Update) error {
 
 // pushed remembers what the remote has now.
 func (m *Mirror) pushed(u Update) error {
-	m.store.setTips(map[string]Hash{u.Branch: u.New})
+	if u.tag.IsZero() {
+		m.store.setTips(map[string]Hash{u.Branch: u.New})
+	}
 	return nil
 }
 
-// branch asks where a branch is, in the listing for pushing.
-func (w *wire) branch(ctx context.Context, name string) (Hash, *listing, error) {
+// at asks where a reference is, in the listing for pushing.
+func (w *wire) at(ctx context.Context, ref string) (Hash, *listing, error) {
 	l, err := w.advertise(ctx, receivePack)
 	if err != nil {
 		return Hash{}, nil, err
 	}
-	return Hash(l.References[headsPrefix+name]), l, nil
+	return Hash(l.References[ref]), l, nil
 }
 
 // settle decides what a refusal was by where the branch is.
 func (w *wire) settle(ctx context.Context, u Update, refusal *Error) error {
-	at, _, err := w.branch(ctx, u.Branch)
+	at, _, err := w.at(ctx, u.ref())
 	switch {
 	case err != nil:
 		return refusal // it is certain that it was refused, not why
-	case at == u.New:
+	case at == u.target():
 		return nil
 	case at != u.Old:
 		return w.fail(&MovedError{Expected: u.Old, Found: at}, "")
@@ -127,14 +169,14 @@ func (w *wire) settle(ctx context.Context, u Update, refusal *Error) error {
 	}
 }
 
-// refusal returns nil when the report says that the branch moved. said is what
+// refusal returns nil when the report says that the reference moved. said is what
 // the server's hooks printed.
-func (w *wire) refusal(report *packp.ReportStatus, branch, said string) *Error {
+func (w *wire) refusal(report *packp.ReportStatus, ref, said string) *Error {
 	why := report.UnpackStatus
 	if why == "ok" {
-		why = "the report does not mention the branch"
+		why = "the report does not mention the reference"
 		for _, s := range report.CommandStatuses {
-			if s.ReferenceName.String() != headsPrefix+branch {
+			if s.ReferenceName.String() != ref {
 				continue
 			}
 			if s.Error() == nil {
@@ -162,12 +204,15 @@ func (m *Mirror) pushRequest(w *wire, adv *packp.AdvRefs, u Update) (_ []byte, s
 	if adv.Capabilities.Supports(capability.Agent) {
 		_ = request.Capabilities.Set(capability.Agent, "git/waybill")
 	}
-	request.Commands = []*packp.Command{{Name: plumbing.NewBranchReferenceName(u.Branch), Old: u.Old.plumbing(), New: u.New.plumbing()}}
+	request.Commands = []*packp.Command{{Name: plumbing.ReferenceName(u.ref()), Old: u.Old.plumbing(), New: u.target().plumbing()}}
 	var pack bytes.Buffer
 	err := m.store.read(func(r *reader) error {
 		objects, err := r.missing(u, remoteCommits(adv))
 		if err != nil {
 			return err
+		}
+		if !u.tag.IsZero() {
+			objects = append(objects, u.tag)
 		}
 		_, err = packfile.NewEncoder(&capped{w: &pack, left: r.limits.PushBytes}, r, false).Encode(toPlumbing(objects), 0)
 		if err != nil && !errors.Is(err, ErrTooLarge) {

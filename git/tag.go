@@ -35,6 +35,45 @@ type Tag struct {
 	When time.Time
 }
 
+// TagSpec is an annotated tag to write.
+type TagSpec struct {
+	Name   string
+	Commit Hash
+	Tagger Identity
+	// When is the tagger's date; only whole seconds count.
+	When time.Time
+	// Message is a person's or a template's: control characters are taken out.
+	Message string
+}
+
+// WriteTag stores a tag object and returns its hash. The same spec gives the same
+// hash. The commit must be in the mirror.
+func (m *Mirror) WriteTag(t TagSpec) (Hash, error) {
+	if err := ValidateBranch(t.Name); err != nil {
+		return Hash{}, fmt.Errorf("tag: %w", err)
+	}
+	message, err := CommitSpec{Message: t.Message}.text()
+	if err != nil {
+		return Hash{}, err
+	}
+	tagger, err := t.Tagger.signature(t.When)
+	if err != nil {
+		return Hash{}, err
+	}
+	tag := &object.Tag{Name: t.Name, Tagger: tagger, Message: message, TargetType: plumbing.CommitObject, Target: t.Commit.plumbing()}
+	encoded := &plumbing.MemoryObject{}
+	if err := tag.Encode(encoded); err != nil {
+		return Hash{}, fmt.Errorf("encode tag: %w", err)
+	}
+	err = m.store.read(func(r *reader) error {
+		if stored, err := r.has(t.Commit); err != nil || !stored {
+			return orUnknown(err, "write tag", t.Commit)
+		}
+		return r.write(encoded)
+	})
+	return Hash(encoded.Hash()), err
+}
+
 // FetchObjects brings the given commits and tag objects with all they need into
 // the mirror: no request when they are there. The server must have told their
 // hashes: as the head of a branch or as a tag; many give out any commit of their

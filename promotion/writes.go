@@ -90,8 +90,9 @@ func PlannedWrites(p *v1alpha1.Promotion) []Write {
 				Path                 string `json:"path"`
 				TargetBranch         string `json:"targetBranch"`
 				GenerateTargetBranch bool   `json:"generateTargetBranch"`
+				Tag                  string `json:"tag"`
 			}
-			if !Static(p, i, &c, "path", "targetBranch", "generateTargetBranch") || c.GenerateTargetBranch {
+			if !Static(p, i, &c, "path", "targetBranch", "generateTargetBranch", "tag") || c.GenerateTargetBranch || c.Tag != "" {
 				continue
 			}
 			w, known := trees[path.Clean(c.Path)]

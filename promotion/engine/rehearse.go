@@ -46,7 +46,9 @@ func (e *Engine) Rehearse(ctx context.Context, p *v1alpha1.Promotion, now time.T
 				return nil, fmt.Errorf("step %q: %w", s.As, err)
 			}
 			if intent != nil {
-				trees = append(trees, r.workspace.Pushed(intent.Commit))
+				if t := r.workspace.Pushed(intent.Commit); t != nil { // a tag changes no tree
+					trees = append(trees, t)
+				}
 			}
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/gitopenpr"
 	"github.com/waybill-dev/waybill/promotion/steps/gitpush"
 	"github.com/waybill-dev/waybill/promotion/steps/gitrevert"
+	"github.com/waybill-dev/waybill/promotion/steps/gittag"
 	"github.com/waybill-dev/waybill/promotion/steps/gitwaitforpr"
 	"github.com/waybill-dev/waybill/promotion/steps/helmtemplate"
 	"github.com/waybill-dev/waybill/promotion/steps/helmupdatechart"
@@ -78,6 +79,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"git-open-pr":         gitopenpr.Step{Clients: d.PullRequests, Plans: d.Plans},
 		"git-push":            gitpush.Step{},
 		"git-revert":          gitrevert.Step{},
+		"git-tag":             gittag.Step{Tagger: d.Author},
 		"git-wait-for-pr":     gitwaitforpr.Step{Clients: d.PullRequests},
 		"json-parse":          jsonparse.Step{},
 		"kustomize-build":     kustomizebuild.Step{},

@@ -161,8 +161,11 @@ func except(commit string) []string {
 	return []string{"^" + commit}
 }
 
-// resetBranch puts the Stage's branch back for the next stop.
+// resetBranch puts the Stage's branch back for the next stop, and takes tags away.
 func (b *bench) resetBranch(to string) {
+	for _, tag := range strings.Fields(b.server.Git("guestbook", "tag", "--list")) {
+		b.server.Git("guestbook", "tag", "--delete", tag)
+	}
 	if to == "" {
 		b.server.Git("guestbook", "update-ref", "-d", "refs/heads/stage/test")
 		return

@@ -36,8 +36,17 @@ type Tree struct {
 	Commit git.Hash
 	// Message of that commit, with trailers; for the record of the intent.
 	Message string
+	// Tags that git-tag made of it and nobody has pushed, by name.
+	Tags map[string]Tag
 	// Author of its commits; what is empty is Waybill's own.
 	Author git.Identity
+}
+
+// Tag is an annotated tag.
+type Tag struct {
+	// Object is the tag itself, Commit what it leads to.
+	Object, Commit git.Hash
+	Message        string
 }
 
 // Workspace maps paths to trees. It belongs to one run and one goroutine.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -34,6 +35,8 @@ type Config struct {
 	// GenerateTargetBranch pushes to a new branch of this promotion alone, for a
 	// pull request: waybill/<stage>/<promotion>.
 	GenerateTargetBranch bool `json:"generateTargetBranch,omitempty" oneof:"?"`
+	// Tag to put out, which git-tag has made, in place of a branch.
+	Tag string `json:"tag,omitempty" oneof:"?"`
 	// MaxAttempts is accepted for templates of Kargo and has no effect: a push
 	// that lost a race is repeated on the new head.
 	MaxAttempts int `json:"maxAttempts,omitempty"`
@@ -76,6 +79,9 @@ func (Step) Prepare(_ context.Context, in step.Input) (*v1alpha1.CommitIntent, e
 	if err != nil || rel != "" || !tree.IsRepository() {
 		return nil, step.Terminal("InvalidConfig", fmt.Errorf("path %q is not a working tree", c.Path))
 	}
+	if c.Tag != "" {
+		return c.prepareTag(in, tree)
+	}
 	branch, expected, err := c.target(in, tree)
 	if err != nil {
 		return nil, err
@@ -96,6 +102,9 @@ func (Step) Prepare(_ context.Context, in step.Input) (*v1alpha1.CommitIntent, e
 // Probe fetches the branch and looks for the promotion's UID among the commits
 // since the intent's parent.
 func (Step) Probe(ctx context.Context, in step.Input) (step.Result, bool, error) {
+	if strings.HasPrefix(in.Intent.Branch, tagRef) {
+		return probeTag(ctx, in)
+	}
 	mirror, err := in.Repositories.Open(ctx, in.Promotion.Namespace, in.Intent.RepoURL)
 	if err != nil {
 		return step.Result{}, false, err //nolint:wrapcheck // names the repository already
@@ -133,6 +142,9 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	tree, _, err := in.Workspace.Locate(c.Path)
 	if err != nil {
 		return step.Result{}, step.Terminal("InvalidConfig", err)
+	}
+	if c.Tag != "" {
+		return c.runTag(ctx, tree)
 	}
 	branch, expected, err := c.target(in, tree)
 	if err != nil {
