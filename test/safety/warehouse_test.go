@@ -1,12 +1,14 @@
 package safety
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
@@ -74,5 +76,22 @@ func TestShapeOfSubscriptions(t *testing.T) {
 	if w.Spec.FreightCreationPolicy != v1alpha1.FreightAutomatic || w.Spec.Subscriptions[0].Git.CommitSelectionStrategy != v1alpha1.SelectNewestFromBranch ||
 		w.Spec.Subscriptions[0].Git.DiscoveryLimit != 20 {
 		t.Errorf("defaults: %+v", w.Spec)
+	}
+}
+
+// TestSignedExampleIsAccepted by a real API server, as people copy it.
+func TestSignedExampleIsAccepted(t *testing.T) {
+	text, err := os.ReadFile("../../examples/signed-images/warehouse.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := strings.Split(string(text), "\n---\n")
+	var w v1alpha1.Warehouse
+	if err := yaml.UnmarshalStrict([]byte(docs[len(docs)-1]), &w); err != nil {
+		t.Fatal(err)
+	}
+	w.Namespace = "default"
+	if err := clientFor(t, shared.Config).Create(t.Context(), &w, client.DryRunAll); err != nil || w.Spec.Subscriptions[0].Image.Signature.Key == nil {
+		t.Errorf("%+v: %v", w.Spec, err)
 	}
 }

@@ -94,7 +94,7 @@ type discovery struct {
 
 func (c *Client) discover(ctx context.Context, r Repository, p *warehouse.Policy, notBefore time.Time) (discovery, error) {
 	want := Want{Created: p.NeedsCreated(), Platforms: p.NeedsPlatforms(), Chart: p.WantsCharts()}
-	proofs, err := c.proofs(r, p)
+	proofs, err := c.proofs(r, p, notBefore)
 	if err != nil {
 		return discovery{}, err
 	}

@@ -26,6 +26,7 @@ const (
 type refusal struct {
 	cause *signature.Error
 	first time.Time // when that was found out
+	at    time.Time // when it was last
 	until time.Time // it is not asked for again before: an image may be signed later
 }
 
@@ -37,6 +38,8 @@ type proofs struct {
 	r        Repository
 	policy   *warehouse.Policy
 	verifier *signature.Verifier
+	// notBefore is as in Poll: what was found out after it is shared.
+	notBefore time.Time
 
 	mu      sync.Mutex                  // guards what follows
 	asked   int                         // images whose signatures were looked for
@@ -44,7 +47,7 @@ type proofs struct {
 }
 
 // proofs returns nil when the policy wants no signature.
-func (c *Client) proofs(r Repository, p *warehouse.Policy) (*proofs, error) {
+func (c *Client) proofs(r Repository, p *warehouse.Policy, notBefore time.Time) (*proofs, error) {
 	if p.Signature() == nil {
 		return nil, nil
 	}
@@ -52,7 +55,7 @@ func (c *Client) proofs(r Repository, p *warehouse.Policy) (*proofs, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what is wrong already
 	}
-	return &proofs{c: c, r: r, policy: p, verifier: v, refused: map[string]*signature.Error{}}, nil
+	return &proofs{c: c, r: r, policy: p, verifier: v, notBefore: notBefore, refused: map[string]*signature.Error{}}, nil
 }
 
 // of finds out which of the images are signed, side by side, and returns those. An
@@ -133,9 +136,20 @@ func (p *proofs) prove(ctx context.Context, image warehouse.Resolved) error {
 	if err != nil {
 		return err
 	}
+	// One at a time looks for the signatures of an image; the others find the answer.
+	q := repo.question(want + " " + image.Digest)
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		return s.failNetwork(ctx, operation{verb, p.r.URL}, ctx.Err())
+	}
+	if p.c.cache.isSigned(image.Digest, want) {
+		return nil
+	}
 	now := p.c.opts.Now()
 	old, isKnown := repo.whyRefused(image.Digest, want)
-	if isKnown && now.Before(old.until) {
+	if isKnown && (now.Before(old.until) || old.at.After(p.notBefore)) {
 		return old.cause
 	}
 	if !p.may() {
@@ -158,7 +172,7 @@ func (p *proofs) prove(ctx context.Context, image warehouse.Resolved) error {
 		first = old.first
 	}
 	// As long as it was refused already: most are signed right after the push.
-	repo.refuseImage(image.Digest, want, refusal{refused, first, now.Add(min(now.Sub(first), unreadableFor))})
+	repo.refuseImage(image.Digest, want, refusal{refused, first, now, now.Add(min(now.Sub(first), unreadableFor))})
 	return refused
 }
 

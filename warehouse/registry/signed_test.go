@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,6 +177,38 @@ func TestCostOfSignatures(t *testing.T) {
 		}
 	}
 	t.Error("an image that was signed later is not found within 100 minutes")
+}
+
+// TestSignaturesAreLookedForOnce however many subscriptions ask at a time, of what
+// is signed and of what is not.
+func TestSignaturesAreLookedForOnce(t *testing.T) {
+	const app = "team/app"
+	now, key := newClock(), signaturetest.NewKey(t)
+	r := registrytest.New(t)
+	digest := r.Push(app, "1.0.0", demoregistry.ImageOptions{Salt: "1"})
+	signaturetest.PushSimple(t, r.Server, app, digest, key.Sign(digest))
+	r.Push(app, "1.1.0", demoregistry.ImageOptions{Salt: "2"})
+	client := newClient(t, func(o *registry.Options) { o.Now = now.Now })
+	policy := compile(t, v1alpha1.ImageSubscription{RepoURL: r.Name(app), Signature: signedBy(key)})
+	repo, since := registry.Repository{URL: r.Name(app), Credential: account(t, r)}, now.Now()
+	r.ResetRequests()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			poll, err := client.Poll(t.Context(), repo, policy, since)
+			if err != nil || len(poll.Candidates) != 1 || refusedOf(poll) != "1.1.0:SignatureMissing" {
+				t.Errorf("%+v, %v", poll, err)
+			}
+		})
+	}
+	all.Wait()
+	if got := r.Total(demoregistry.KindBlob); got != 1 {
+		t.Errorf("the signature was read %d times", got)
+	}
+	// Of each image its digest, cosign's tag, and the list of referrers.
+	if got := r.Total(demoregistry.KindManifestGet, demoregistry.KindManifestHead); got > 6 {
+		t.Errorf("%v requests", r.Requests())
+	}
 }
 
 // TestManyUnsignedImages cost no more than a bounded number of questions at a
