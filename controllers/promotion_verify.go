@@ -59,8 +59,13 @@ func (r *PromotionReconciler) verify(ctx context.Context, o *promotion.Observati
 		return time.Time{}, nil
 	}
 	if !reach.Reached {
-		return time.Time{}, nil // something else is being applied: nothing is measured of that
+		look := promotion.Interrupt(s, reach.Message, healthTimeout(o.Stage), o.Now)
+		if s.Phase.IsFinished() {
+			r.stopChecks(ctx, p, s)
+		}
+		return look, nil
 	}
+	s.InterruptedSince = nil
 	due, next := promotion.DueChecks(v, s, o.Now)
 	for _, i := range due {
 		c := checkByName(v, s.Checks[i].Name)

@@ -170,6 +170,9 @@ func judgeVerifying(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerd
 		v.Phase, v.Reason, v.Message = v1alpha1.PhaseFailed, ReasonVerificationAborted, s.Message+undone
 	default:
 		v.Reason, v.Message = ReasonVerifying, verifyingText(s)
+		if !r.Reached {
+			v.Message = "its checks wait: " + waitingText(r)
+		}
 	}
 	if v.Phase.IsFinished() {
 		v.Recheck, v.UnhealthySince = time.Time{}, time.Time{}

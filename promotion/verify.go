@@ -284,6 +284,21 @@ func EndVerification(s *v1alpha1.VerificationStatus, phase v1alpha1.CheckPhase, 
 	}
 }
 
+// Interrupt records that the Stage does not apply what is verified: nothing is
+// measured meanwhile. A run that is interrupted for longer than patience ends
+// inconclusive; until then it returns when that will be.
+func Interrupt(s *v1alpha1.VerificationStatus, why string, patience time.Duration, now time.Time) time.Time {
+	if s.InterruptedSince == nil {
+		s.InterruptedSince = &metav1.MicroTime{Time: now}
+	}
+	due := s.InterruptedSince.Add(patience)
+	if now.Before(due) {
+		return due
+	}
+	EndVerification(s, v1alpha1.CheckInconclusive, fmt.Sprintf("the Stage has applied something else for %s: %s", shortDuration(patience), why), now)
+	return time.Time{}
+}
+
 // IsVerified reports whether the run is over and all its checks have succeeded.
 func IsVerified(s *v1alpha1.VerificationStatus) bool {
 	return s != nil && s.Phase == v1alpha1.CheckSucceeded

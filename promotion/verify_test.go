@@ -264,3 +264,27 @@ func TestCheckExpressions(t *testing.T) {
 		}
 	}
 }
+
+// TestInterrupt: a run whose commit is not what the Stage applies waits for a
+// while, and then ends by itself: nobody knows.
+func TestInterrupt(t *testing.T) {
+	v := &v1alpha1.Verification{Checks: []v1alpha1.Check{{Name: "ping", HTTP: &v1alpha1.HTTPCheck{}}, {Name: "later", HTTP: &v1alpha1.HTTPCheck{}}}}
+	s := promotion.BeginVerification(v, 1, "", noon)
+	promotion.StartCheck(&v.Checks[0], &s.Checks[0], noon)
+	const why = "Application prod applies another tree"
+	if due := promotion.Interrupt(s, why, 5*time.Minute, noon.Add(time.Minute)); !due.Equal(noon.Add(6*time.Minute)) || s.Phase.IsFinished() {
+		t.Errorf("it is %s and looked at again at %s", s.Phase, due)
+	}
+	p := promo("prod", 2, freight(2, "1.27.0"), v1alpha1.PhaseVerifying)
+	p.Status.Verification = s
+	if got := promotion.JudgeHealth(observe(stage("prod")), p, promotion.Reach{Message: why}); got.Phase != v1alpha1.PhaseVerifying || got.Message != "its checks wait: "+why {
+		t.Errorf("%+v", got)
+	}
+	if due := promotion.Interrupt(s, why, 5*time.Minute, noon.Add(6*time.Minute)); !due.IsZero() || s.Phase != v1alpha1.CheckInconclusive || s.Checks[0].Phase != v1alpha1.CheckAborted || s.Checks[1].Phase != v1alpha1.CheckSkipped {
+		t.Errorf("%+v", s)
+	}
+	got := promotion.JudgeHealth(observe(stage("prod")), p, promotion.Reach{Message: why})
+	if got.Phase != v1alpha1.PhaseFailed || got.Reason != promotion.ReasonVerificationInconclusive || !strings.HasPrefix(got.Message, "the Stage has applied something else for 5m: "+why) {
+		t.Errorf("%+v", got)
+	}
+}

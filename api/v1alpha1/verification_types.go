@@ -296,6 +296,10 @@ type VerificationStatus struct {
 	RequestedBy string `json:"requestedBy,omitempty"`
 	// +optional
 	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
+	// interruptedSince is when the Stage began to apply something else; the checks
+	// wait then, for rollback.healthTimeout.
+	// +optional
+	InterruptedSince *metav1.MicroTime `json:"interruptedSince,omitempty"`
 	// +optional
 	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
 	// checks in the order of the Stage.

@@ -3432,6 +3432,10 @@ func (in *VerificationStatus) DeepCopyInto(out *VerificationStatus) {
 		in, out := &in.StartedAt, &out.StartedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.InterruptedSince != nil {
+		in, out := &in.InterruptedSince, &out.InterruptedSince
+		*out = (*in).DeepCopy()
+	}
 	if in.FinishedAt != nil {
 		in, out := &in.FinishedAt, &out.FinishedAt
 		*out = (*in).DeepCopy()

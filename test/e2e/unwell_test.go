@@ -293,3 +293,38 @@ func TestRollbackIsApproved(t *testing.T) {
 	w.settled()
 	w.oneCommitEach()
 }
+
+// TestVerificationInterrupted: somebody moves the branch away from what is
+// verified. The Promotion says what it waits for, and ends by itself.
+func TestVerificationInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newCommonWorld(t, "interrupted")
+	w.guestbook()
+	site := newSite(t)
+	w.pipeline([]string{"test"}, w.verified("test", func(v *v1alpha1.Verification) {
+		v.Checks = []v1alpha1.Check{ping(site.URL, 1, 0)}
+	}))
+	w.push("1.26.0")
+	good := w.ends(w.promotionOf("test", "1.26.0"), v1alpha1.PhaseSucceeded)
+	w.editStage("test", func(s *v1alpha1.StageSpec) { s.Verification.Checks[0].HTTP.Count = 1000 })
+	w.push("1.26.1")
+	p := w.promotionOf("test", "1.26.1")
+	w.seen(p, v1alpha1.PhaseVerifying, "running: ping")
+	w.git.Git("guestbook", "update-ref", "refs/heads/stage/test", good.Status.Commit.Commit)
+	w.wake("test", &v1alpha1.Application{})
+	w.seen(p, v1alpha1.PhaseVerifying, "its checks wait: ")
+	w.editStage("test", func(s *v1alpha1.StageSpec) { s.Rollback.HealthTimeout = seconds(1) })
+	p = w.ends(p, v1alpha1.PhaseFailed)
+	if p.Status.Reason != promotion.ReasonVerificationInconclusive || p.Status.Verification.Checks[0].Phase != v1alpha1.CheckAborted {
+		t.Errorf("it ended with %s: %+v", p.Status.Reason, p.Status.Verification)
+	}
+	w.told(p, "1.26.1", "Failed", "the Stage has applied something else for 1s: ")
+	if w.isVerified("1.26.1", "test") {
+		t.Error("the Freight is verified")
+	}
+	w.editStage("test", func(s *v1alpha1.StageSpec) {
+		s.Rollback.HealthTimeout, s.Verification.Checks[0].HTTP.Count = nil, 1
+	})
+	w.push("1.26.2")
+	w.runs("test", "1.26.2")
+}

@@ -271,14 +271,15 @@ func (w *world) push(tag string) {
 // refresh wakes the Warehouse as `waybill refresh` does.
 func (w *world) refresh() {
 	w.t.Helper()
-	wh := &v1alpha1.Warehouse{}
-	w.get("guestbook", wh)
-	before := wh.DeepCopy()
-	if wh.Annotations == nil {
-		wh.Annotations = map[string]string{}
-	}
-	wh.Annotations[v1alpha1.AnnotationRequestedAt] = time.Now().Format(time.RFC3339Nano)
-	if err := w.client.Patch(w.t.Context(), wh, client.MergeFrom(before)); err != nil {
+	w.wake("guestbook", &v1alpha1.Warehouse{})
+}
+
+// wake asks for an object to be looked at now. It is read into o.
+func (w *world) wake(name string, o client.Object) {
+	w.t.Helper()
+	w.get(name, o)
+	at := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRequestedAt, time.Now().Format(time.RFC3339Nano))
+	if err := w.client.Patch(w.t.Context(), o, client.RawPatch(types.MergePatchType, at)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -121,6 +121,44 @@ func TestForgery(t *testing.T) {
 		}, "spec.abort.by must be the user who aborts"},
 		{"aborted in another's name", func() error { return patch(petra, made("test.4.f"), `{"spec":{"abort":{"by":"waybill:bob"}}}`) }, "spec.abort.by must be the user who aborts"},
 		{"aborted in one's own", func() error { return patch(petra, made("test.5.f"), `{"spec":{"abort":{"by":"waybill:petra"}}}`) }, ""},
+		{"checks run again in another's name", func() error {
+			return patch(petra, made("test.11.f"), `{"spec":{"verify":{"action":"Run","run":2,"by":"waybill:bob"}}}`)
+		}, "spec.verify.by must be the user who asks"},
+		{"checks stopped in the name of policy", func() error {
+			return patch(petra, made("test.12.f"), `{"spec":{"verify":{"action":"Abort","run":1,"by":"waybill:policy"}}}`)
+		}, "spec.verify.by must be the user who asks"},
+		{"checks asked for at creation in another's name", func() error {
+			p := newPromotion(project, "test.13.f")
+			p.Spec.Verify = &v1alpha1.VerifyRequest{Action: v1alpha1.VerifyRun, Run: 1, By: "waybill:bob"}
+			return petra.Create(ctx, p)
+		}, "spec.verify.by must be the user who asks"},
+		{"checks asked for by nobody", func() error {
+			return patch(petra, made("test.14.f"), `{"spec":{"verify":{"action":"Run","run":2}}}`)
+		}, "by"},
+		{"checks run again in one's own", func() error {
+			return patch(petra, made("test.15.f"), `{"spec":{"verify":{"action":"Run","run":2,"by":"waybill:petra"}}}`)
+		}, ""},
+		{"another's request changed, in the same name", func() error {
+			p := made("test.16.f")
+			if err := patch(ada, p, `{"spec":{"verify":{"action":"Run","run":2,"by":"waybill:ada"}}}`); err != nil {
+				return err
+			}
+			return patch(petra, p, `{"spec":{"verify":{"reason":"ada said so"}}}`)
+		}, "verify asks for a later run"},
+		{"another's request kept while one aborts", func() error {
+			p := made("test.17.f")
+			if err := patch(ada, p, `{"spec":{"verify":{"action":"Run","run":2,"by":"waybill:ada"}}}`); err != nil {
+				return err
+			}
+			return patch(petra, p, `{"spec":{"abort":{"by":"waybill:petra"}}}`)
+		}, ""},
+		{"the request of a run taken away", func() error {
+			p := made("test.18.f")
+			if err := patch(ada, p, `{"spec":{"verify":{"action":"Run","run":2,"by":"waybill:ada"}}}`); err != nil {
+				return err
+			}
+			return patch(petra, p, `{"spec":{"verify":null}}`)
+		}, "verify asks for a later run"},
 		{"an owner that is gone, so that the garbage collector deletes the record", func() error {
 			return patch(petra, made("test.6.f"), `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}`)
 		}, "ownerReferences"},
