@@ -192,6 +192,14 @@ func (v *projectView) freightModel(f *v1alpha1.Freight) model.Freight {
 		setTime(&in.LeftAt, rec.LeftAt)
 		setTime(&in.VerifiedAt, rec.VerifiedAt)
 		setTime(&in.SoakingSince, rec.Soak.RunningSince)
+		in.SoakedSeconds, in.LongestSoakSeconds = int(rec.Soak.Accumulated.Seconds()), int(rec.Soak.Longest.Seconds())
+		if p := v.lastChecked(st.Name, f.Name); p != nil {
+			checks := p.Status.Verification
+			in.Checks = model.CheckPhase(checks.Phase)
+			if checks.Phase.IsFinished() && checks.Phase != v1alpha1.CheckSucceeded {
+				in.ChecksMessage = checks.Message
+			}
+		}
 		out.Stages = append(out.Stages, in)
 	}
 	for _, z := range v.rejections[f.Name] {
@@ -274,7 +282,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	}
 	if p.Status.Verification != nil {
 		out.Verification = verificationModel(p.Status.Verification)
-		out.Verification.Promotion, out.Verification.Version = p.Name, v.freightRef(p.Spec.Freight).Version
+		out.Verification.Stage, out.Verification.Promotion, out.Verification.Version = p.Spec.Stage, p.Name, v.freightRef(p.Spec.Freight).Version
 	}
 	if c := p.Status.Commit; c != nil {
 		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}

@@ -190,7 +190,7 @@ func (s *Server) Why(ctx context.Context, request WhyRequestObject) (WhyResponse
 	return Why200JSONResponse{
 		Project: st.Namespace, Stage: st.Name, Freight: v.freightRef(r.freight.Name), Newer: v.shutOut(r),
 		State: model.WhyState(v.stateOf(st, r.freight, j.mayPromote)), MayPromote: j.mayPromote, MayFlow: j.mayFlow,
-		Gates: gateModels(j.all),
+		Gates: gateModels(j.all), Verifications: v.verificationsFor(st, r.freight),
 	}, nil
 }
 

@@ -70,16 +70,40 @@ func isAskedFor(p *v1alpha1.Promotion) bool {
 // lastVerification returns the checks of the Stage's newest Promotion that has
 // any, without logs.
 func (v *projectView) lastVerification(st *v1alpha1.Stage) model.Verification {
+	if p := v.lastChecked(st.Name, ""); p != nil {
+		return v.shortPromotion(p).Verification
+	}
+	return model.Verification{}
+}
+
+// lastChecked returns the newest Promotion into a Stage, of a Freight or of any,
+// that has checks; nil when there is none.
+func (v *projectView) lastChecked(stage, freight string) *v1alpha1.Promotion {
 	var newest *v1alpha1.Promotion
-	for _, p := range v.promotionsOf[st.Name] {
-		if p.Status.Verification != nil && (newest == nil || promotion.IsNewer(p, newest)) {
+	for _, p := range v.promotionsOf[stage] {
+		if p.Status.Verification != nil && (freight == "" || p.Spec.Freight == freight) && (newest == nil || promotion.IsNewer(p, newest)) {
 			newest = p
 		}
 	}
-	if newest == nil {
-		return model.Verification{}
+	return newest
+}
+
+// verificationsFor returns the last checks of a Freight in the Stages that st
+// takes it from, and in st itself.
+func (v *projectView) verificationsFor(st *v1alpha1.Stage, f *v1alpha1.Freight) []model.Verification {
+	var stages []string
+	for _, r := range st.Spec.RequestedFreight {
+		if r.Origin.Name == f.Origin.Name {
+			stages = append(stages, r.Sources.Stages...)
+		}
 	}
-	return v.shortPromotion(newest).Verification
+	var out []model.Verification
+	for _, name := range append(stages, st.Name) {
+		if p := v.lastChecked(name, f.Name); p != nil {
+			out = append(out, v.shortPromotion(p).Verification)
+		}
+	}
+	return out
 }
 
 func verificationModel(s *v1alpha1.VerificationStatus) model.Verification {

@@ -82,8 +82,11 @@ func TestDecisionTranscripts(t *testing.T) {
 	}
 	decided := waiting(1)
 	freight := model.Freight{Name: newFreight, Alias: "amber-heron", Version: "1.27.0", Origin: "guestbook", Order: 7, CreatedAt: at(90),
-		Images:     []model.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: digest}},
-		Stages:     []model.FreightInStage{{Stage: "test", Current: true, VerifiedAt: at(80)}},
+		Images: []model.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: digest}},
+		Stages: []model.FreightInStage{
+			{Stage: "test", Current: true, VerifiedAt: at(80), SoakingSince: at(30), SoakedSeconds: 600, LongestSoakSeconds: 900, Checks: model.CheckPhaseSucceeded},
+			{Stage: "uat", Checks: model.CheckPhaseFailed, ChecksMessage: `check "errors" failed: 0.4`, LongestSoakSeconds: 900},
+		},
 		Rejections: []model.Freeze{freeze("prod", model.FreezeShownAsRejected, time.Time{})}}
 	for _, c := range []struct {
 		name, args string
@@ -126,6 +129,7 @@ func TestDecisionTranscripts(t *testing.T) {
 		{name: "can-i-unknown-verb", args: "can-i fly guestbook/prod", answers: map[string]answer{"GET /api/v1/me/permissions?project=guestbook": ok(may)}},
 		{name: "describe-stage", args: "describe stage guestbook/prod", answers: found},
 		{name: "describe-promotion", args: "describe promotion guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + pending: ok(waiting(1))}},
+		{name: "describe-promotion-checks", args: "describe promotion guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + pending: ok(checkedPromotion(model.PhaseFailed, model.CheckPhaseFailed))}},
 		{name: "describe-freight", args: "describe freight guestbook/1.27.0", answers: map[string]answer{"GET " + api + "/freight/1.27.0": ok(freight)}},
 		{name: "describe-warehouse", args: "describe warehouse guestbook/main", answers: map[string]answer{"GET " + api + "/warehouses/main": ok(model.Warehouse{
 			Name: "main", Project: "guestbook", Ready: true, Message: "watching 3 repositories", Interval: "5m0s", FreightCreationPolicy: "Every",

@@ -149,6 +149,8 @@ func (a *App) describeStage(s *model.StageDetail) *description {
 		apps = append(apps, fmt.Sprintf("%s in %s/%s: %s, %s %s", app.Name, app.Cluster, app.Namespace, app.Sync, app.Health, app.HealthMessage))
 	}
 	d.list("Destinations", apps)
+	d.line("Verification", "%s", join(" of ", checksText(&st.Verification), st.Verification.Version))
+	d.list("Checks", checkLines(&st.Verification))
 	var last []string
 	for i, p := range s.Promotions {
 		if i == 5 {
@@ -214,6 +216,8 @@ func (a *App) describePromotion(p *model.Promotion) *description {
 		steps = append(steps, fmt.Sprintf("%s %s %s %s", s.State, s.Name, took(s.StartedAt, s.FinishedAt), s.Message))
 	}
 	d.list("Steps", steps)
+	d.line("Verification", "%s", checksText(&p.Verification))
+	d.list("Checks", checkLines(&p.Verification))
 	if p.Commit.Commit != "" {
 		d.line("Commit", "%s on %s of %s", short(p.Commit.Commit), p.Commit.Branch, p.Commit.RepoURL)
 	}
@@ -255,6 +259,12 @@ func (a *App) describeFreight(f *model.Freight) *description {
 		if !s.VerifiedAt.IsZero() {
 			where += fmt.Sprintf(", verified %s ago", a.age(s.VerifiedAt))
 		}
+		if soaked := a.soaked(&s); soaked > 0 {
+			where += ", soaked " + span(soaked)
+		}
+		if s.Checks != "" {
+			where += ", checks " + join(": ", string(s.Checks), s.ChecksMessage)
+		}
 		stages = append(stages, fmt.Sprintf("%s: %s", s.Stage, where))
 	}
 	d.list("Stages", stages)
@@ -268,6 +278,16 @@ func (a *App) describeFreight(f *model.Freight) *description {
 	}
 	d.list("Rejected", rejections)
 	return d
+}
+
+// soaked is how long Freight has run well in a Stage without a break that
+// counts: the longest stretch, ended or not.
+func (a *App) soaked(s *model.FreightInStage) time.Duration {
+	running := time.Duration(s.SoakedSeconds) * time.Second
+	if !s.SoakingSince.IsZero() {
+		running += a.Now().Sub(s.SoakingSince)
+	}
+	return max(running, time.Duration(s.LongestSoakSeconds)*time.Second)
 }
 
 // shownCandidates is how many candidates describe names of each subscription.

@@ -177,6 +177,7 @@ func TestTranscripts(t *testing.T) {
 			Status: http.StatusNotFound, Code: model.NotFound, Detail: `Project "nowhere" is not there, or you may not see it`, Hint: "waybill get projects"})}},
 
 		{name: "why-four-gates", args: "why 1.27.0 guestbook/prod", answers: map[string]answer{getWhy + "1.27.0": ok(why(fourClosed()))}},
+		{name: "why-failed-checks", args: "why 1.27.0 guestbook/prod", answers: map[string]answer{getWhy + "1.27.0": ok(checkedWhy(why(fourClosed())))}},
 		{name: "why-four-gates-json", args: "why 1.27.0 guestbook/prod -o json", answers: map[string]answer{getWhy + "1.27.0": ok(why(fourClosed()))}},
 		{name: "why-latest-newer-shut-out", args: "why latest guestbook/prod", answers: map[string]answer{getWhy + "latest": ok(shutOut)}},
 
@@ -508,4 +509,12 @@ func checkedPromotion(phase model.Phase, check model.CheckPhase) model.Promotion
 		p.Verification.Checks[1].Message, p.Verification.Checks[1].Failed, p.Verification.Checks[1].FinishedAt = `0.4: failureCondition "result > 0.05" is true`, 1, noon
 	}
 	return p
+}
+
+// checkedWhy adds checks that failed upstream.
+func checkedWhy(w model.Why) model.Why {
+	v := checkedPromotion(model.PhaseFailed, model.CheckPhaseFailed).Verification
+	v.Stage, v.Version = "uat", "1.27.0"
+	w.Verifications = []model.Verification{v}
+	return w
 }

@@ -160,7 +160,7 @@ func warehouseError(w model.Warehouse) string {
 func (a *App) stagesTable(page *model.Pipeline, out *output) table {
 	t := table{heads: []string{"STAGE", "VERSION", "FREIGHT", "STATUS", "BEHIND", "SINCE", "NEXT"}}
 	if out.format == "wide" {
-		t.heads = append(t.heads, "HEALTH", "COMMIT", "BRANCH", "DIGEST")
+		t.heads = append(t.heads, "HEALTH", "CHECKS", "COMMIT", "BRANCH", "DIGEST")
 	}
 	for _, s := range page.Stages {
 		behind := ""
@@ -177,7 +177,7 @@ func (a *App) stagesTable(page *model.Pipeline, out *output) table {
 			for _, i := range s.Freight.Images {
 				digests = append(digests, i.Digest)
 			}
-			row = append(row, text(string(s.Health)), text(short(s.Freight.Commit)), text(strings.Join(branches, ",")), text(strings.Join(digests, ",")))
+			row = append(row, text(string(s.Health)), text(checksText(&s.Verification)), text(short(s.Freight.Commit)), text(strings.Join(branches, ",")), text(strings.Join(digests, ",")))
 		}
 		t.add(row...)
 	}

@@ -140,15 +140,51 @@ func (a *App) printChecks(p *model.Promotion, out *output) error {
 	if len(p.Verification.Checks) == 0 {
 		return nil
 	}
+	return a.printTable(checksTable(&p.Verification))
+}
+
+// checksTable shows each check of a run in a line.
+func checksTable(v *model.Verification) table {
 	t := table{heads: []string{"CHECK", "KIND", "RESULT", "VALUE", "MEASURED", "TOOK", "MESSAGE"}}
-	for _, c := range p.Verification.Checks {
+	for _, c := range v.Checks {
 		measured := ""
 		if n := c.Succeeded + c.Failed + c.Inconclusive; n > 0 {
 			measured = fmt.Sprintf("%d, %d bad", n, c.Failed+c.Inconclusive)
 		}
 		t.add(text(c.Name), text(string(c.Kind)), checkCell(c.Phase), text(c.Value), text(measured), text(took(c.StartedAt, c.FinishedAt)), text(c.Message))
 	}
-	return a.printTable(t)
+	return t
+}
+
+// checksText is how a run stands in a few words; empty when there is none.
+func checksText(v *model.Verification) string {
+	if v.Phase == "" {
+		return ""
+	}
+	done := 0
+	for _, c := range v.Checks {
+		if c.Phase == model.CheckPhaseSucceeded {
+			done++
+		}
+	}
+	run := ""
+	if v.Run > 1 {
+		run = fmt.Sprintf(", run %d", v.Run)
+	}
+	return fmt.Sprintf("%s, %d of %d%s", v.Phase, done, len(v.Checks), run)
+}
+
+// checkLines describe each check of a run.
+func checkLines(v *model.Verification) []string {
+	var lines []string
+	for _, c := range v.Checks {
+		line := join(" ", string(c.Phase), c.Name, "("+string(c.Kind)+")", c.Value)
+		if n := c.Succeeded + c.Failed + c.Inconclusive; n > 1 {
+			line += fmt.Sprintf(", %d measured, %d bad", n, c.Failed+c.Inconclusive)
+		}
+		lines = append(lines, join(": ", line, c.Message))
+	}
+	return lines
 }
 
 func checkCell(p model.CheckPhase) cell {

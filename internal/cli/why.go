@@ -60,6 +60,15 @@ func (a *App) printWhy(why *model.Why) error {
 	if err := t.write(a.Stdout, a.isColoured(a.Terminal.Stdout)); err != nil {
 		return err
 	}
+	for i := range why.Verifications {
+		v := &why.Verifications[i]
+		if err := a.print("\nChecks of %s in %s: %s", firstOf(v.Version, freightName(why.Freight)), v.Stage, checksText(v)); err != nil {
+			return err
+		}
+		if err := a.printTable(checksTable(v)); err != nil {
+			return err
+		}
+	}
 	a.sayShutOut(why.Newer)
 	return nil
 }

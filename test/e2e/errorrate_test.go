@@ -71,7 +71,7 @@ func TestErrorRate(t *testing.T) {
 		t.Errorf("the tree differs from the good one:\n%s", diff)
 	}
 	s := w.cli("", "why", "1.26.1", w.project+"/uat")
-	if !strings.Contains(s.out, `not verified in "test"`) {
+	if !strings.Contains(s.out, `not verified in "test"`) || !strings.Contains(s.out, "Checks of 1.26.1 in test: Failed, 0 of 1") {
 		t.Errorf("why ended with %d:\n%s", s.code, s.text())
 	}
 
@@ -81,6 +81,11 @@ func TestErrorRate(t *testing.T) {
 		t.Errorf("it ended with %s: %s", fixed.Status.Reason, fixed.Status.Message)
 	}
 	w.runs("uat", "1.26.2")
+	for tag, want := range map[string]string{"1.26.1": `checks Failed: check "errors" failed: 0.4`, "1.26.2": "checks Succeeded"} {
+		if s := w.cli("", "describe", "freight", w.project+"/"+tag); !strings.Contains(s.out, want) {
+			t.Errorf("the facts of %s lack %q:\n%s", tag, want, s.text())
+		}
+	}
 	w.settled()
 	w.oneCommitEach()
 }

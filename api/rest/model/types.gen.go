@@ -1314,12 +1314,23 @@ type Freight struct {
 
 // FreightInStage defines model for FreightInStage.
 type FreightInStage struct {
-	Current      bool   `json:"current"`
-	EnteredAt    Time   `json:"enteredAt,omitempty,omitzero"`
-	LeftAt       Time   `json:"leftAt,omitempty,omitzero"`
-	SoakingSince Time   `json:"soakingSince,omitempty,omitzero"`
-	Stage        string `json:"stage"`
-	VerifiedAt   Time   `json:"verifiedAt,omitempty,omitzero"`
+	// Checks how its last checks there ended
+	Checks CheckPhase `json:"checks,omitempty,omitzero"`
+
+	// ChecksMessage why it is not verified by them
+	ChecksMessage string `json:"checksMessage,omitempty,omitzero"`
+	Current       bool   `json:"current"`
+	EnteredAt     Time   `json:"enteredAt,omitempty,omitzero"`
+	LeftAt        Time   `json:"leftAt,omitempty,omitzero"`
+
+	// LongestSoakSeconds the longest such stretch that has ended
+	LongestSoakSeconds int `json:"longestSoakSeconds,omitempty,omitzero"`
+
+	// SoakedSeconds soaked without a break that counts, before soakingSince
+	SoakedSeconds int    `json:"soakedSeconds,omitempty,omitzero"`
+	SoakingSince  Time   `json:"soakingSince,omitempty,omitzero"`
+	Stage         string `json:"stage"`
+	VerifiedAt    Time   `json:"verifiedAt,omitempty,omitzero"`
 }
 
 // FreightList defines model for FreightList.
@@ -2282,8 +2293,9 @@ type Verification struct {
 	RequestedBy string `json:"requestedBy,omitempty,omitzero"`
 
 	// Run counted from 1; a re-run is the next
-	Run       int  `json:"run"`
-	StartedAt Time `json:"startedAt,omitempty,omitzero"`
+	Run       int    `json:"run"`
+	Stage     string `json:"stage,omitempty,omitzero"`
+	StartedAt Time   `json:"startedAt,omitempty,omitzero"`
 
 	// Version of that Freight
 	Version string `json:"version,omitempty,omitzero"`
@@ -2410,6 +2422,9 @@ type Why struct {
 	Project    string   `json:"project"`
 	Stage      string   `json:"stage"`
 	State      WhyState `json:"state,omitempty,omitzero"`
+
+	// Verifications the last checks of this Freight in the Stages it comes from, and in this one, without logs
+	Verifications []Verification `json:"verifications,omitempty,omitzero"`
 }
 
 // WhyState defines model for Why.State.

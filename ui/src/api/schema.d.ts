@@ -1563,9 +1563,17 @@ export interface components {
             version?: string;
         };
         FreightInStage: {
+            /** @description how its last checks there ended */
+            checks?: components["schemas"]["CheckPhase"];
+            /** @description why it is not verified by them */
+            checksMessage?: string;
             current: boolean;
             enteredAt?: components["schemas"]["Time"];
             leftAt?: components["schemas"]["Time"];
+            /** @description the longest such stretch that has ended */
+            longestSoakSeconds?: number;
+            /** @description soaked without a break that counts, before soakingSince */
+            soakedSeconds?: number;
             soakingSince?: components["schemas"]["Time"];
             stage: string;
             verifiedAt?: components["schemas"]["Time"];
@@ -2261,6 +2269,7 @@ export interface components {
             requestedBy?: string;
             /** @description counted from 1; a re-run is the next */
             run: number;
+            stage?: string;
             startedAt?: components["schemas"]["Time"];
             /** @description of that Freight */
             version?: string;
@@ -2353,6 +2362,8 @@ export interface components {
             stage: string;
             /** @enum {string} */
             state?: "current" | "arriving" | "open" | "closed";
+            /** @description the last checks of this Freight in the Stages it comes from, and in this one, without logs */
+            verifications?: components["schemas"]["Verification"][];
         };
         Write: {
             /** @description absent when the Freight does not hold the image */

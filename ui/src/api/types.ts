@@ -15,6 +15,7 @@ export type FileChange = Schemas['FileChange'];
 export type Freeze = Schemas['Freeze'];
 export type FreezeRequest = Schemas['FreezeRequest'];
 export type Freight = Schemas['Freight'];
+export type FreightInStage = Schemas['FreightInStage'];
 export type FreightRef = Schemas['FreightRef'];
 export type Gate = Schemas['GateVerdict'];
 export type HoldRequest = Schemas['HoldRequest'];

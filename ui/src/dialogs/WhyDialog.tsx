@@ -1,13 +1,16 @@
 import { Button, Modal } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { whyOptions } from '../api/queries';
-import type { Gate, Pipeline, Stage } from '../api/types';
+import type { FreightInStage, Gate, Pipeline, Stage } from '../api/types';
+import { CheckList } from '../components/Checks';
 import { CopyBlock } from '../components/CopyBlock';
 import { GateList } from '../components/GateList';
 import { Skeleton } from '../components/Skeleton';
 import { fullName, versionOf } from '../lib/freight';
+import { useNow } from '../lib/now';
 import { usePhone } from '../lib/phone';
 import { useDialog } from '../lib/search';
+import { instant, span } from '../lib/time';
 import { Failure } from './Note';
 import classes from './WhyDialog.module.css';
 
@@ -33,6 +36,8 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
   const closed = verdict?.closed ?? why.data?.gates.filter((gate) => !gate.open) ?? [];
   const closedNames = new Set(closed.map((gate) => gate.gate));
   const open = why.data?.gates.filter((gate) => gate.open && !closedNames.has(gate.gate)) ?? [];
+  const been = pipeline.freight.find((each) => each.name === freight)?.stages ?? [];
+  const now = useNow();
   const state = verdict?.state ?? why.data?.state;
   const asking = stage.pendingPromotions?.find(
     (each) => each.freight?.name === freight && each.gates?.some((gate) => gate.gate === 'approval' && !gate.open),
@@ -63,6 +68,27 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
           <h3 className={classes.heading}>Open</h3>
           <GateList gates={open} label="Open gates" />
         </>
+      )}
+      {why.data?.verifications?.map((run) => (
+        <section key={run.stage} aria-label={`Checks in ${run.stage}`}>
+          <h3 className={classes.heading}>
+            Checks in {run.stage}
+            {run.run > 1 && `, run ${run.run}`}
+          </h3>
+          <CheckList project={pipeline.project} run={run} stage={undefined} />
+        </section>
+      ))}
+      {been.length > 0 && (
+        <section aria-label="Where it has been">
+          <h3 className={classes.heading}>Where it has been</h3>
+          <ul className={classes.been}>
+            {been.map((each) => (
+              <li key={each.stage} data-been={each.stage}>
+                <strong>{each.stage}</strong> {beenText(each, now)}
+              </li>
+            ))}
+          </ul>
+        </section>
       )}
       {why.isPending && <Skeleton height={80} />}
       {why.isError && <Failure error={why.error} />}
@@ -104,4 +130,15 @@ function heading(state: string | undefined, version: string, stage: string): str
 function count(closed: Gate[]): string {
   if (closed.length === 0) return 'no gate is closed.';
   return closed.length === 1 ? '1 gate is closed.' : `${closed.length} gates are closed.`;
+}
+
+/** Whether a Freight is verified in a Stage, and how long it ran well there without a break that counts. */
+export function beenText(in_: FreightInStage, now: Date): string {
+  const parts = [in_.current ? 'runs there' : 'was there'];
+  parts.push(in_.verifiedAt ? 'verified' : 'not verified');
+  const since = instant(in_.soakingSince);
+  const running = (in_.soakedSeconds ?? 0) + (since ? Math.max(0, (now.getTime() - since.getTime()) / 1000) : 0);
+  const soaked = Math.max(running, in_.longestSoakSeconds ?? 0);
+  if (soaked >= 1) parts.push(`soaked ${span(soaked)}`);
+  return parts.join(', ');
 }

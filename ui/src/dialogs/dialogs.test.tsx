@@ -3,6 +3,7 @@ import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
 import { fixtures, problem, renderApp } from '../test/app';
 import { expectAccessible } from '../test/axe';
+import { beenText } from './WhyDialog';
 
 const base = '/api/v1/projects/checkout/stages';
 const freight = fixtures.plan.freight.name;
@@ -188,6 +189,14 @@ describe('why dialog', () => {
     await expectAccessible(container);
   });
 
+  it('shows the checks upstream, and where the Freight has been verified and soaked', async () => {
+    renderApp(address);
+    const checks = await screen.findByRole('region', { name: 'Checks in staging' });
+    expect(within(checks).getByText('0.0314')).toBeVisible();
+    expect(within(checks).queryByRole('button', { name: /again/ })).toBeNull();
+    expect(screen.getByRole('region', { name: 'Where it has been' })).toHaveTextContent(/was there|runs there/);
+  });
+
   it('changes while one looks at it', async () => {
     const { network } = renderApp(address);
     await screen.findByText(/4 gates are closed/);
@@ -206,4 +215,20 @@ describe('why dialog', () => {
     await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
     expect(history.location.search).toBe('?view=list');
   });
+});
+
+describe('beenText', () => {
+  const now = new Date('2026-11-20T12:00:00Z');
+  const been = (fields: object) => beenText({ stage: 'test', current: false, ...fields }, now);
+  it('says that it is not verified', () => expect(been({})).toBe('was there, not verified'));
+  it('adds what runs to what was soaked before', () =>
+    expect(
+      been({
+        current: true,
+        verifiedAt: '2026-11-20T11:00:00Z',
+        soakingSince: '2026-11-20T11:30:00Z',
+        soakedSeconds: 600,
+      }),
+    ).toBe('runs there, verified, soaked 40m 00s'));
+  it('keeps the longest stretch', () => expect(been({ longestSoakSeconds: 7200 })).toContain('soaked 2h'));
 });
