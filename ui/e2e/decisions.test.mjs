@@ -97,6 +97,7 @@ test('rejects with a reason, and nothing moves', { timeout: 900_000 }, async () 
     .getByText(/not before the weekend/)
     .first()
     .waitFor();
+  await dialog.locator('[data-phase="Rejected"]').waitFor(); // and not Failed: it is what a person wanted
   await shoot('rejected');
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });

@@ -15,7 +15,7 @@ export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'ridingAlong' | 
   const broken = (plan.applications ?? []).filter((app) => app.broken);
   if (risks.length + overwrites.length + broken.length === 0 && !riding) return null;
   return (
-    <>
+    <div className={classes.notes}>
       {broken.map((app) => (
         <Note key={app.name} tone="Failed">
           <strong>{app.name} cannot be rendered afterwards.</strong> {app.broken}
@@ -50,7 +50,7 @@ export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'ridingAlong' | 
           <Commits commits={overwrites} />
         </Note>
       )}
-    </>
+    </div>
   );
 }
 

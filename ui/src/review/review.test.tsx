@@ -39,6 +39,9 @@ describe('deciding about a promotion', () => {
     expect(within(objects[0] as HTMLElement).getByText('will be deleted')).toBeVisible();
     expect([...(objects[1]?.querySelectorAll('mark') ?? [])].map((mark) => mark.textContent)).toContain('512Mi');
     expect(within(objects[1] as HTMLElement).getByText('The cluster differs from Git here already')).toBeVisible();
+    expect(within(dialog).getByText('1 commit rides along, not tested in staging.')).toBeVisible();
+    const drifted = within(dialog).getByRole('region', { name: 'Service / checkout-api' });
+    expect(drifted).toHaveTextContent('spec.selector.appcheckout-api → canary');
     await expectAccessible(container);
   });
 
