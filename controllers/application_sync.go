@@ -160,15 +160,18 @@ func (r *ApplicationReconciler) applyOne(ctx context.Context, s *appState, o *ob
 		r.applyFailed(s, a.Desired, err)
 		return
 	}
-	r.answered(s, o.t, a.Desired, answer)
+	if live := r.answered(s, o.t, a.Desired, answer); len(live.Additions) > 0 {
+		// A person made or changed it before it was ours, and no event will tell.
+		r.heals.Add(healItem{app: s.name, key: a.Desired.Key})
+	}
 	if a.Kind == gitops.ActionHeal {
 		s.record(driftRecords(healing{key: a.Desired.Key, changes: []gitops.FieldChange{{}}}, driftHealed, r.opts.Clock.Now())...)
 	}
 	_ = r.opts.Failpoints.Hit(ctx, FailDuringApply) // an injected error has no meaning here
 }
 
-// answered takes in the server's answer to an apply.
-func (r *ApplicationReconciler) answered(s *appState, t *target, d gitops.Desired, answer *unstructured.Unstructured) {
+// answered takes in the server's answer to an apply, and returns what there is now.
+func (r *ApplicationReconciler) answered(s *appState, t *target, d gitops.Desired, answer *unstructured.Unstructured) gitops.Live {
 	live := t.hub.Observe(answer)
 	t.pods.Observe(answer)
 	s.applied(d, live)
@@ -180,6 +183,7 @@ func (r *ApplicationReconciler) answered(s *appState, t *target, d gitops.Desire
 	} else {
 		delete(s.nonConvergent, d.Key)
 	}
+	return live
 }
 
 // recreate deletes an object one of whose fields cannot be changed, when that is
