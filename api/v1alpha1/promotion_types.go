@@ -301,7 +301,8 @@ type CountedApproval struct {
 // PromotionPlan is what the Promotion is going to do, frozen.
 type PromotionPlan struct {
 	// hash of what the plan does: steps, Freight, and what the Stage's
-	// destinations are told before and after. An approval is for one hash.
+	// destinations are told before and after. An approval is for one hash. A
+	// rollback, and a promotion by a template, have none when nobody waits for it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=71
 	Hash string `json:"hash,omitempty"`
