@@ -196,8 +196,13 @@ func (w *wire) pushPack(ctx context.Context, l *listing, request []byte, sideban
 
 // send gives a request to the service that made the listing and returns its
 // answer, for the caller to close.
-func (w *wire) send(ctx context.Context, l *listing, service string, body []byte) (_ io.ReadCloser, err error) {
-	defer func() { w.metrics.request(w.host(), requestKind(service), err) }()
+func (w *wire) send(ctx context.Context, l *listing, service string, body []byte) (io.ReadCloser, error) {
+	answer, err := w.exchange(ctx, l, service, body)
+	w.metrics.request(w.host(), requestKind(service), err)
+	return answer, err
+}
+
+func (w *wire) exchange(ctx context.Context, l *listing, service string, body []byte) (io.ReadCloser, error) {
 	if l.session != nil {
 		return l.session.send(ctx, body)
 	}

@@ -132,7 +132,7 @@ func (s *session) referrers(ctx context.Context, op operation, repo *repository,
 	list, err := v1.ParseIndexManifest(bytes.NewReader(a.body))
 	if a.status != http.StatusOK || err != nil {
 		e.Unread = fmt.Sprintf("the list of what refers to it (status %d)", a.status)
-		return nil, nil
+		return nil, nil //nolint:nilerr // an answer that makes no sense is told in e.Unread
 	}
 	return list.Manifests, nil
 }
