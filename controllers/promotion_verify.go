@@ -3,10 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -26,10 +24,6 @@ import (
 // stopTime bounds the deletion of a Job that is not wanted any more. One that
 // cannot be deleted ends at its deadline.
 const stopTime = 5 * time.Second
-
-// CheckTransports returns the way out for checks of a Project that names hosts
-// whose addresses may be private.
-type CheckTransports func(allowedHosts []string) (http.RoundTripper, error)
 
 // verify carries the checks of a Promotion that is Verifying as far as they go
 // now, in after.Status.Verification. It returns when to look again.
@@ -305,40 +299,4 @@ func hasProgressed(before, after *v1alpha1.VerificationStatus) bool {
 		return v
 	}
 	return !apiequality.Semantic.DeepEqual(bare(before), bare(after))
-}
-
-// transports keeps one transport for each set of allowed hosts: its connections
-// are used again. The zero value is not ready; make is what makes one.
-type transports struct {
-	mu   sync.Mutex
-	made map[string]http.RoundTripper
-	make CheckTransports
-}
-
-// maxTransports bounds what is kept; beyond it everything is made anew.
-const maxTransports = 64
-
-// ShareTransports returns make with what it made kept.
-func ShareTransports(makeOne CheckTransports) CheckTransports {
-	t := &transports{made: map[string]http.RoundTripper{}, make: makeOne}
-	return t.get
-}
-
-func (t *transports) get(hosts []string) (http.RoundTripper, error) {
-	sorted := slices.Sorted(slices.Values(hosts))
-	key := strings.Join(sorted, ",")
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if known := t.made[key]; known != nil {
-		return known, nil
-	}
-	made, err := t.make(sorted)
-	if err != nil {
-		return nil, err
-	}
-	if len(t.made) >= maxTransports {
-		clear(t.made)
-	}
-	t.made[key] = made
-	return made, nil
 }
