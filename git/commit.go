@@ -68,6 +68,8 @@ type CommitSpec struct {
 	// end in a trailer of ours.
 	Message  string
 	Trailers []Trailer
+	// Signer signs it; nil: it is not signed.
+	Signer *Signer
 }
 
 const (
@@ -183,6 +185,15 @@ func (m *Mirror) WriteCommit(c CommitSpec) (Hash, error) {
 	commit := &object.Commit{Author: author, Committer: committer, Message: message, TreeHash: c.Tree.plumbing()}
 	for _, p := range c.Parents {
 		commit.ParentHashes = append(commit.ParentHashes, p.plumbing())
+	}
+	if c.Signer != nil {
+		unsigned := &plumbing.MemoryObject{}
+		if err := commit.EncodeWithoutSignature(unsigned); err != nil {
+			return Hash{}, fmt.Errorf("encode commit: %w", err)
+		}
+		if commit.PGPSignature, err = c.Signer.sign(unsigned, c.When); err != nil {
+			return Hash{}, err
+		}
 	}
 	encoded := &plumbing.MemoryObject{}
 	if err := commit.Encode(encoded); err != nil {

@@ -98,15 +98,27 @@ func before(vars []v1alpha1.Variable, name string) []v1alpha1.Variable {
 	return nil
 }
 
-// StaticConfig returns the configuration of step i with its expressions
-// evaluated before any step has run. It is false when that cannot be known yet.
-func StaticConfig(p *v1alpha1.Promotion, i int) (map[string]any, bool) {
+// StaticConfig returns the configuration of step i with the expressions of each
+// field evaluated, as far as that can be known before any step has run; other
+// fields stay as they are written. It is false when one of those needed is not
+// known yet.
+func StaticConfig(p *v1alpha1.Promotion, i int, needed ...string) (map[string]any, bool) {
 	config, err := configOf(&p.Status.Plan.Steps[i])
 	if err != nil {
 		return nil, false
 	}
 	all, _ := config.(map[string]any)
-	return staticValue(p, i, all)
+	out := maps.Clone(all)
+	for name, v := range all {
+		resolved, ok := staticValue(p, i, map[string]any{name: v})
+		switch {
+		case ok:
+			out[name] = resolved[name]
+		case slices.Contains(needed, name):
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 // Static decodes the named fields of the configuration of step i as they are

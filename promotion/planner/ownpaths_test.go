@@ -28,27 +28,21 @@ func TestRollbackOfATemplateKeepsTheFilesOfOthers(t *testing.T) {
 				return b.server.Commit("guestbook", "main", message, files)
 			}
 			own := func(seq, tag string) string {
-				files := map[string]string{"version": tag}
-				if c.clear && seq == "3" {
-					files["other"] = "two"
-				}
-				return commit("test: "+tag+"\n\nWaybill-Promotion: guestbook/test."+seq+".f\nWaybill-Promotion-UID: u"+seq+"\nWaybill-Stage: test\n", files)
+				return commit("test: "+tag+"\n\nWaybill-Promotion: guestbook/test."+seq+".f\nWaybill-Promotion-UID: u"+seq+"\nWaybill-Stage: test\n", map[string]string{"version": tag})
 			}
 			good := own("1", "1.26.0")
-			if !c.clear {
-				commit("by a person", map[string]string{"other": "two"})
-			}
+			commit("by a person", map[string]string{"other": "two"})
 			own("2", "1.27.0")
 			bad := own("3", "1.28.0")
 
 			o, p, _ := b.observation()
-			steps := `[{uses: git-clone, config: {repoURL: URL, checkout: [{branch: main, path: ./out}]}}, CLEAR
+			steps := `[{uses: git-clone, config: {repoURL: ADDRESS, checkout: [{branch: main, path: ./out}]}}, CLEAR
 			 {uses: file-write, config: {path: ./out/version, contents: x}}, {uses: git-commit, config: {path: ./out, message: m}}, {uses: git-push, config: {path: ./out}}]`
 			cleared := ""
 			if c.clear {
 				cleared = "{uses: git-clear, config: {path: ./out}},"
 			}
-			steps = strings.NewReplacer("URL", b.url, "CLEAR", cleared).Replace(steps)
+			steps = strings.NewReplacer("ADDRESS", b.url, "CLEAR", cleared).Replace(steps)
 			o.Stage.Spec.PromotionMechanisms, o.Stage.Spec.PromotionTemplate = nil, &v1alpha1.PromotionTemplate{}
 			if err := yaml.Unmarshal([]byte(steps), &o.Stage.Spec.PromotionTemplate.Spec.Steps); err != nil {
 				t.Fatal(err)
@@ -87,5 +81,26 @@ func TestRollbackOfATemplateKeepsTheFilesOfOthers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSecretInACloneLeavesItsBranchesPinned: what is read is read at one commit,
+// though the key that signs is only known when the step runs; and the plan holds
+// the expression, not the key.
+func TestSecretInACloneLeavesItsBranchesPinned(t *testing.T) {
+	b := newBench(t, map[string]string{"a": "1"})
+	o, p, f := b.observation()
+	o.Stage.Spec.PromotionMechanisms, o.Stage.Spec.PromotionTemplate = nil, &v1alpha1.PromotionTemplate{}
+	steps := `[{uses: git-clone, config: {repoURL: ADDRESS, author: {signingKey: "${{ secret('signing').key }}"}, checkout: [{branch: main, path: ./src}, {branch: stage/test, create: true, path: ./out}]}},
+	 {uses: copy, config: {inPath: ./src, outPath: ./out}}, {uses: git-commit, config: {path: ./out, message: m}}, {uses: git-push, config: {path: ./out}}]`
+	if err := yaml.Unmarshal([]byte(strings.Replace(steps, "ADDRESS", b.url, 1)), &o.Stage.Spec.PromotionTemplate.Spec.Steps); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := b.planner.Plan(t.Context(), o, p, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(plan.Steps[0].Config.Raw); !strings.Contains(got, b.server.Branch("guestbook", "main")) || !strings.Contains(got, "secret('signing').key") {
+		t.Errorf("the plan clones %s", got)
 	}
 }

@@ -50,7 +50,7 @@ func (l *Planner) template(ctx context.Context, o *promotion.Observation, p *v1a
 // read is read again.
 func (l *Planner) pin(ctx context.Context, p *v1alpha1.Promotion, i int, writes map[string]promotion.Write, kept *v1alpha1.PromotionPlan) error {
 	plan := p.Status.Plan
-	config, isKnown := promotion.StaticConfig(p, i)
+	config, isKnown := promotion.StaticConfig(p, i, "repoURL", "checkout")
 	if !isKnown {
 		return nil
 	}

@@ -40,6 +40,8 @@ type Tree struct {
 	Tags map[string]Tag
 	// Author of its commits; what is empty is Waybill's own.
 	Author git.Identity
+	// Signer signs its commits; nil: they are not signed.
+	Signer *git.Signer
 }
 
 // Tag is an annotated tag.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 	"github.com/waybill-dev/waybill/promotion/workspace"
@@ -37,6 +38,9 @@ type Author struct {
 	Name string `json:"name,omitempty"`
 	// Email address of the author.
 	Email string `json:"email,omitempty"`
+	// SigningKey signs the commits: an OpenSSH or an armored OpenPGP private key
+	// without passphrase, from a Secret: ${{ secret('signing').key }}.
+	SigningKey string `json:"signingKey,omitempty"`
 }
 
 // Checkout is one working tree.
@@ -86,6 +90,10 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	if err != nil {
 		return step.Result{}, err
 	}
+	signer, err := c.signer()
+	if err != nil {
+		return step.Result{}, err
+	}
 	commits := map[string]any{}
 	for _, co := range c.Checkout {
 		tree, err := checkOut(mirror, refs, c.RepoURL, string(in.Promotion.UID), co)
@@ -96,7 +104,7 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 			return step.Result{}, step.Terminal("InvalidConfig", err)
 		}
 		if c.Author != nil {
-			tree.Author = git.Identity{Name: c.Author.Name, Email: c.Author.Email}
+			tree.Author, tree.Signer = git.Identity{Name: c.Author.Name, Email: c.Author.Email}, signer
 		}
 		if tree.Head.IsZero() {
 			continue // a branch that is going to be made
@@ -107,6 +115,18 @@ func (Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 		}
 	}
 	return step.Result{Output: map[string]any{"commits": commits}}, nil
+}
+
+// signer reads the signing key; nil when there is none.
+func (c Config) signer() (*git.Signer, error) {
+	if c.Author == nil || c.Author.SigningKey == "" {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	s, err := git.NewSigner(secret.New(c.Author.SigningKey))
+	if err != nil {
+		return nil, step.Terminal("SigningKeyInvalid", fmt.Errorf("author.signingKey: %w", err))
+	}
+	return s, nil
 }
 
 // fetch brings the branches in; when a commit that is asked for is not among

@@ -64,7 +64,7 @@ func (s Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	}
 	spec := git.CommitSpec{
 		Tree: tree.Root, Author: s.author(tree, c), Committer: s.author(tree, c), When: in.Date,
-		Message: c.Message, Trailers: trailers(in, c),
+		Message: c.Message, Trailers: trailers(in, c), Signer: tree.Signer,
 	}
 	if !tree.Head.IsZero() {
 		spec.Parents = []git.Hash{tree.Head}
