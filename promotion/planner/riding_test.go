@@ -111,3 +111,20 @@ func checkRiding(t *testing.T, r *planner.Rehearsal, want []string, unknown stri
 		t.Errorf("unknown: %q, want %q", got.Unknown, unknown)
 	}
 }
+
+// TestRehearsalAsksGitOnce: a plan with its hash costs Git what a plan costs.
+func TestRehearsalAsksGitOnce(t *testing.T) {
+	b := newBench(t, map[string]string{})
+	o, p, f := b.observation()
+	if _, err := b.planner.Plan(t.Context(), o, p, f); err != nil {
+		t.Fatal(err)
+	}
+	before := b.server.Requests()
+	r, err := b.planner.Rehearse(t.Context(), o, p, f)
+	if err != nil || r.Plan.Hash == "" {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	if n := b.server.Requests().Total() - before.Total(); n != 1 {
+		t.Errorf("%d requests for a rehearsal, want the one of its plan", n)
+	}
+}
