@@ -49,8 +49,6 @@ func TestParseFindings(t *testing.T) {
 			[]string{"f.yaml: document 1, line 13: spec.promotionMechanisms.argoCDAppUpdates: argoCDAppUpdates is now deploy (spec.deploy of the Stage: destination, source and syncPolicy, as in an Argo CD Application)"}},
 		{"subscriptions of a Stage", "Kargo before v0.8", stage("  subscriptions:\n    upstreamStages: [{name: test}]\n"),
 			[]string{"f.yaml: document 1, line 5: spec.subscriptions: subscriptions is now requestedFreight ({warehouse: W} is requestedFreight: [{origin: {kind: Warehouse, name: W}, sources: {direct: true}}], and upstreamStages go to sources.stages)"}},
-		{"helm", "Kargo v0.8", stage(direct + "  promotionMechanisms:\n    gitRepoUpdates:\n    - repoURL: https://git.example.com/app.git\n      writeBranch: stage/test\n      helm: {charts: []}\n"),
-			[]string{"f.yaml: document 1, line 12: spec.promotionMechanisms.gitRepoUpdates[0].helm.charts: charts is not there yet; use promotionTemplate with helm-update-chart"}},
 		{"render", "Kargo Render", stage(direct + "  promotionMechanisms:\n    gitRepoUpdates:\n    - repoURL: https://git.example.com/app.git\n      writeBranch: stage/test\n      render: {}\n"),
 			[]string{"f.yaml: document 1, line 12: spec.promotionMechanisms.gitRepoUpdates[0].render: render is now kustomize (the reconciler renders; the promotion only sets images)"}},
 		{"promotionPolicies", "Kargo v0.8 Project", head + "Project\nmetadata: {name: p}\nspec:\n  promotionPolicies: [{stage: test, autoPromotionEnabled: true}]\n",
