@@ -87,7 +87,7 @@ func (s *Server) fromInspector(ctx context.Context, app *v1alpha1.Application, e
 		return refuse(model.Conflict, "Application %q has no revision yet: its branch was not seen", app.Name)
 	case errors.Is(err, live.ErrUnreachable):
 		s.log.Warn("a cluster could not be asked", "application", app.Namespace+"/"+app.Name, "requestId", requestID(ctx), "error", err)
-		return refuse(model.Unavailable, "cluster %q does not answer", cluster).withHint("waybill describe application %s -p %s", app.Name, app.Namespace)
+		return refuse(model.Unavailable, "cluster %q does not answer", cluster).withHint("waybill get application %s -p %s -o yaml says since when", app.Name, app.Namespace)
 	default:
 		return err
 	}
