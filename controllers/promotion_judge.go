@@ -69,13 +69,6 @@ func isCurrentPromotion(o *promotion.Observation, p *v1alpha1.Promotion) bool {
 	return false
 }
 
-func healthTimeout(s *v1alpha1.Stage) time.Duration {
-	if s.Spec.Rollback.HealthTimeout == nil {
-		return 5 * time.Minute
-	}
-	return s.Spec.Rollback.HealthTimeout.Duration
-}
-
 // ancestorDepth is how far back a branch is searched for a Promotion's commit.
 const ancestorDepth = 500
 

@@ -90,7 +90,7 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 		r.writes.wrote(client.ObjectKeyFromObject(work), r.Clock.Now())
 		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && work.Status.Commit != nil && !work.Status.Commit.Unchanged {
 			// The Applications see status.commit and wake us when they reached it.
-			return lookAgain(r.Clock.Now(), now.Add(healthTimeout(o.Stage))), nil
+			return lookAgain(r.Clock.Now(), now.Add(promotion.HealthTimeout(o.Stage))), nil
 		}
 		return r.judge(ctx, o, work)
 	case out.Waiting != "":

@@ -53,7 +53,7 @@ func (r *PromotionReconciler) verify(ctx context.Context, o *promotion.Observati
 		return time.Time{}, nil
 	}
 	if !reach.Reached {
-		look := promotion.Interrupt(s, reach.Message, healthTimeout(o.Stage), o.Now)
+		look := promotion.Interrupt(s, reach.Message, promotion.HealthTimeout(o.Stage), o.Now)
 		if s.Phase.IsFinished() {
 			r.stopChecks(ctx, p, s)
 		}

@@ -63,6 +63,12 @@ type HealthVerdict struct {
 	Recheck time.Time
 }
 
+// HealthTimeout is how long a Stage may take to become healthy with what was
+// promoted: rollback.healthTimeout.
+func HealthTimeout(s *v1alpha1.Stage) time.Duration {
+	return durationOr(s.Spec.Rollback.HealthTimeout, defaultHealthTimeout)
+}
+
 // JudgeHealth concludes from health whether a pushed Promotion succeeded, has
 // to wait, failed, or must be reverted by policy (02, Rollback by revert).
 //
@@ -131,7 +137,7 @@ func judgeSyncing(o *Observation, p *v1alpha1.Promotion, r Reach, v HealthVerdic
 		v.Recheck = due
 	}
 	if p.Status.PushedAt != nil {
-		timeout := durationOr(o.Stage.Spec.Rollback.HealthTimeout, defaultHealthTimeout)
+		timeout := HealthTimeout(o.Stage)
 		due := p.Status.PushedAt.Add(timeout)
 		if !o.Now.Before(due) {
 			return concludeBad(o, p, v, onUnhealthy(o), ReasonHealthTimeout,

@@ -216,7 +216,7 @@ func refusal(op string, err error) error {
 // texts reads one text, and a second one if most is 2.
 func texts(function string, args []any, most int) (first, second string, err error) {
 	if len(args) >= 1 && len(args) <= most {
-		ok := true
+		var ok bool
 		if first, ok = args[0].(string); ok && len(args) == 2 {
 			second, ok = args[1].(string)
 		}

@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -110,7 +111,7 @@ func (g *gitLab) failed(op string, resp *gitlab.Response, err, refused error) er
 	if resp != nil && resp.Response != nil {
 		status = resp.StatusCode
 	}
-	if status == http.StatusUnauthorized && refused != nil && refused == ErrNotMergeable {
+	if status == http.StatusUnauthorized && errors.Is(refused, ErrNotMergeable) {
 		// GitLab answers 401 also when the token's owner may not merge.
 		return g.fail(op, http.StatusForbidden, err, refused)
 	}
