@@ -299,6 +299,11 @@ func TestRollbackIsRehearsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.seen(&s)
+	p.Status.Rollback = nil // it was rehearsed when it succeeded, with nothing deployed
+	if err := r.admin.Status().Update(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	r.seen(p)
 	p = r.step(p)
 	want := "to 1.26.0: 1 object changes, 1 object comes back, no immutable field; look at: Job migrate: a Job runs"
 	if p.Status.Rollback == nil || p.Status.Rollback.Summary != want || p.Status.Rollback.Freight != first.Name {
