@@ -51,31 +51,49 @@ func Read(in step.Input, decode func([]byte, any) error) (step.Result, error) {
 	return step.Result{Output: out}, err
 }
 
-// Update is one value to set.
-type Update struct {
-	Key   string
-	Value any
+// Writing is the configuration of the steps that set values.
+type Writing struct {
+	// Path of the file.
+	Path string `json:"path"`
+	// Updates to make, in order.
+	Updates []Update `json:"updates"`
 }
 
-// Set sets values in a file, in order, with what set does to one of them.
-func Set(in step.Input, file string, updates []Update, set func(doc []byte, at yamledit.Path, value any) ([]byte, error)) (step.Result, error) {
-	doc, err := in.ReadFile(file)
+// Update is one value to set.
+type Update struct {
+	// Key of the value, with dots between the parts: image.tag. A part of a list
+	// is its index, counted from 0. A backslash takes a dot literally. A key that
+	// is missing is added.
+	Key string `json:"key"`
+	// Value to set: text, a number, true or false; in JSON anything. A text that
+	// reads as a number stays text.
+	Value any `json:"value"`
+}
+
+// Set sets the values that in asks for, in order, with what set does to one of
+// them.
+func Set(in step.Input, set func(doc []byte, at yamledit.Path, value any) ([]byte, error)) (step.Result, error) {
+	var c Writing
+	if err := step.Decode(in.Config, &c); err != nil {
+		return step.Result{}, err
+	}
+	doc, err := in.ReadFile(c.Path)
 	if err != nil {
 		return step.Result{}, err
 	}
 	var done []string
-	for _, u := range updates {
+	for _, u := range c.Updates {
 		at, err := yamledit.ParsePath(u.Key)
 		if err != nil {
 			return step.Result{}, step.Terminal("InvalidConfig", err)
 		}
 		if doc, err = set(doc, at, u.Value); err != nil {
-			return step.Result{}, invalid(fmt.Errorf("set %q in %q: %w", u.Key, file, err))
+			return step.Result{}, invalid(fmt.Errorf("set %q in %q: %w", u.Key, c.Path, err))
 		}
 		done = append(done, u.Key+": "+shown(u.Value))
 	}
-	message := "updated " + file + ": " + strings.Join(done, ", ")
-	return step.Result{Message: message, Output: map[string]any{"commitMessage": message}}, in.WriteFile(file, doc)
+	message := "updated " + c.Path + ": " + strings.Join(done, ", ")
+	return step.Result{Message: message, Output: map[string]any{"commitMessage": message}}, in.WriteFile(c.Path, doc)
 }
 
 // shown is a value as people read it: text without quotes.
