@@ -34,7 +34,6 @@ import (
 	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/watch"
-	"github.com/waybill-dev/waybill/internal/credentials"
 )
 
 // ApplicationReconciler keeps a namespace of a cluster equal to a path of a
@@ -496,12 +495,6 @@ func readyChanged() predicate.Predicate {
 
 func projectChanged() predicate.Predicate {
 	return predicate.GenerationChangedPredicate{}
-}
-
-func credentialSecret() predicate.Predicate {
-	return predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return o.GetLabels()[credentials.TypeLabel] != ""
-	})
 }
 
 // kindsOf lists the kinds of desired objects and of the inventory.

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/credentials"
 )
 
 // specOrRequestChanged lets through what a person changed: the spec, the
@@ -36,3 +37,13 @@ func existenceOnly() predicate.Predicate {
 }
 
 func requestOf(o client.Object) string { return o.GetAnnotations()[v1alpha1.AnnotationRequestedAt] }
+
+// credentialSecret lets through what opens repositories and registries, and what
+// expressions read. Kubeconfigs are the Cluster controller's alone: nobody else
+// waits for one.
+func credentialSecret() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool {
+		kind := o.GetLabels()[credentials.TypeLabel]
+		return kind != "" && kind != clusterSecretType
+	})
+}

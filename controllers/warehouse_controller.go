@@ -79,7 +79,7 @@ func (r *WarehouseReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("warehouse").
 		For(&v1alpha1.Warehouse{}, builder.WithPredicates(predicate.Or(specOrRequestChanged(), hookChanged()))).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.failingWarehouses), builder.WithPredicates(credentialSecret())).
 		Watches(&v1alpha1.Stage{}, handler.EnqueueRequestsFromMapFunc(r.ofRecord), builder.WithPredicates(recordChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, networkWorkers)}).
 		Complete(r)

@@ -54,7 +54,6 @@ func (e *enrolment) bind(cmd *cobra.Command) {
 	f.StringVar(&e.kubeconfig, "kubeconfig", "", "your kubeconfig for the cluster (default: $KUBECONFIG, ~/.kube/config)")
 	f.StringVar(&e.context, "kube-context", "", "context of it (default: its current one)")
 	f.StringVar(&e.account.ClusterRole, "role", "admin", "what Waybill may do in every namespace there: admin, or cluster-admin for cluster-scoped kinds too")
-	f.BoolVar(&e.account.IsImpersonating, "allow-impersonation", false, "let it act as other ServiceAccounts (spec.serviceAccountName of Applications)")
 	f.BoolVar(&e.asItIs, "as-it-is", false, "give Waybill the token or certificate of the kubeconfig itself, and make no account")
 	f.StringVar(&e.account.Namespace, "account-namespace", defaultNamespace, "namespace of the account there")
 	f.StringVar(&e.account.Name, "account", "waybill-deployer", "name of the account there")

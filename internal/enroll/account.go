@@ -25,9 +25,6 @@ type Account struct {
 	// ClusterRole it is bound to in the whole cluster: admin, or cluster-admin
 	// for a cluster whose cluster-scoped objects Waybill shall deploy too.
 	ClusterRole string
-	// IsImpersonating lets it act as other ServiceAccounts, for Applications with
-	// spec.serviceAccountName. That is as strong as the strongest of those.
-	IsImpersonating bool
 }
 
 const (
@@ -218,9 +215,6 @@ func (acc Account) rules() []any {
 	out := []any{
 		rule("", []string{"namespaces", "resourcequotas", "limitranges"}, write),
 		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, []string{"get", "list", "watch"}),
-	}
-	if acc.IsImpersonating {
-		out = append(out, rule("", []string{"serviceaccounts"}, []string{"impersonate"}))
 	}
 	return out
 }
