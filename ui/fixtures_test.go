@@ -19,19 +19,21 @@ var update = flag.Bool("update", false, "write the fixtures anew, as the API enc
 // document knows, and none that it requires is missing (encoding what was decoded gives the same document).
 func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 	kinds := map[string]any{
-		"inbox":            &model.Inbox{},
-		"review":           &model.Promotion{},
-		"review-plan":      &model.Plan{},
-		"me":               &model.Me{},
-		"permissions":      &model.Permissions{},
-		"pipeline":         &model.Pipeline{},
-		"plan":             &model.Plan{},
-		"projects":         &model.Projects{},
-		"promotion":        &model.Promotion{},
-		"promotion-failed": &model.Promotion{},
-		"rollback":         &model.RollbackPreview{},
-		"stage":            &model.StageDetail{},
-		"why":              &model.Why{},
+		"inbox":             &model.Inbox{},
+		"review":            &model.Promotion{},
+		"review-plan":       &model.Plan{},
+		"me":                &model.Me{},
+		"permissions":       &model.Permissions{},
+		"pipeline":          &model.Pipeline{},
+		"plan":              &model.Plan{},
+		"projects":          &model.Projects{},
+		"promotion":         &model.Promotion{},
+		"promotion-failed":  &model.Promotion{},
+		"promotion-checked": &model.Promotion{},
+		"rollback":          &model.RollbackPreview{},
+		"stage":             &model.StageDetail{},
+		"webhooks":          &model.WebhookList{},
+		"why":               &model.Why{},
 	}
 	files, err := filepath.Glob("fixtures/*.json")
 	if err != nil {
