@@ -210,6 +210,9 @@ func addPreview(out *model.Plan, p *planner.Preview) {
 			out.RidingAlong.Commits = append(out.RidingAlong.Commits, m)
 		}
 	}
+	for _, r := range p.Risks {
+		out.Risks = append(out.Risks, model.Risk{Flag: model.RiskFlag(r.Flag), Sentence: r.Sentence})
+	}
 	out.Applications = []model.PlannedApplication{}
 	for i := range p.Applications {
 		app := plannedApplicationModel(&p.Applications[i])

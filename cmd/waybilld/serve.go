@@ -308,6 +308,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	p.renders = render.NewCache(maxRenders, p.charts)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
+	p.planner.Users = imageUsers{p.registry, p.store}
 	p.previews.planner = p.planner
 	if p.inspector, err = live.New(live.Options{
 		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Clock: clock.RealClock{},

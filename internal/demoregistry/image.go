@@ -46,6 +46,8 @@ type ImageOptions struct {
 	WithoutAnnotation bool
 	// IsBroken marks the image with LabelBroken.
 	IsBroken bool
+	// User is what its containers run as; empty: it names none.
+	User string
 	// Salt makes the content differ for the same tag.
 	Salt string
 }
@@ -134,6 +136,7 @@ func build(ref name.Tag, platform string, opts ImageOptions) (v1.Image, error) {
 	cfg.OS, cfg.Architecture, cfg.Variant = p.OS, p.Architecture, p.Variant
 	cfg.Created = v1.Time{Time: opts.Created.UTC()}
 	cfg.Config.Labels = map[string]string{AnnotationVersion: ref.TagStr()}
+	cfg.Config.User = opts.User
 	if opts.IsBroken {
 		cfg.Config.Labels[LabelBroken] = "true"
 	}

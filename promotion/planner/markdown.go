@@ -25,6 +25,9 @@ func (p *Preview) Markdown() string {
 			fmt.Fprintf(&b, "- %s\n", code(a))
 		}
 	}
+	for _, r := range p.Risks {
+		fmt.Fprintf(&b, "- ⚠ %s: %s\n", r.Flag, code(r.Sentence))
+	}
 	for i := range p.Applications {
 		p.Applications[i].markdown(&b)
 	}

@@ -38,6 +38,8 @@ type Planner struct {
 	// Renders keeps what was rendered; Limits bounds one rendering.
 	Renders *render.Cache
 	Limits  render.Limits
+	// Users says what images run as; nil: nothing is said about that.
+	Users ImageUsers
 }
 
 // New returns a Planner that reads repositories and previews with e.

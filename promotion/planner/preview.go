@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 )
@@ -47,6 +48,8 @@ type Preview struct {
 	// Commits on the branches that are read since what runs now was promoted, as
 	// far as they touch what is rendered; newest first.
 	Commits []Commit
+	// Risks of the images; those of objects are with the Applications.
+	Risks []gitops.Risk
 }
 
 // Preview rehearses the plan of p, without any effect.
@@ -55,7 +58,7 @@ func (l *Planner) Preview(ctx context.Context, o *promotion.Observation, p *v1al
 	if err != nil {
 		return nil, err
 	}
-	out := &Preview{Plan: r.Plan, Applications: r.Applications}
+	out := &Preview{Plan: r.Plan, Applications: r.Applications, Risks: l.imageRisks(ctx, o.Stage, r.Plan.Collection)}
 	left := maxAllScalars
 	for _, t := range r.Trees {
 		before := t.Head

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/demoregistry"
 )
 
 // TestPlanAgainstLive: a plan says what lives otherwise than Git says, of the
@@ -82,5 +83,28 @@ func TestPlanAgainstLive(t *testing.T) {
 	}
 	if s := w.cli("", "diff", "1.27.0", w.project+"/test"); !strings.Contains(s.out, "spec.replicas: 3 in Git, 2 in the cluster") {
 		t.Errorf("%s", s.text())
+	}
+}
+
+// TestPlanNamesAnotherUser: the plan says when containers would run as another
+// user, which only the images know.
+func TestPlanNamesAnotherUser(t *testing.T) {
+	t.Parallel()
+	w := newCommonWorld(t, "users")
+	w.guestbook()
+	w.pipeline([]string{"test"}, func(s *v1alpha1.Stage) { s.Spec.AutoPromotion.Enabled = false })
+	for _, image := range []struct{ tag, user string }{{"1.26.0", "1000"}, {"1.27.0", "1000"}, {"1.28.0", ""}} {
+		w.registry.Push("guestbook", image.tag, demoregistry.ImageOptions{Salt: image.tag, User: image.user})
+		w.refresh()
+		w.freight(image.tag)
+	}
+	w.promote("test", "1.26.0")
+	w.runs("test", "1.26.0")
+	if s := w.cli("", "diff", "1.27.0", w.project+"/test"); strings.Contains(s.out, "runs as") {
+		t.Errorf("the same user is no risk:\n%s", s.text())
+	}
+	s := w.cli("", "diff", "1.28.0", w.project+"/test")
+	if want := "guestbook:1.28.0 runs as root, because it names no user; 1.26.0 ran as user \"1000\""; !strings.Contains(s.out, want) {
+		t.Errorf("the plan does not say %q:\n%s", want, s.text())
 	}
 }

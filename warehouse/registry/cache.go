@@ -246,7 +246,7 @@ func (c *cache) setMetadata(digest string, md metadata) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, isThere := c.images[digest]
-	if isThere && old.HasCreated == md.HasCreated && old.HasPlatforms == md.HasPlatforms && old.IsChart == md.IsChart {
+	if isThere && old.HasCreated == md.HasCreated && old.HasPlatforms == md.HasPlatforms && old.HasUser == md.HasUser && old.IsChart == md.IsChart {
 		return
 	}
 	if !isThere && len(c.images) >= maxCachedImages {

@@ -38,6 +38,10 @@ type metadata struct {
 	// a value it does not say.
 	HasCreated   bool `json:"hasCreated,omitempty"`
 	HasPlatforms bool `json:"hasPlatforms,omitempty"`
+	// User is what its containers run as, as its config says; HasUser says that
+	// the config was read for it.
+	User    string `json:"user,omitempty"`
+	HasUser bool   `json:"hasUser,omitempty"`
 	// IsChart: it is a Helm chart, not an image.
 	IsChart bool `json:"isChart,omitempty"`
 
@@ -50,7 +54,7 @@ func (m metadata) lacks(want Want) bool {
 	if want.Chart {
 		return !m.IsChart
 	}
-	return want.Created && !m.HasCreated || want.Platforms && !m.HasPlatforms
+	return want.Created && !m.HasCreated || want.Platforms && !m.HasPlatforms || want.User && !m.HasUser
 }
 
 // child is one image of an index.
@@ -160,6 +164,7 @@ func (m *metadata) parseConfig(body []byte, isWhole bool) error {
 	if !m.HasCreated {
 		m.Created, m.HasCreated = cfg.Created.UTC(), true
 	}
+	m.User, m.HasUser = cfg.Config.User, true
 	if isWhole && !m.HasPlatforms {
 		m.HasPlatforms = true
 		p := warehouse.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}.String()

@@ -30,6 +30,8 @@ const unreadableFor = time.Hour
 type Want struct {
 	Created   bool
 	Platforms bool
+	// User is what the containers run as; of an index, those of its first image.
+	User bool
 	// Chart wants a Helm chart, not an image: all its manifest says is known.
 	Chart bool
 	// Since is for a tag that moves: the registry must have been asked after this
@@ -48,6 +50,7 @@ type Artifact struct {
 	Created     time.Time // zero: the image does not say
 	Platforms   []warehouse.Platform
 	Annotations map[string]string // org.opencontainers.image.* only
+	User        string            // as the image says: "" is root
 }
 
 // Resolve returns what tag points at. What was resolved before costs no request,
@@ -98,6 +101,30 @@ func (c *Client) Resolve(ctx context.Context, r Repository, tag string, want Wan
 		repo.prove(true)
 	}
 	a.At = q.at
+	return a, err
+}
+
+// Image returns what is wanted of the image with this digest. What is known of it
+// costs no request, as long as this account has read the repository since the
+// start; the errors are those of Resolve.
+func (c *Client) Image(ctx context.Context, r Repository, digest string, want Want) (Artifact, error) {
+	verb := fmt.Sprintf("read image %q of", digest)
+	s, repo, err := c.open(verb, r)
+	if err != nil {
+		return Artifact{}, err
+	}
+	op := operation{verb, r.URL}
+	if !digestSyntax.MatchString(digest) {
+		return Artifact{}, s.fail(op, ErrInvalid, 0, "it is not a digest")
+	}
+	var md metadata
+	if repo.proven() {
+		md, _ = c.cache.metadata(digest)
+	}
+	a, err := s.complete(ctx, op, repo, "", digest, md, want)
+	if err == nil {
+		repo.prove(true)
+	}
 	return a, err
 }
 
@@ -152,7 +179,7 @@ func (s *session) resolve(ctx context.Context, op operation, repo *repository, t
 
 // complete finds out what md lacks of want.
 func (s *session) complete(ctx context.Context, op operation, repo *repository, tag, digest string, md metadata, want Want) (Artifact, error) {
-	if md.IsChart && !want.Chart && (want.Created || want.Platforms) {
+	if md.IsChart && !want.Chart && (want.Created || want.Platforms || want.User) {
 		return Artifact{}, s.fail(op, ErrUnsupported, 0, "it is a Helm chart, not a container image")
 	}
 	if !md.lacks(want) {
@@ -169,7 +196,7 @@ func (s *session) complete(ctx context.Context, op operation, repo *repository, 
 		return Artifact{}, s.fail(op, ErrUnsupported, 0, "it is a container image, not a Helm chart")
 	}
 	if md.lacks(want) {
-		if err := s.readConfig(ctx, op, repo, &md); err != nil {
+		if err := s.readConfig(ctx, op, repo, &md, want); err != nil {
 			return Artifact{}, err
 		}
 	}
@@ -178,7 +205,7 @@ func (s *session) complete(ctx context.Context, op operation, repo *repository, 
 }
 
 // readConfig reads the config of the image, or of the first image of an index.
-func (s *session) readConfig(ctx context.Context, op operation, repo *repository, md *metadata) error {
+func (s *session) readConfig(ctx context.Context, op operation, repo *repository, md *metadata, want Want) error {
 	config, isWhole := md.config, true
 	if len(md.children) > 0 {
 		isWhole = false
@@ -188,12 +215,14 @@ func (s *session) readConfig(ctx context.Context, op operation, repo *repository
 		}
 		if image.HasCreated {
 			md.Created, md.HasCreated = image.Created, true
+		}
+		if !md.lacks(want) {
 			return nil
 		}
 		config = image.config
 	}
 	if config == (v1.Hash{}) { // an index without images for any platform
-		md.HasCreated, md.HasPlatforms = true, true
+		md.HasCreated, md.HasPlatforms, md.HasUser = true, true, true
 		return nil
 	}
 	if !digestSyntax.MatchString(config.String()) {
@@ -273,7 +302,7 @@ func hash(b []byte) string {
 }
 
 func artifact(tag, digest string, md metadata) Artifact {
-	a := Artifact{Tag: tag, Digest: digest, MediaType: md.MediaType, Created: md.Created, Annotations: md.Notes}
+	a := Artifact{Tag: tag, Digest: digest, MediaType: md.MediaType, Created: md.Created, Annotations: md.Notes, User: md.User}
 	for _, p := range md.Platforms {
 		if parsed, err := warehouse.ParsePlatform(p); err == nil {
 			a.Platforms = append(a.Platforms, parsed)
