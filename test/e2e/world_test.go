@@ -49,7 +49,8 @@ type world struct {
 }
 
 // newWorld makes a Project's surroundings with a waybilld of their own, which
-// is not started yet.
+// is not started yet. The caller has not called t.Parallel: two waybilld that are
+// no replicas of each other would fight over every Project.
 func newWorld(t *testing.T, project string, flags ...string) *world {
 	t.Helper()
 	s, err := newServer(t.Name(), t.TempDir(), flags...)
