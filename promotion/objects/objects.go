@@ -12,13 +12,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/expression"
 	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/warehouse"
 )
 
 // Errors of Store.
@@ -114,11 +114,9 @@ func (s *Store) SetAlias(ctx context.Context, project, name, alias string) error
 	if f.Alias == alias && f.Labels[v1alpha1.LabelAlias] == alias {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"alias": alias, "metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelAlias: alias}}})
-	if err != nil {
-		return fmt.Errorf("encode alias %q: %w", alias, err)
-	}
-	if err := s.Client.Patch(ctx, &f, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	renamed := f.DeepCopy()
+	warehouse.SetAlias(renamed, alias)
+	if err := s.Client.Patch(ctx, renamed, client.MergeFrom(&f)); err != nil {
 		return refusal(fmt.Sprintf("set the alias of Freight %q", name), err)
 	}
 	return nil

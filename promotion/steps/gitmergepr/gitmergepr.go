@@ -68,13 +68,9 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	if c.PRNumber == 0 {
 		return pulls.Nothing(), nil
 	}
-	client, err := s.Clients.Client(ctx, in.Promotion.Namespace, c.RepoURL, pullrequest.Provider(c.Provider))
+	client, p, err := pulls.Get(ctx, s.Clients, in.Promotion.Namespace, c.RepoURL, c.Provider, c.PRNumber)
 	if err != nil {
-		return step.Result{}, pulls.Failed(err)
-	}
-	p, err := client.Get(ctx, c.PRNumber)
-	if err != nil {
-		return step.Result{}, pulls.Failed(err)
+		return step.Result{}, err //nolint:wrapcheck // one of the steps' own
 	}
 	if p.State == pullrequest.Open {
 		err := client.Merge(ctx, c.PRNumber, pullrequest.Merge{Method: pullrequest.Method(c.MergeMethod), Head: p.Head, Title: title(in, p), Message: trailers(in)})

@@ -59,17 +59,14 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	if c.PRNumber == 0 {
 		return pulls.Nothing(), nil
 	}
-	client, err := s.Clients.Client(ctx, in.Promotion.Namespace, c.RepoURL, pullrequest.Provider(c.Provider))
+	_, p, err := pulls.Get(ctx, s.Clients, in.Promotion.Namespace, c.RepoURL, c.Provider, c.PRNumber)
 	if err != nil {
-		return step.Result{}, pulls.Failed(err)
+		return step.Result{}, err //nolint:wrapcheck // one of the steps' own
 	}
-	p, err := client.Get(ctx, c.PRNumber)
-	switch {
-	case err != nil:
-		return step.Result{}, pulls.Failed(err)
-	case p.State == pullrequest.Merged:
+	switch p.State {
+	case pullrequest.Merged:
 		return pulls.Landed(ctx, in, c.RepoURL, p)
-	case p.State == pullrequest.Closed:
+	case pullrequest.Closed:
 		return step.Result{}, pulls.Closed(p)
 	default:
 		return step.Result{

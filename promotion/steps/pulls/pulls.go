@@ -19,6 +19,20 @@ type Clients interface {
 	Client(ctx context.Context, project, repoURL string, provider pullrequest.Provider) (pullrequest.Client, error)
 }
 
+// Get returns the pull request that a step is told of, and whom to speak with
+// about it. The error is what it means for the step.
+func Get(ctx context.Context, clients Clients, project, repoURL, provider string, number int64) (pullrequest.Client, pullrequest.PullRequest, error) {
+	client, err := clients.Client(ctx, project, repoURL, pullrequest.Provider(provider))
+	if err != nil {
+		return nil, pullrequest.PullRequest{}, Failed(err)
+	}
+	p, err := client.Get(ctx, number)
+	if err != nil {
+		return nil, pullrequest.PullRequest{}, Failed(err)
+	}
+	return client, p, nil
+}
+
 // MinPoll is the shortest time between two looks at a pull request.
 const MinPoll = time.Second
 
