@@ -116,6 +116,7 @@ type appFixture struct {
 	repoURL string
 	wake    chan controllers.BranchMoved
 	counter *requestCounter
+	own     *requestCounter // requests to Waybill's own cluster
 	cable   *cable
 	west    *cable // to the clusters that are registered
 	// password is what the Project's credential says.
@@ -143,7 +144,7 @@ func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 	projectNumber.Unlock()
 	f := &appFixture{
 		appEnv: e, t: t, project: project, git: gittest.NewServer(t), mirrors: t.TempDir(),
-		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, cable: &cable{}, west: &cable{}, poll: time.Hour,
+		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, own: &requestCounter{}, cable: &cable{}, west: &cable{}, poll: time.Hour,
 	}
 	f.password.Store(gittest.Password)
 	for _, o := range options {
@@ -182,7 +183,9 @@ func (f *appFixture) start() {
 		f.t.Fatal(err)
 	}
 	skip := true
-	mgr, err := ctrl.NewManager(f.Config, ctrl.Options{
+	home := rest.CopyConfig(f.Config)
+	home.Wrap(f.own.wrap)
+	mgr, err := ctrl.NewManager(home, ctrl.Options{
 		Scheme: f.scheme, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
 	})

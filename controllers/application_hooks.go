@@ -349,6 +349,7 @@ func (r *ApplicationReconciler) createHook(ctx context.Context, s *appState, o *
 	}
 	answer, err := o.t.applier.Create(ctx, marked)
 	if err == nil {
+		_ = r.opts.Failpoints.Hit(ctx, FailAfterHook) // an injected error has no meaning here
 		live := o.t.hub.Observe(answer)
 		o.t.pods.Observe(answer)
 		state.UID = live.UID

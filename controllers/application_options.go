@@ -77,6 +77,9 @@ const (
 	// FailAfterApply is reached when everything was applied and the status does
 	// not say so yet.
 	FailAfterApply = "application.apply.after"
+	// FailAfterHook is reached when the object of a hook was made and the status
+	// does not say so yet.
+	FailAfterHook = "application.hook.after"
 )
 
 // ApplicationFailpoints returns the names of the Application controller's
@@ -84,6 +87,9 @@ const (
 func ApplicationFailpoints() []string {
 	return []string{FailBeforeApply, FailDuringApply, FailAfterApply}
 }
+
+// HookFailpoints returns the names of those that only a sync with hooks reaches.
+func HookFailpoints() []string { return []string{FailAfterHook} }
 
 // defaultRenderBytes bounds a cache of rendered objects.
 const defaultRenderBytes = 16 << 20

@@ -186,6 +186,7 @@ func knownFailpoints() []string {
 	all = append(all, engine.Failpoints()...)
 	all = append(all, git.Failpoints()...)
 	all = append(all, controllers.ApplicationFailpoints()...)
+	all = append(all, controllers.HookFailpoints()...)
 	return append(all, controllers.FailAfterResult)
 }
 

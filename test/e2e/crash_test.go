@@ -197,15 +197,7 @@ func TestCrashInsideThePush(t *testing.T) {
 // TestCrashAtRandomTimes kills waybilld ten times while versions travel through
 // three automatic Stages. WAYBILL_SEED repeats a run.
 func TestCrashAtRandomTimes(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("WAYBILL_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("WAYBILL_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seed(t), 0))
 
 	w := newWorld(t, "random")
 	w.guestbook()
@@ -238,6 +230,20 @@ func TestCrashAtRandomTimes(t *testing.T) {
 	w.settled()
 	w.oneCommitEach()
 	t.Logf("killed %d times, %d promotions", killed, len(w.promotions("")))
+}
+
+// seed is what random tests begin with: WAYBILL_SEED, or the time.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("WAYBILL_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("WAYBILL_SEED=%d", seed)
+	return seed
 }
 
 // progress says in few words how far the Promotions are.
