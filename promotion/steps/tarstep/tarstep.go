@@ -3,17 +3,14 @@
 package tarstep
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
 
+	"github.com/waybill-dev/waybill/internal/tarball"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
 
@@ -49,35 +46,32 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	if err != nil {
 		return step.Result{}, err //nolint:wrapcheck // names the tree already
 	}
-	var out bytes.Buffer
-	var to io.Writer = &out
 	isCompressed := strings.HasSuffix(c.OutPath, "gz")
 	if c.Gzip != nil {
 		isCompressed = *c.Gzip
 	}
-	var zip *gzip.Writer
-	if isCompressed {
-		zip = gzip.NewWriter(&out)
-		to = zip
-	}
-	archive := tar.NewWriter(to)
-	count, err := pack(files, path.Join(".", rel), c.Ignore, archive)
+	packed, err := collect(files, path.Join(".", rel), c.Ignore)
 	if err != nil {
 		return step.Result{}, step.FileError(fmt.Errorf("pack %q: %w", c.InPath, err))
 	}
-	err = archive.Close()
-	if zip != nil {
-		err = errors.Join(err, zip.Close())
+	var out []byte
+	if isCompressed {
+		out, err = tarball.Write(packed)
+	} else {
+		var plain bytes.Buffer
+		err = tarball.WriteTo(&plain, packed)
+		out = plain.Bytes()
 	}
 	if err != nil {
 		return step.Result{}, fmt.Errorf("pack %q: %w", c.InPath, err)
 	}
-	return step.Result{Message: fmt.Sprintf("packed %d files", count)}, in.WriteFile(c.OutPath, out.Bytes())
+	return step.Result{Message: fmt.Sprintf("packed %d files", len(packed))}, in.WriteFile(c.OutPath, out)
 }
 
-// pack writes the files below root, in the order of their names.
-func pack(files fs.FS, root string, ignore []string, to *tar.Writer) (int, error) {
-	count, size := 0, 0
+// collect returns the files below root, in the order of their names.
+func collect(files fs.FS, root string, ignore []string) ([]tarball.File, error) {
+	var out []tarball.File
+	size := 0
 	err := fs.WalkDir(files, root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -99,19 +93,12 @@ func pack(files fs.FS, root string, ignore []string, to *tar.Writer) (int, error
 		if err != nil {
 			return err //nolint:wrapcheck // names the path already
 		}
-		if size += len(raw); size > step.MaxTreeBytes || count > step.MaxTreeFiles {
+		if size += len(raw); size > step.MaxTreeBytes || len(out) >= step.MaxTreeFiles {
 			return step.ErrTreeTooLarge
 		}
-		count++
-		mode := int64(0o644)
-		if i, err := d.Info(); err == nil && i.Mode()&0o111 != 0 {
-			mode = 0o755
-		}
-		if err := to.WriteHeader(&tar.Header{Name: short, Mode: mode, Size: int64(len(raw)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}); err != nil {
-			return err //nolint:wrapcheck // names the path already
-		}
-		_, err = to.Write(raw)
-		return err //nolint:wrapcheck // into memory
+		i, err := d.Info()
+		out = append(out, tarball.File{Name: short, Content: raw, IsExecutable: err == nil && i.Mode()&0o111 != 0})
+		return nil
 	})
-	return count, err //nolint:wrapcheck // named by the caller
+	return out, err //nolint:wrapcheck // named by the caller
 }
