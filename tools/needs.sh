@@ -29,6 +29,7 @@ need() { # need PACKAGE WHY TEST...
 need git 'the Git server of tests and demo' sh -c 'test -x "$(git --exec-path)/git-http-backend"'
 need gcc 'the race detector' command -v gcc
 need libc6-dev 'the race detector' sh -c 'echo "#include <stdlib.h>" | gcc -E -'
+need gnupg 'the tests of commits that are signed' command -v gpg
 need docker-registry 'a second registry to test against' command -v docker-registry
 need chromium 'the browser test; or set WAYBILL_CHROMIUM' sh -c 'test -x "${WAYBILL_CHROMIUM:-/usr/bin/chromium}"'
 need postgresql 'the tests of the history in PostgreSQL' sh -c 'command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl'
@@ -44,4 +45,4 @@ if [ ${#packages[@]} -gt 0 ]; then
 	fi
 fi
 if [ $wrong -ne 0 ]; then exit 1; fi
-printf 'Go %s, Node %s, git, gcc, chromium, PostgreSQL, Prometheus and docker-registry are here\n' "$go" "$node"
+printf 'Go %s, Node %s, git, gcc, gpg, chromium, PostgreSQL, Prometheus and docker-registry are here\n' "$go" "$node"
