@@ -235,6 +235,7 @@ type parts struct {
 	planner      *planner.Planner
 	previews     *previews
 	charts       *helm.Pool
+	archives     *chart.Fetcher
 	renders      *render.Cache
 	// inspector looks into the clusters of Applications when somebody asks.
 	inspector *live.Inspector
@@ -289,6 +290,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		return nil, err //nolint:wrapcheck // names itself already
 	}
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
+	p.archives = &chart.Fetcher{Source: chart.New(p.registry, time.Now, filepath.Join(o.data, "charts")), Credentials: p.store.Lookup}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	executable, err := os.Executable()
@@ -403,7 +405,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		p.hooks,
 		controllers.NewProjectReconciler(controllers.ProjectOptions{Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, PublicURL: o.publicURL}),
 		controllers.NewWarehouseReconciler(controllers.WarehouseOptions{
-			Client: c, Registry: p.registry, Git: gitsource.New(p.mirrors, clk.Now), Charts: chart.New(p.registry, clk.Now),
+			Client: c, Registry: p.registry, Git: gitsource.New(p.mirrors, clk.Now), Charts: p.archives.Source,
 			Remote: p.store.Remote, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
 		controllers.NewRecordReconciler(controllers.RecordOptions{Client: c, Repositories: p.repositories, Clock: clk}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),

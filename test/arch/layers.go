@@ -76,7 +76,7 @@ func layers() []layer {
 		},
 		{
 			"tests", "what only tests import",
-			[]string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/signature/signaturetest", "history/historytest"},
+			[]string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest"},
 			[]string{
 				"types", "wire", "files", "roots", "leaves", "readers", "adapters", "controllers", "api",
 				"client", "local", "cli", "server", "tests",
@@ -117,7 +117,7 @@ func dependencies() []dependency {
 		{"modernc.org/sqlite", []string{"history/sqlite"}, "only the history has a database"},
 		{"github.com/pressly/goose", []string{"history/sqlite", "history/postgres"}, "each store brings its own tables up to date"},
 		{"os/exec", []string{"gitops/render/helm", "internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "test/..."}, "the server starts no programs but itself, to render charts"},
-		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/signature/signaturetest", "history/historytest"}, "tests are in _test files"},
+		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest"}, "tests are in _test files"},
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	maxEntryBytes = 16 << 20
 	// maxVersions bounds the versions of one chart.
 	maxVersions = 20_000
+	// maxURLBytes bounds the address of an archive.
+	maxURLBytes = 2048
 )
 
 // Version is one entry of an index.
@@ -27,6 +29,8 @@ type Version struct {
 	Version string
 	// Digest of the archive, sha256:...; empty when the index does not say.
 	Digest string
+	// URL of the archive, absolute or relative to the repository.
+	URL string
 }
 
 // errIndex marks what is no index of a chart repository.
@@ -71,9 +75,10 @@ func parseIndex(index []byte, names []string) (map[string][]Version, error) {
 
 // indexEntry is what is read of one version.
 type indexEntry struct {
-	Version string `yaml:"version"`
-	Digest  string `yaml:"digest"`
-	Removed bool   `yaml:"removed"`
+	Version string   `yaml:"version"`
+	Digest  string   `yaml:"digest"`
+	Removed bool     `yaml:"removed"`
+	URLs    []string `yaml:"urls"`
 }
 
 func versions(name string, list []indexEntry) ([]Version, error) {
@@ -88,6 +93,9 @@ func versions(name string, list []indexEntry) ([]Version, error) {
 		v := Version{Version: e.Version}
 		if m := digestSyntax.FindStringSubmatch(e.Digest); m != nil {
 			v.Digest = "sha256:" + m[1]
+		}
+		if len(e.URLs) > 0 && len(e.URLs[0]) <= maxURLBytes {
+			v.URL = e.URLs[0]
 		}
 		out = append(out, v)
 	}

@@ -1,12 +1,15 @@
 package chart
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/waybill-dev/waybill/internal/tarball"
 )
 
 const hex64 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -47,9 +50,9 @@ generated: "2026-03-01T12:00:00Z"
 func TestParseIndex(t *testing.T) {
 	digest := "sha256:" + hex64
 	want := map[string][]Version{
-		"alpine": {{"0.2.0", digest}, {"0.1.0", ""}},
-		"app":    {{"1.0.0", digest}},
-		"quoted": {{"3.0.0", ""}},
+		"alpine": {{Version: "0.2.0", Digest: digest, URL: "https://charts.example/alpine-0.2.0.tgz"}, {Version: "0.1.0"}},
+		"app":    {{Version: "1.0.0", Digest: digest}},
+		"quoted": {{Version: "3.0.0"}},
 	}
 	names := []string{"alpine", "app", "quoted", "absent"}
 	for why, text := range map[string]string{
@@ -70,7 +73,7 @@ func TestParseIndex(t *testing.T) {
 		"deeper":            "entries:\n      app:\n      - version: 1.0.0\n        digest: " + hex64 + "\n",
 		"value on the line": "entries:\n  app: [{version: 1.0.0, digest: " + hex64 + "}]\n",
 	} {
-		if got, err := parseIndex([]byte(text), []string{"app"}); err != nil || cmp.Diff([]Version{{"1.0.0", digest}}, got["app"]) != "" {
+		if got, err := parseIndex([]byte(text), []string{"app"}); err != nil || cmp.Diff([]Version{{Version: "1.0.0", Digest: digest}}, got["app"]) != "" {
 			t.Errorf("%s: %v, %v", why, got, err)
 		}
 	}
@@ -152,6 +155,30 @@ func FuzzIndex(f *testing.F) {
 		}
 		if d := cmp.Diff(want, got[name], cmp.Comparer(func(a, b []Version) bool { return fmt.Sprint(a) == fmt.Sprint(b) })); d != "" {
 			t.Errorf("%q: %s", name, d)
+		}
+	})
+}
+
+// Whatever is in an archive, it is the chart that was asked for or an error.
+func FuzzArchive(f *testing.F) {
+	for _, files := range [][]tarball.File{
+		{{Name: "app/Chart.yaml", Content: []byte("name: app\nversion: 1.0.0\n")}, {Name: "app/templates/a.yaml", Content: []byte("a: 1\n")}},
+		{{Name: "app/Chart.yaml", Content: []byte("name: [a\n")}},
+		{{Name: "Chart.yaml"}},
+	} {
+		raw, err := tarball.Write(files)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := open(raw, "app", "1.0.0")
+		if (err == nil) != (got != nil) || err != nil && !errors.Is(err, ErrArchive) {
+			t.Errorf("%v, %v", got, err)
+		}
+		if got != nil && (got.Name != "app" || len(got.Files["Chart.yaml"]) == 0) {
+			t.Errorf("%+v", got)
 		}
 	})
 }

@@ -30,6 +30,7 @@ const (
 type Source struct {
 	registry *registry.Client
 	now      func() time.Time
+	kept     kept
 
 	mu      sync.Mutex
 	indexes map[indexKey]*index
@@ -54,9 +55,10 @@ type index struct {
 }
 
 // New returns a Source that asks through the registry client: charts share its
-// connections, limits and back-off.
-func New(r *registry.Client, now func() time.Time) *Source {
-	return &Source{registry: r, now: now, indexes: map[indexKey]*index{}}
+// connections, limits and back-off. Archives that were downloaded are kept in dir,
+// which belongs to one process at a time; empty: they are not kept.
+func New(r *registry.Client, now func() time.Time, dir string) *Source {
+	return &Source{registry: r, now: now, kept: kept{dir: dir, maxBytes: maxKeptBytes}, indexes: map[indexKey]*index{}}
 }
 
 // Poll asks for the candidates of one subscription. What was asked after notBefore
@@ -164,7 +166,7 @@ func (x *index) read(f registry.File, r registry.Repository, name string) error 
 }
 
 func (s *Source) index(r registry.Repository) *index {
-	key := indexKey{strings.TrimRight(r.URL, "/"), r.Credential.Fingerprint(), r.InsecureSkipTLSVerify}
+	key := keyOf(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.indexes[key]
@@ -176,4 +178,8 @@ func (s *Source) index(r registry.Repository) *index {
 		s.indexes[key] = x
 	}
 	return x
+}
+
+func keyOf(r registry.Repository) indexKey {
+	return indexKey{strings.TrimRight(r.URL, "/"), r.Credential.Fingerprint(), r.InsecureSkipTLSVerify}
 }

@@ -29,6 +29,12 @@ const canary = "chart-password-canary"
 
 func newSource(t *testing.T) *chart.Source {
 	t.Helper()
+	return newSourceIn(t, t.TempDir())
+}
+
+// newSourceIn keeps archives in dir.
+func newSourceIn(t *testing.T, dir string) *chart.Source {
+	t.Helper()
 	transport, err := outbound.New(outbound.Policy{AllowLoopback: true, AllowPlainHTTP: true})
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +45,7 @@ func newSource(t *testing.T) *chart.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return chart.New(client, time.Now)
+	return chart.New(client, time.Now, dir)
 }
 
 func compile(t *testing.T, sub v1alpha1.ChartSubscription) *warehouse.ChartPolicy {
