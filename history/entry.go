@@ -29,13 +29,15 @@ const (
 	ActionSignOut  Action = "sign-out"
 	// ActionSync: somebody had an Application synced.
 	ActionSync Action = "sync"
+	// ActionAccept: somebody had a change made in a cluster committed.
+	ActionAccept Action = "accept"
 )
 
 // Actions returns every action, in the order people read them.
 func Actions() []Action {
 	return []Action{
 		ActionApprove, ActionRefuse, ActionRevoke, ActionFreeze, ActionThaw, ActionHold, ActionResume,
-		ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionSignIn, ActionSignOut,
+		ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionAccept, ActionSignIn, ActionSignOut,
 	}
 }
 

@@ -280,6 +280,11 @@ func (c *Client) SyncApplication(ctx context.Context, project, name string, body
 	return post[model.RefreshResult](ctx, c, body, "projects", project, "applications", name, "sync")
 }
 
+// AcceptDrift has changes made in the cluster committed.
+func (c *Client) AcceptDrift(ctx context.Context, project, name string, body model.AcceptRequest) (*model.AcceptResult, error) {
+	return post[model.AcceptResult](ctx, c, body, "projects", project, "applications", name, "accept")
+}
+
 // ApplicationTree returns what an Application has in its cluster.
 func (c *Client) ApplicationTree(ctx context.Context, project, name string) (*model.ResourceTree, error) {
 	return get[model.ResourceTree](ctx, c, nil, "projects", project, "applications", name, "tree")

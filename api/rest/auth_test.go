@@ -49,6 +49,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}
 	case "rotateCluster":
 		body = model.RotateClusterRequest{Kubeconfig: "k"}
+	case "acceptDrift":
+		body = model.AcceptRequest{Fields: []model.AcceptField{{Kind: "Deployment", Name: "web", Field: "spec.replicas"}}}
 	case "syncApplication":
 		body = model.SyncRequest{}
 	case "apply":

@@ -82,6 +82,9 @@ type ServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx echo.Context, project ProjectPath, application Name) error
+	// AcceptDrift Write changes made in the cluster into the branch of the Stage
+	// (POST /api/v1/projects/{project}/applications/{application}/accept)
+	AcceptDrift(ctx echo.Context, project ProjectPath, application ApplicationPath) error
 	// DiffApplication What a sync would change, as the API server of the cluster answers to a dry run
 	// (GET /api/v1/projects/{project}/applications/{application}/diff)
 	DiffApplication(ctx echo.Context, project ProjectPath, application ApplicationPath) error
@@ -611,6 +614,30 @@ func (w *ServerInterfaceWrapper) GetApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApplication(ctx, project, application)
+	return err
+}
+
+// AcceptDrift converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptDrift(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "application" -------------
+	var application ApplicationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "application", ctx.Param("application"), &application, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptDrift(ctx, project, application)
 	return err
 }
 
@@ -1963,6 +1990,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/events", wrapper.ListApplicationEvents, options.OperationMiddlewares["listApplicationEvents"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/logs", wrapper.GetApplicationLogs, options.OperationMiddlewares["getApplicationLogs"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/applications/:application/sync", wrapper.SyncApplication, options.OperationMiddlewares["syncApplication"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/applications/:application/accept", wrapper.AcceptDrift, options.OperationMiddlewares["acceptDrift"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/diff", wrapper.DiffApplication, options.OperationMiddlewares["diffApplication"]...)
 	router.GET(options.BaseURL+"/api/v1/clusters", wrapper.ListClusters, options.OperationMiddlewares["listClusters"]...)
 	router.POST(options.BaseURL+"/api/v1/clusters", wrapper.AddCluster, options.OperationMiddlewares["addCluster"]...)
@@ -2842,6 +2870,47 @@ type GetApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetApplicationdefaultApplicationProblemPlusJSONResponse) VisitGetApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptDriftRequestObject struct {
+	Project     ProjectPath     `json:"project"`
+	Application ApplicationPath `json:"application"`
+	Body        *AcceptDriftJSONRequestBody
+}
+
+type AcceptDriftResponseObject interface {
+	VisitAcceptDriftResponse(w http.ResponseWriter) error
+}
+
+type AcceptDrift200JSONResponse AcceptResult
+
+func (response AcceptDrift200JSONResponse) VisitAcceptDriftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptDriftdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptDriftdefaultApplicationProblemPlusJSONResponse) VisitAcceptDriftResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4753,6 +4822,9 @@ type StrictServerInterface interface {
 	// GetApplication One Application
 	// (GET /api/v1/projects/{project}/applications/{application})
 	GetApplication(ctx context.Context, request GetApplicationRequestObject) (GetApplicationResponseObject, error)
+	// AcceptDrift Write changes made in the cluster into the branch of the Stage
+	// (POST /api/v1/projects/{project}/applications/{application}/accept)
+	AcceptDrift(ctx context.Context, request AcceptDriftRequestObject) (AcceptDriftResponseObject, error)
 	// DiffApplication What a sync would change, as the API server of the cluster answers to a dry run
 	// (GET /api/v1/projects/{project}/applications/{application}/diff)
 	DiffApplication(ctx context.Context, request DiffApplicationRequestObject) (DiffApplicationResponseObject, error)
@@ -5507,6 +5579,55 @@ func (sh *strictHandler) GetApplication(ctx echo.Context, project ProjectPath, a
 		return err
 	} else if validResponse, ok := response.(GetApplicationResponseObject); ok {
 		return validResponse.VisitGetApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptDrift operation middleware
+func (sh *strictHandler) AcceptDrift(ctx echo.Context, project ProjectPath, application ApplicationPath) error {
+	var request AcceptDriftRequestObject
+
+	request.Project = project
+	request.Application = application
+
+	var body AcceptDriftJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptDrift(ctx.Request().Context(), request.(AcceptDriftRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptDrift")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptDriftResponseObject); ok {
+		return validResponse.VisitAcceptDriftResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

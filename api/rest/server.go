@@ -59,6 +59,9 @@ type Options struct {
 	// Inspector looks into the clusters of Applications; optional: without it
 	// trees, events, logs and live differences are not shown.
 	Inspector Inspector
+	// Acceptor commits changes made in clusters; optional: without it they are
+	// not accepted.
+	Acceptor Acceptor
 	// Waker wakes what webhooks name; optional: without it there are none. With
 	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
 	Waker Waker

@@ -43,8 +43,8 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		Cache: mgr.GetCache(), Config: config, SystemNamespace: o.systemNamespace,
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
-		Inspector: p.inspector,
-		Planner:   p.previews, Waker: p.hooks,
+		Inspector: p.inspector, Acceptor: p.acceptor,
+		Planner: p.previews, Waker: p.hooks,
 		History: p.history, Notes: p.outbox,
 	})
 	if err != nil {

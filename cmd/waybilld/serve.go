@@ -39,6 +39,7 @@ import (
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/accept"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/gitops/render"
@@ -239,6 +240,7 @@ type parts struct {
 	renders      *render.Cache
 	// inspector looks into the clusters of Applications when somebody asks.
 	inspector *live.Inspector
+	acceptor  *accept.Acceptor
 	// dialCluster connects to the clusters that people register.
 	dialCluster func(ctx context.Context, network, address string) (net.Conn, error)
 	// checkTransports is the way out for the checks of a Project.
@@ -301,7 +303,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.previews = &previews{reader: mgr.GetClient()}
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
-			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Transport: requests, Objects: projectObjects,
+			Author: author(), Transport: requests, Objects: projectObjects,
 			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
 			Plans:        p.previews, Charts: p.charts,
 		}),
@@ -318,6 +320,11 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		Limits: func(ctx context.Context, project string) (gitops.Limits, error) {
 			return controllers.ProjectLimits(ctx, mgr.GetClient(), project, o.systemNamespace)
 		},
+	}); err != nil {
+		return nil, err //nolint:wrapcheck // names itself already
+	}
+	if p.acceptor, err = accept.New(accept.Options{
+		Live: p.inspector.Object, Open: p.repositories.Open, Renders: p.renders, Clock: clock.RealClock{}, Author: author(),
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names itself already
 	}
@@ -421,3 +428,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	}
 	return nil
 }
+
+// author is who Waybill's commits are by; which person is behind one is in its
+// trailers and its message.
+func author() git.Identity { return git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"} }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/render"
 )
@@ -62,6 +64,31 @@ var (
 	// ErrNoRevision: there is no revision to compare with.
 	ErrNoRevision = errors.New("no revision")
 )
+
+// Object returns one object of the Application's inventory as it is in the
+// cluster, whole; nil when it is not there.
+func (i *Inspector) Object(ctx context.Context, app *v1alpha1.Application, key gitops.Key) (*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	for _, e := range app.Status.Inventory {
+		if gitops.EntryKey(e) != key {
+			continue
+		}
+		c, _, err := i.clusterOf(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+		obj, err := apply.New(c, 1).ReadWhole(ctx, key, e.Version)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		if obj != nil && obj.GetLabels()[v1alpha1.LabelManagedBy] != gitops.OwnerOf(app).Label() {
+			return nil, nil //nolint:nilnil // another's object of that name
+		}
+		return obj, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNotThere, key)
+}
 
 // clusterOf returns the Application's cluster, after a look at the limits of
 // its Project: an Application whose destination is forbidden shows nothing of it.

@@ -18,6 +18,19 @@ type document struct {
 	number int // from 1
 	line   int // of the file, at which text begins
 	text   []byte
+	begin  int // where text begins in the file
+}
+
+// Span is where a document lies in a file.
+type Span struct{ Begin, End int }
+
+// Documents returns where the documents of a YAML file lie that have content, in order.
+func Documents(content []byte) []Span {
+	var out []Span
+	for _, d := range splitDocuments(content) {
+		out = append(out, Span{d.begin, d.begin + len(d.text)})
+	}
+	return out
 }
 
 // splitDocuments cuts a file at its document markers: a line that begins with "---" or "..." followed by white space
@@ -33,7 +46,7 @@ func splitDocuments(content []byte) []document {
 	)
 	flush := func(end int) {
 		if text := content[begin:end]; hasContent(text) {
-			current.text = text
+			current.text, current.begin = text, begin
 			out = append(out, current)
 			started = true
 		}

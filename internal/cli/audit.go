@@ -16,7 +16,7 @@ import (
 func auditActions() []model.AuditAction {
 	return []model.AuditAction{
 		model.AuditApprove, model.AuditRefuse, model.AuditRevoke, model.AuditFreeze, model.AuditThaw, model.AuditHold, model.AuditResume,
-		model.AuditReject, model.AuditUnreject, model.AuditApply, model.AuditDelete, model.AuditSync, model.AuditSignIn, model.AuditSignOut,
+		model.AuditReject, model.AuditUnreject, model.AuditApply, model.AuditDelete, model.AuditSync, model.AuditAccept, model.AuditSignIn, model.AuditSignOut,
 	}
 }
 

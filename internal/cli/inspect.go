@@ -242,7 +242,7 @@ func (a *App) printLiveDiff(d *model.LiveDiff) error {
 
 func (a *App) driftCommand() *cobra.Command {
 	var out *output
-	var revert string
+	var flags driftFlags
 	var w *waitFlags
 	cmd := &cobra.Command{
 		Use:   "drift [PROJECT/]STAGE|APPLICATION",
@@ -253,16 +253,22 @@ the field, what Git says, what was found, who did it, and whether it was taken b
 --revert takes back a change that was left alone. The object is applied whole, so other changes of its
 fields go too; waybill diff --live shows them. It needs the verb sync on the Application.
 
+--accept writes the live value into the file that declares it, on the Stage's branch, in a commit that names
+you. Nothing else may change by it: what cannot be written so is refused with the reason, and so are images
+(promote them) and secrets. It needs the verb accept on the Application, and bypass on a Stage that requires
+approvals.
+
 Exit codes: 0 the cluster is as Git says; 1 it differs and is not being healed; above 1 an error.`,
 		Example: `  waybill drift guestbook/prod
   waybill drift guestbook/prod -o json
   waybill drift guestbook/prod --revert spec.replicas --wait
-  waybill drift guestbook/prod --revert deployment/web`,
+  waybill drift guestbook/prod --revert deployment/web
+  waybill drift guestbook/prod --accept spec.replicas --reason "load test showed that one is not enough"`,
 		Args:              exactArgs("[PROJECT/]STAGE|APPLICATION"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if revert != "" {
-				return a.revert(cmd, args[0], revert, w, out)
+			if done, err := a.acceptOrRevert(cmd, args[0], flags, w, out); done {
+				return err
 			}
 			isDrifting := false
 			err := eachApplication(a, cmd, args[0], out, func(_ *client.Client, app model.Application) (model.Application, error) {
@@ -280,7 +286,9 @@ Exit codes: 0 the cluster is as Git says; 1 it differs and is not being healed; 
 	}
 	out = outputFlag(cmd, "table", "json", "yaml")
 	w = addWaitFlags(cmd, "with --revert: until it is taken back")
-	cmd.Flags().StringVar(&revert, "revert", "", "take back changes of this FIELD, or of the object KIND/NAME")
+	cmd.Flags().StringVar(&flags.accept, "accept", "", "commit changes of this FIELD, or of the object KIND/NAME")
+	cmd.Flags().StringVar(&flags.reason, "reason", "", "why it is accepted, for the commit and the history")
+	cmd.Flags().StringVar(&flags.revert, "revert", "", "take back changes of this FIELD, or of the object KIND/NAME")
 	return cmd
 }
 

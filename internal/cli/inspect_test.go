@@ -39,6 +39,7 @@ func TestInspect(t *testing.T) {
 	unsynced := synced
 	unsynced.Sync, unsynced.LastSync.Phase, unsynced.LastSync.Message = model.ApplicationSyncOutOfSync, model.SyncResultPhaseFailed, "Deployment guestbook-prod/web: spec.selector is immutable"
 	const postSync = "POST " + api + "/applications/prod/sync"
+	const postAccept = "POST " + api + "/applications/prod/accept"
 	const apps = "GET " + api + "/applications"
 	for _, c := range []struct {
 		name, args string
@@ -75,6 +76,13 @@ func TestInspect(t *testing.T) {
 			Status: http.StatusForbidden, Code: model.Forbidden, Detail: `you may not sync applications "prod" in Project "guestbook"`})}},
 		{"drift-revert", "drift guestbook/prod --revert spec.replicas --wait", map[string]answer{apps: applications(drifting), postSync: asked, apps + "/prod": ok(synced)}},
 		{"drift-revert-nothing", "drift guestbook/prod --revert spec.image", map[string]answer{apps: applications(drifting)}},
+		{"drift-accept", "drift guestbook/prod --accept spec.replicas --reason needed", map[string]answer{apps: applications(drifting), postAccept: ok(model.AcceptResult{
+			Branch: "stage/prod", Commit: "1a2b3c4d5e6f", IsNew: true, Changes: []model.AcceptedChange{{Kind: "Deployment", Name: "web", Field: "spec.replicas", Before: "2", After: "5", File: "web.yaml"}}})}},
+		{"drift-accept-again", "drift guestbook/prod --accept deployment/web", map[string]answer{apps: applications(drifting), postAccept: ok(model.AcceptResult{Branch: "stage/prod", Commit: "1a2b3c4d5e6f"})}},
+		{"drift-accept-refused", "drift guestbook/prod --accept spec.replicas", map[string]answer{apps: applications(drifting), postAccept: problem(model.Problem{
+			Status: http.StatusConflict, Code: model.Conflict, Detail: `Application "prod" is rendered from a Helm chart: no one place in a file says spec.replicas`, Hint: "set the value in the values file of the chart"})}},
+		{"drift-accept-nothing", "drift guestbook/prod --accept spec.paused", map[string]answer{apps: applications(drifting)}},
+		{"drift-accept-usage", "drift guestbook/prod --accept spec.paused --revert spec.paused", nil},
 		{"help-sync", "sync --help", nil},
 		{"help-tree", "tree --help", nil},
 		{"help-drift", "drift --help", nil},

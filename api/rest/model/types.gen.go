@@ -96,6 +96,7 @@ func (e ApprovalStanding) Valid() bool {
 
 // Defines values for AuditAction.
 const (
+	AuditAccept   AuditAction = "accept"
 	AuditApply    AuditAction = "apply"
 	AuditApprove  AuditAction = "approve"
 	AuditDelete   AuditAction = "delete"
@@ -115,6 +116,8 @@ const (
 // Valid indicates whether the value is a known member of the AuditAction enum.
 func (e AuditAction) Valid() bool {
 	switch e {
+	case AuditAccept:
+		return true
 	case AuditApply:
 		return true
 	case AuditApprove:
@@ -860,6 +863,50 @@ func (e HistoryParamsKind) Valid() bool {
 type Abort struct {
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty,omitzero"`
+}
+
+// AcceptField defines model for AcceptField.
+type AcceptField struct {
+	// Field as in drifts
+	Field     string `json:"field"`
+	Group     string `json:"group,omitempty,omitzero"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
+}
+
+// AcceptRequest defines model for AcceptRequest.
+type AcceptRequest struct {
+	Fields []AcceptField `json:"fields"`
+
+	// Reason written into the commit
+	Reason string `json:"reason,omitempty,omitzero"`
+}
+
+// AcceptResult defines model for AcceptResult.
+type AcceptResult struct {
+	Branch  string           `json:"branch"`
+	Changes []AcceptedChange `json:"changes"`
+
+	// Commit the commit that says so; absent when the branch did before
+	Commit string `json:"commit,omitempty,omitzero"`
+
+	// IsNew the commit was made now
+	IsNew bool `json:"isNew"`
+}
+
+// AcceptedChange defines model for AcceptedChange.
+type AcceptedChange struct {
+	After  string `json:"after,omitempty,omitzero"`
+	Before string `json:"before,omitempty,omitzero"`
+	Field  string `json:"field"`
+
+	// File that was edited
+	File      string `json:"file"`
+	Group     string `json:"group,omitempty,omitzero"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty,omitzero"`
 }
 
 // Activity defines model for Activity.
@@ -2677,6 +2724,9 @@ type RotateClusterJSONRequestBody = RotateClusterRequest
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Login
+
+// AcceptDriftJSONRequestBody defines body for AcceptDrift for application/json ContentType.
+type AcceptDriftJSONRequestBody = AcceptRequest
 
 // SyncApplicationJSONRequestBody defines body for SyncApplication for application/json ContentType.
 type SyncApplicationJSONRequestBody = SyncRequest

@@ -360,6 +360,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/applications/{application}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write changes made in the cluster into the branch of the Stage
+         * @description Each field has to be among the `drifts` of the Application. Its live value is read anew and written into the file
+         *     that declares the object, or as a patch beside the kustomization; the commit names who accepted. What cannot be
+         *     written so that exactly these fields change is refused with the reason, and nothing is committed. A Stage that
+         *     requires approvals asks for the verb `bypass` on it as well, because nobody approves this commit. Asking twice
+         *     makes one commit.
+         */
+        post: operations["acceptDrift"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/applications/{application}/diff": {
         parameters: {
             query?: never;
@@ -1231,6 +1258,38 @@ export interface components {
             by: string;
             reason?: string;
         };
+        AcceptedChange: {
+            after?: string;
+            before?: string;
+            field: string;
+            /** @description that was edited */
+            file: string;
+            group?: string;
+            kind: string;
+            name: string;
+            namespace?: string;
+        };
+        AcceptField: {
+            /** @description as in drifts */
+            field: string;
+            group?: string;
+            kind: string;
+            name: string;
+            namespace?: string;
+        };
+        AcceptRequest: {
+            fields: components["schemas"]["AcceptField"][];
+            /** @description written into the commit */
+            reason?: string;
+        };
+        AcceptResult: {
+            branch: string;
+            changes: components["schemas"]["AcceptedChange"][];
+            /** @description the commit that says so; absent when the branch did before */
+            commit?: string;
+            /** @description the commit was made now */
+            isNew: boolean;
+        };
         Activity: {
             at: components["schemas"]["Time"];
             automatic: boolean;
@@ -1332,7 +1391,7 @@ export interface components {
             choices: components["schemas"]["ArtifactChoice"][];
         };
         /** @enum {string} */
-        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sync" | "sign-in" | "sign-out";
+        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sync" | "accept" | "sign-in" | "sign-out";
         /** @description One thing that somebody did */
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
@@ -2932,6 +2991,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Application"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    acceptDrift: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                application: components["parameters"]["ApplicationPath"];
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptRequest"];
+            };
+        };
+        responses: {
+            /** @description What the branch says now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptResult"];
                 };
             };
             default: components["responses"]["Problem"];
