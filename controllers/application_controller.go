@@ -46,7 +46,9 @@ import (
 type ApplicationReconciler struct {
 	opts  ApplicationOptions
 	heads *branchHeads
-	heals workqueue.TypedDelayingInterface[healItem]
+	// versions are what heads are for charts.
+	versions *chartVersions
+	heals    workqueue.TypedDelayingInterface[healItem]
 
 	mu      sync.Mutex
 	states  map[types.NamespacedName]*appState
@@ -90,6 +92,7 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 	}
 	o.Clusters.OnChange(r.clusterChanged)
 	r.heads = newBranchHeads(o, r.headsChanged)
+	r.versions = newChartVersions(o, r.headsChanged)
 	return r, nil
 }
 
@@ -129,6 +132,7 @@ func (r *ApplicationReconciler) run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	r.wg.Go(func() { r.heads.run(ctx) })
+	r.wg.Go(func() { r.versions.run(ctx) })
 	for range r.opts.HealConcurrency {
 		r.wg.Go(func() { r.healWorker(ctx) })
 	}
@@ -292,6 +296,7 @@ func (r *ApplicationReconciler) existingTarget(cluster string) *target {
 // forget drops everything that is remembered of an Application.
 func (r *ApplicationReconciler) forget(name types.NamespacedName) {
 	r.heads.forget(name)
+	r.versions.forget(name)
 	r.mu.Lock()
 	if s := r.states[name]; s != nil {
 		delete(r.states, name)
@@ -451,11 +456,15 @@ func (r *ApplicationReconciler) applicationsOfProject(_ context.Context, _ clien
 
 // applicationsOfSecret lists the Applications that may wait for a credential.
 func (r *ApplicationReconciler) applicationsOfSecret(_ context.Context, o client.Object) []reconcile.Request {
+	concerns := func(project string) bool {
+		return o.GetNamespace() == project || o.GetNamespace() == r.opts.SystemNamespace
+	}
+	r.versions.retry(concerns)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []reconcile.Request
 	for name := range r.states {
-		if o.GetNamespace() == name.Namespace || o.GetNamespace() == r.opts.SystemNamespace {
+		if concerns(name.Namespace) {
 			out = append(out, reconcile.Request{NamespacedName: name})
 		}
 	}

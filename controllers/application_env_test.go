@@ -39,6 +39,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/test/env"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 // appEnv is one API server with controllers and kwok, and one Git server, for
@@ -120,12 +121,14 @@ type appFixture struct {
 	cable   *cable
 	west    *cable // to the clusters that are registered
 	// password is what the Project's credential says.
-	password atomic.Value
-	mirrors  string // directory
-	poll     time.Duration
-	fail     *failpoint.Set
-	renders  *render.Cache
-	stop     func()
+	password  atomic.Value
+	mirrors   string // directory
+	poll      time.Duration
+	fail      *failpoint.Set
+	renders   *render.Cache
+	charts    *chart.Fetcher
+	chartPoll time.Duration
+	stop      func()
 }
 
 var projectNumber struct {
@@ -216,6 +219,7 @@ func (f *appFixture) start() {
 			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(password), CredentialName: project + "/git"}, nil
 		},
 		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail, Renders: f.renders,
+		Charts: f.charts, ChartPollInterval: f.chartPoll,
 		Events: mgr.GetEventRecorder("waybill"),
 	})
 	if err != nil {

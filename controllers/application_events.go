@@ -35,7 +35,7 @@ func occurrences(before, after *v1alpha1.Application) []occurrence {
 	was, is := &before.Status, &after.Status
 	if is.Sync.Revision != was.Sync.Revision {
 		out = append(out, occurrence{reason: reasonSynced, action: "Sync",
-			note: fmt.Sprintf("runs %.7s of %s; %d objects", is.Sync.Revision, after.Spec.Source.RepoURL, len(is.Inventory))})
+			note: fmt.Sprintf("runs %s of %s; %d objects", shortRevision(is.Sync.Revision), after.Spec.Source.RepoURL, len(is.Inventory))})
 	}
 	if l := is.LastSync; l != nil && l.Phase != v1alpha1.OperationRunning && (was.LastSync == nil || was.LastSync.ID != l.ID || was.LastSync.Phase != l.Phase) {
 		o := occurrence{reason: "SyncSucceeded", action: "Sync", note: "the sync that " + orSomebody(l.By) + " asked for succeeded"}

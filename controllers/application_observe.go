@@ -44,10 +44,12 @@ type observation struct {
 	// is not the head when nobody asked for that yet.
 	head, revision string
 	tree           string
-	desired        []gitops.Desired
-	refused        []*gitops.ObjectError
-	kinds          []schema.GroupVersionKind
-	plan           *gitops.Plan
+	// chart is the newest version in the range, for an Application of a chart.
+	chart   v1alpha1.Chart
+	desired []gitops.Desired
+	refused []*gitops.ObjectError
+	kinds   []schema.GroupVersionKind
+	plan    *gitops.Plan
 	// hooks of the revision, by wave; defines are the kinds its definitions make.
 	hooks   []gitops.Desired
 	defines map[schema.GroupKind]bool
@@ -130,14 +132,11 @@ func (r *ApplicationReconciler) limits(ctx context.Context, app *v1alpha1.Applic
 // run: the head when syncs are automatic or one was asked for, else what runs.
 func (r *ApplicationReconciler) observeHead(ctx context.Context, s *appState, o *observation) {
 	app := o.app
-	source := app.Spec.Source
 	o.revision = app.Status.Sync.Revision
-	remote, err := r.opts.Remote(ctx, app.Namespace, source.RepoURL)
-	if err != nil {
-		o.problem = &problem{reason: "CredentialsInvalid", message: err.Error()}
+	head, answered, err := r.headOf(ctx, s, o)
+	if o.problem != nil {
 		return
 	}
-	head, answered, err := r.heads.head(s.name, remote, source.TargetRevision)
 	isAsked, waits := r.isHeadAsked(s, o, answered)
 	if waits {
 		o.waiting = true
@@ -149,9 +148,9 @@ func (r *ApplicationReconciler) observeHead(ctx context.Context, s *appState, o 
 	}
 	if request != "" && answered {
 		if s.askedFor(request) {
-			r.heads.ask(s.name)
+			r.lookups(app).ask(s.name)
 		}
-		if !r.heads.isFresh(s.name) {
+		if !r.lookups(app).isFresh(s.name) {
 			o.waiting = true // for the answer to the question asked above
 			return
 		}
@@ -167,7 +166,7 @@ func (r *ApplicationReconciler) observeHead(ctx context.Context, s *appState, o 
 	case err != nil:
 		// What runs goes on running, and is still healed if its content is
 		// here; the poller asks again.
-		o.problem = gitProblem(err)
+		o.problem = lookupProblem(app, err)
 		o.head = head
 		return
 	}
@@ -207,6 +206,9 @@ func isAutomated(app *v1alpha1.Application) bool {
 // there is nothing to apply.
 func (r *ApplicationReconciler) observeContent(ctx context.Context, o *observation) []*unstructured.Unstructured {
 	app := o.app
+	if app.Spec.Source.Chart != "" {
+		return r.observeChart(ctx, o)
+	}
 	commit, err := git.ParseHash(o.revision)
 	if err != nil {
 		o.problem = &problem{reason: reasonRenderFailed, message: err.Error()}
@@ -244,15 +246,21 @@ func (r *ApplicationReconciler) observeContent(ctx context.Context, o *observati
 		o.problem = gitProblem(err)
 		return nil
 	}
-	source := render.SourceOf(repository, app.Spec.Source, app.Name, app.Spec.Destination.Namespace)
-	out, tree, err := r.opts.Renders.Render(ctx, source, pathTree.String(), rootTree.String(), r.opts.Limits)
+	return r.renderFiles(ctx, o, repository, pathTree.String(), rootTree.String())
+}
+
+// renderFiles renders what the source of the Application says of files.
+func (r *ApplicationReconciler) renderFiles(ctx context.Context, o *observation, files fs.FS, pathTree, rootTree string) []*unstructured.Unstructured {
+	app := o.app
+	source := render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace)
+	out, tree, err := r.opts.Renders.Render(ctx, source, pathTree, rootTree, r.opts.Limits)
 	if err != nil {
 		if ctx.Err() != nil {
 			o.superseded = ctx.Err()
 			return nil
 		}
 		if a := app.Spec.SyncPolicy.Automated; a != nil && a.AllowEmpty && errors.Is(err, render.ErrNothingRendered) {
-			o.tree = pathTree.String()
+			o.tree = pathTree
 			return []*unstructured.Unstructured{}
 		}
 		o.problem = renderProblem(o, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 // ApplicationOptions are what an ApplicationReconciler needs. Client, Clusters,
@@ -35,6 +36,12 @@ type ApplicationOptions struct {
 	// Limits bound what a repository can make us render; the zero value means
 	// the defaults.
 	Limits render.Limits
+	// Charts downloads charts; nil: Applications of charts are refused.
+	Charts *chart.Fetcher
+	// ChartPollInterval is how often a chart repository is asked for versions,
+	// once for all Applications of a chart with the same targetRevision. Default
+	// 3 minutes.
+	ChartPollInterval time.Duration
 	// Clock tells the time.
 	Clock clock.WithTicker
 	// PollInterval is how often a repository is asked where its branches are,
@@ -103,6 +110,9 @@ func (o ApplicationOptions) withDefaults() (ApplicationOptions, error) {
 	}
 	if o.PollInterval <= 0 {
 		o.PollInterval = 30 * time.Second
+	}
+	if o.ChartPollInterval <= 0 {
+		o.ChartPollInterval = 3 * time.Minute
 	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 8

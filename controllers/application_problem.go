@@ -53,6 +53,8 @@ const (
 	reasonHooksRunning       = "HooksRunning"
 	reasonHookFailed         = "HookFailed"
 	reasonTerminating        = "Terminating"
+	reasonChartInvalid       = "ChartInvalid"
+	reasonChartChanged       = "ChartChanged"
 )
 
 func branchMissing(app *v1alpha1.Application, err error) *problem {
@@ -86,6 +88,9 @@ func renderProblem(o *observation, err error) *problem {
 	p := &problem{
 		reason:  reasonRenderFailed,
 		message: fmt.Sprintf("render %q at %.7s: %v; correct it in Git. What runs stays as it is", o.app.Spec.Source.Path, o.revision, err),
+	}
+	if chart := o.app.Spec.Source.Chart; chart != "" {
+		p.message = fmt.Sprintf("render chart %q %s: %v. What runs stays as it is", chart, o.revision, err)
 	}
 	switch {
 	case errors.Is(err, render.ErrPathNotFound):

@@ -48,9 +48,9 @@ func (r *ApplicationReconciler) isHeadAsked(s *appState, o *observation, answere
 		return false, false // s.manual holds what was found
 	}
 	if s.askedFor(q.ID) {
-		r.heads.ask(s.name)
+		r.lookups(o.app).ask(s.name)
 	}
-	if !r.heads.isFresh(s.name) {
+	if !r.lookups(o.app).isFresh(s.name) {
 		return false, true
 	}
 	s.mu.Lock()

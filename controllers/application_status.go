@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
 )
 
@@ -397,7 +399,10 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 		return &problem{reason: reasonDrifting, message: "live objects differ from Git and are left alone; see status.drifts"}
 	}
 	if st.Sync.Status != v1alpha1.SyncSynced {
-		message := fmt.Sprintf("runs %.7s; the head of the branch is %.7s", orNothing(st.Sync.Revision), orNothing(st.Sync.Target))
+		message := fmt.Sprintf("runs %s; the head of the branch is %s", shortRevision(st.Sync.Revision), shortRevision(st.Sync.Target))
+		if o.app.Spec.Source.Chart != "" {
+			message = fmt.Sprintf("runs %s; the newest version is %s", shortRevision(st.Sync.Revision), shortRevision(st.Sync.Target))
+		}
 		if !isAutomated(o.app) {
 			message += fmt.Sprintf("; set the annotation %s to sync it", v1alpha1.AnnotationRequestedAt)
 		}
@@ -409,11 +414,13 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 	return nil
 }
 
-func orNothing(commit string) string {
-	if commit == "" {
-		return "nothing"
+// shortRevision is how people write a revision: a commit by its first 7 digits, the
+// version of a chart as it is.
+func shortRevision(revision string) string {
+	if _, err := git.ParseHash(revision); err == nil {
+		return revision[:7]
 	}
-	return commit
+	return cmp.Or(revision, "nothing")
 }
 
 func readyReason(p *problem) string {
@@ -427,11 +434,11 @@ func readyMessage(p *problem, app *v1alpha1.Application, st *v1alpha1.Applicatio
 	if p != nil {
 		return shortText(p.message, maxConditionMessage)
 	}
-	branch := app.Spec.Source.TargetRevision
-	if branch == "" {
-		branch = "the default branch"
+	of := cmp.Or(app.Spec.Source.TargetRevision, "the default branch")
+	if chart := app.Spec.Source.Chart; chart != "" {
+		of = "chart " + chart
 	}
-	return fmt.Sprintf("runs %.7s of %s; all objects are Healthy", st.Sync.Revision, branch)
+	return fmt.Sprintf("runs %s of %s; all objects are Healthy", shortRevision(st.Sync.Revision), of)
 }
 
 func shortText(text string, maxBytes int) string {

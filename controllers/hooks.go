@@ -21,6 +21,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/hook"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 const (
@@ -96,10 +97,16 @@ func RegisterHookIndexes(ctx context.Context, indexer client.FieldIndexer) error
 		return fmt.Errorf("index Warehouses by repository: %w", err)
 	}
 	err = indexer.IndexField(ctx, &v1alpha1.Application{}, indexRepository, func(o client.Object) []string {
-		if key := hook.Key(hook.Git, o.(*v1alpha1.Application).Spec.Source.RepoURL); key != "" {
-			return []string{key}
+		source := o.(*v1alpha1.Application).Spec.Source
+		key := hook.Key(hook.Git, source.RepoURL)
+		if source.Chart != "" {
+			at := chart.At(source.RepoURL, source.Chart)
+			key = hook.SubscriptionKey(v1alpha1.Subscription{Chart: &v1alpha1.ChartSubscription{RepoURL: at.RepoURL, Name: at.Name}})
 		}
-		return nil
+		if key == "" {
+			return nil
+		}
+		return []string{key}
 	})
 	if err != nil {
 		return fmt.Errorf("index Applications by repository: %w", err)
@@ -154,7 +161,7 @@ func (h *Hooks) Wake(ctx context.Context, project string, repositories []hook.Re
 			return nil, fmt.Errorf("list Applications of %q: %w", project, err)
 		}
 		for i := range apps.Items {
-			if r.Concerns(apps.Items[i].Spec.Source.TargetRevision) {
+			if source := apps.Items[i].Spec.Source; source.Chart != "" || r.Concerns(source.TargetRevision) {
 				add(hookTarget{"application", client.ObjectKeyFromObject(&apps.Items[i])}, v1alpha1.AnnotationRequestedAt)
 			}
 		}

@@ -173,23 +173,36 @@ type HealthCheck struct {
 	Suspended string `json:"suspended,omitempty"`
 }
 
-// ApplicationSource is a path of a Git repository.
+// ApplicationSource is a path of a Git repository, or a chart of a Helm
+// repository.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.path) != has(self.chart)",message="set path for a Git repository, or chart for a Helm repository"
+// +kubebuilder:validation:XValidation:rule="!has(self.chart) || self.repoURL.matches('^(https?|oci)://')",message="a chart repository begins with https:// or oci://"
+// +kubebuilder:validation:XValidation:rule="has(self.chart) || !self.repoURL.startsWith('oci://')",message="an oci:// repository needs chart: the last part of the address goes there"
+// +kubebuilder:validation:XValidation:rule="!has(self.chart) || !has(self.kustomize) && !has(self.directory)",message="a chart is rendered by Helm: leave kustomize and directory out"
 type ApplicationSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^(https?://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
+	// +kubebuilder:validation:Pattern=`^((https?|oci)://[^@\s]+|ssh://([^@:/\s]+@)?[^@\s]+|[^@:/\s]+@[^@:/\s]+:[^@\s]+)$`
 	RepoURL string `json:"repoURL"`
-	// targetRevision is a branch; the default branch when empty.
+	// targetRevision is a branch, the default branch when empty; of a chart it is
+	// a version or a range such as ^1.2.0, the newest release when empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=244
 	TargetRevision string `json:"targetRevision,omitempty"`
 	// path of the folder to render; . is the root.
-	// +required
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the root of the repository and may not leave it"
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
+	// chart of the Helm repository at repoURL.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=250
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`
+	Chart string `json:"chart,omitempty"`
 	// +optional
 	Directory *DirectoryOptions `json:"directory,omitempty"`
 	// kustomize changes what the kustomization of the path renders.
@@ -575,16 +588,18 @@ type ApplicationStatus struct {
 type SyncStatus struct {
 	// +optional
 	Status SyncStatusCode `json:"status,omitempty"`
-	// revision (commit) whose every object was applied last.
+	// revision whose every object was applied last: a commit, or the version of
+	// a chart.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// tree hash of the path at that revision.
+	// tree hash of the path at that revision, or the digest of the chart.
 	// +optional
 	Tree string `json:"tree,omitempty"`
 	// deleteHooks says that the revision has PreDelete or PostDelete hooks.
 	// +optional
 	DeleteHooks bool `json:"deleteHooks,omitempty"`
-	// target is the commit at the head of the branch as last seen.
+	// target is the commit at the head of the branch as last seen, or the newest
+	// version of the chart that targetRevision allows.
 	// +optional
 	Target string `json:"target,omitempty"`
 	// syncedAt is when the last object of the revision was applied.

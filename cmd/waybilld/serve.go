@@ -316,7 +316,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.planner.Users = imageUsers{p.registry, p.store}
 	p.previews.planner = p.planner
 	if p.inspector, err = live.New(live.Options{
-		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Clock: clock.RealClock{},
+		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Charts: p.archives, Clock: clock.RealClock{},
 		Limits: func(ctx context.Context, project string) (gitops.Limits, error) {
 			return controllers.ProjectLimits(ctx, mgr.GetClient(), project, o.systemNamespace)
 		},
@@ -388,7 +388,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
 		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
 		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points, Renders: p.renders,
-		Events: mgr.GetEventRecorder("waybill"),
+		Charts: p.archives, Events: mgr.GetEventRecorder("waybill"),
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already

@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 // Difference is what a sync of an Application would change.
@@ -187,6 +188,9 @@ func comparable(obj *unstructured.Unstructured) *unstructured.Unstructured {
 
 // render returns what a revision says. broken says why it cannot be rendered.
 func (i *Inspector) render(ctx context.Context, app *v1alpha1.Application, revision string) (objects []*unstructured.Unstructured, broken string, err error) {
+	if app.Spec.Source.Chart != "" {
+		return i.renderChart(ctx, app, revision)
+	}
 	commit, err := git.ParseHash(revision)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrNoRevision, err)
@@ -217,7 +221,28 @@ func (i *Inspector) render(ctx context.Context, app *v1alpha1.Application, revis
 	if err != nil {
 		return nil, "", fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
-	result, _, err := i.o.Renders.Render(ctx, render.SourceOf(files, source, app.Name, app.Spec.Destination.Namespace), tree.String(), root.String(), i.o.RenderLimits)
+	return i.renderFiles(ctx, app, files, tree.String(), root.String())
+}
+
+// renderChart is render for an Application of a chart.
+func (i *Inspector) renderChart(ctx context.Context, app *v1alpha1.Application, version string) (objects []*unstructured.Unstructured, broken string, err error) {
+	if i.o.Charts == nil {
+		return nil, "", fmt.Errorf("%w: charts of Helm repositories are not deployed here", ErrNoRevision)
+	}
+	wanted := chart.At(app.Spec.Source.RepoURL, app.Spec.Source.Chart)
+	wanted.Version = version
+	if app.Status.Sync.Revision == version {
+		wanted.Digest = app.Status.Sync.Tree
+	}
+	archive, err := i.o.Charts.Fetch(ctx, app.Namespace, wanted)
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // names the chart already
+	}
+	return i.renderFiles(ctx, app, render.Files(archive.Files), archive.Digest, archive.Digest)
+}
+
+func (i *Inspector) renderFiles(ctx context.Context, app *v1alpha1.Application, files fs.FS, tree, root string) (objects []*unstructured.Unstructured, broken string, err error) {
+	result, _, err := i.o.Renders.Render(ctx, render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace), tree, root, i.o.RenderLimits)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, "", ctx.Err()

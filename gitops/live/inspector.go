@@ -15,12 +15,15 @@ import (
 	"github.com/waybill-dev/waybill/gitops/apply"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 // Options are what an Inspector needs. All fields but RenderLimits are required.
 type Options struct {
 	// Clusters finds destinations by name.
 	Clusters *cluster.Registry
+	// Charts downloads charts; nil: Applications of charts cannot be compared.
+	Charts *chart.Fetcher
 	// Open returns the mirror of a repository, with the credentials that a
 	// Project has for it.
 	Open func(ctx context.Context, project, repoURL string) (*git.Mirror, error)

@@ -25,6 +25,9 @@ func lintAlone(d *Document) []Finding {
 	case *v1alpha1.Stage:
 		return lintAddresses(d, obj)
 	case *v1alpha1.Application:
+		if obj.Spec.Source.Chart != "" {
+			return lintChart(d, obj.Spec.Source)
+		}
 		return lintAddress(d, "spec.source.repoURL", obj.Spec.Source.RepoURL)
 	case nil:
 		if d.Kind == "Secret" {
@@ -109,6 +112,18 @@ func lintAddresses(d *Document, s *v1alpha1.Stage) []Finding {
 		}
 	}
 	return out
+}
+
+// lintChart finds a chart that cannot be looked up.
+func lintChart(d *Document, s v1alpha1.ApplicationSource) []Finding {
+	sub := v1alpha1.ChartSubscription{RepoURL: s.RepoURL, Name: s.Chart, Constraint: s.TargetRevision}
+	if strings.HasPrefix(s.RepoURL, "oci://") {
+		sub.RepoURL, sub.Name = strings.TrimRight(s.RepoURL, "/")+"/"+s.Chart, ""
+	}
+	if _, err := warehouse.CompileChart(sub); err != nil {
+		return []Finding{d.Finding(Error, "spec.source", invalid(err))}
+	}
+	return nil
 }
 
 func lintAddress(d *Document, field, repoURL string) []Finding {

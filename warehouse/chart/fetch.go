@@ -58,7 +58,7 @@ func (f *Fetcher) Newest(ctx context.Context, project string, c v1alpha1.Chart, 
 	}
 	credential, err := f.Credentials(ctx, credentials.Chart, project, c.RepoURL)
 	if err != nil {
-		return v1alpha1.Chart{}, err
+		return v1alpha1.Chart{}, fmt.Errorf("%w: %w", ErrCredential, err)
 	}
 	poll, err := f.Source.Poll(ctx, credential, policy, false, notBefore)
 	switch {
@@ -70,6 +70,9 @@ func (f *Fetcher) Newest(ctx context.Context, project string, c v1alpha1.Chart, 
 	return poll.Charts[0], nil
 }
 
+// ErrCredential: the Secret for a repository cannot be read.
+var ErrCredential = errors.New("credential cannot be used")
+
 // ErrNoVersion: the repository answers, and has no version that is wanted.
 var ErrNoVersion = errors.New("no such version")
 
@@ -78,7 +81,7 @@ var ErrNoVersion = errors.New("no such version")
 func (f *Fetcher) Fetch(ctx context.Context, project string, c v1alpha1.Chart) (*Archive, error) {
 	credential, err := f.Credentials(ctx, credentials.Chart, project, c.RepoURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrCredential, err)
 	}
 	return f.Source.Fetch(ctx, credential, c)
 }
