@@ -118,6 +118,9 @@ func (a *Acceptor) Accept(ctx context.Context, q Request) (Result, error) {
 	if q.App.Spec.Source.TargetRevision == "" {
 		return Result{}, refuse("change the file in Git", "Application %q names no branch", q.App.Name)
 	}
+	if chart := q.App.Spec.Source.Chart; chart != "" {
+		return Result{}, refuse("set it in spec.source.helm", "Application %q runs chart %q of a Helm repository, which is not written to", q.App.Name, chart)
+	}
 	lives, err := a.lives(ctx, q)
 	if err != nil {
 		return Result{}, err
