@@ -76,7 +76,7 @@ func (l *checkLookups) take(key string, p types.NamespacedName, stage string, no
 	switch {
 	case at.answer != nil:
 		m, at.answer = at.answer, nil
-		if m.Outcome == promotion.OutcomeRunning {
+		if m.Outcome == promotion.OutcomeRunning && !m.IsRecordedFirst {
 			at.notBefore = now.Add(min(firstLook<<min(at.often, 10), lastLook))
 			at.often++
 		}
@@ -107,14 +107,25 @@ func (l *checkLookups) take(key string, p types.NamespacedName, stage string, no
 		l.mu.Lock()
 		at.answer, at.cancel = &answer, nil
 		l.mu.Unlock()
-		woken := &v1alpha1.Promotion{}
-		woken.Namespace, woken.Name = p.Namespace, p.Name
-		select {
-		case l.wake <- event.GenericEvent{Object: woken}:
-		case <-l.ctx.Done():
-		}
+		l.tell(p)
 	})
 	return nil, time.Time{}
+}
+
+// tell wakes a Promotion.
+func (l *checkLookups) tell(p types.NamespacedName) {
+	woken := &v1alpha1.Promotion{}
+	woken.Namespace, woken.Name = p.Namespace, p.Name
+	l.mu.Lock()
+	ctx := l.ctx
+	l.mu.Unlock()
+	if ctx == nil {
+		return
+	}
+	select {
+	case l.wake <- event.GenericEvent{Object: woken}:
+	case <-ctx.Done():
+	}
 }
 
 // guarded asks, and turns a panic into an answer: one bad check stops nobody

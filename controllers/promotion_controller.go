@@ -23,6 +23,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/jobs"
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -58,6 +59,8 @@ type PromotionOptions struct {
 	Clusters *cluster.Registry
 	// CheckTransports is the way out for checks.
 	CheckTransports CheckTransports
+	// Jobs of steps; nil: there are none.
+	Jobs *jobs.Runner
 	// Failpoints are nil in production.
 	Failpoints *failpoint.Set
 	// Concurrency is how many Promotions are reconciled at a time.
@@ -84,6 +87,12 @@ func NewPromotionReconciler(o PromotionOptions) *PromotionReconciler {
 func (r *PromotionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(r.Checks); err != nil {
 		return fmt.Errorf("set up the checks: %w", err)
+	}
+	if r.Jobs != nil {
+		r.Jobs.OnEnd(r.jobEnded)
+		if err := mgr.Add(r.Jobs); err != nil {
+			return fmt.Errorf("set up the Jobs of steps: %w", err)
+		}
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("promotion").

@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/checks/httpcheck"
 	"github.com/waybill-dev/waybill/promotion/checks/jobcheck"
 	"github.com/waybill-dev/waybill/promotion/checks/promcheck"
+	"github.com/waybill-dev/waybill/promotion/jobs"
 )
 
 // stopTime bounds the deletion of a Job that is not wanted any more. One that
@@ -164,7 +165,7 @@ func (r *PromotionReconciler) asking(ctx context.Context, o *promotion.Observati
 
 func (r *PromotionReconciler) askJob(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, c *v1alpha1.Check, s *v1alpha1.CheckStatus, run int32) (func(context.Context) promotion.Measurement, error) {
 	if s.Job == nil {
-		to, err := promotion.CheckDeployment(o.Stage, c.Job)
+		to, err := promotion.CheckDeployment(o.Stage, c.Job.Deploy)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // a sentence of its own
 		}
@@ -248,8 +249,12 @@ func (r *PromotionReconciler) stopChecks(ctx context.Context, p *v1alpha1.Promot
 	}
 }
 
-// stopRunning ends the checks of a Promotion that ends while they run.
+// stopRunning ends the checks of a Promotion that ends while they run, and what
+// its steps left running.
 func (r *PromotionReconciler) stopRunning(ctx context.Context, p *v1alpha1.Promotion) {
+	if err := r.Engine.Stop(ctx, p); err != nil {
+		logf.FromContext(ctx).Info("what a step left running could not be stopped", "promotion", p.Name, "error", err.Error())
+	}
 	if v := p.Status.Verification; v != nil && !v.Phase.IsFinished() {
 		r.stopChecks(ctx, p, v)
 	}
@@ -258,7 +263,7 @@ func (r *PromotionReconciler) stopRunning(ctx context.Context, p *v1alpha1.Promo
 func stopJob(ctx context.Context, to *cluster.Cluster, ref v1alpha1.CheckJobReference) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	return jobcheck.Stop(ctx, to, ref) //nolint:wrapcheck // names the Job
+	return jobs.Stop(ctx, to, ref) //nolint:wrapcheck // names the Job
 }
 
 // verifyAgain opens a Promotion for another run of the checks.

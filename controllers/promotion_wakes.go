@@ -136,6 +136,12 @@ func (r *PromotionReconciler) wakeRequested(_ context.Context, e event.UpdateEve
 	q.Add(reconcile.Request{NamespacedName: key})
 }
 
+// jobEnded lets the step look at once whose Job has ended.
+func (r *PromotionReconciler) jobEnded(key types.NamespacedName) {
+	r.nudges.put(key)
+	r.Checks.tell(key)
+}
+
 // nudged makes requests be tried now, whenever they are due.
 func (r *PromotionReconciler) nudged(all []ctrl.Request) []ctrl.Request {
 	for _, req := range all {

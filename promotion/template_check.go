@@ -42,7 +42,11 @@ func CheckTemplate(stage *v1alpha1.Stage, tasks []v1alpha1.PromotionTask) []Prob
 		if s.If != "" {
 			check(s.at+".if", s.If, true, s.vars, outputs, own)
 		}
-		problems = append(problems, checkConfig(s, func(at, text string) { check(at, text, false, s.vars, outputs, own) })...)
+		faults := checkConfig(s, func(at, text string) { check(at, text, false, s.vars, outputs, own) })
+		if len(faults) == 0 {
+			faults = checkMeaning(stage, s)
+		}
+		problems = append(problems, faults...)
 		before = append(before, s.As)
 	}
 	if len(problems) == 0 && len(Writes(stage)) == 0 {
@@ -75,6 +79,25 @@ func checkConfig(s placed, check func(at, text string)) []Problem {
 			check(s.at+".config."+at, text)
 		}
 	})
+	return out
+}
+
+// checkMeaning returns what a schema cannot know of a configuration that fits it.
+func checkMeaning(stage *v1alpha1.Stage, s placed) []Problem {
+	config, err := configOf(&s.PlanStep)
+	if err != nil {
+		return nil // reported already
+	}
+	fields, _ := config.(map[string]any)
+	var faults []string
+	switch s.Uses {
+	case "run-job":
+		faults = checkRunJob(stage, fields)
+	}
+	out := make([]Problem, 0, len(faults))
+	for _, f := range faults {
+		out = append(out, Problem{ReasonInvalidConfig, s.at + ".config: " + f})
+	}
 	return out
 }
 

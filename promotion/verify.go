@@ -24,8 +24,8 @@ const (
 const (
 	maxCheckValue   = 256
 	maxCheckMessage = 1024
-	// MaxCheckLog is how much of a Job's log is kept: its end.
-	MaxCheckLog = 4096
+	// MaxLog is how much of a Job's log is kept: its end.
+	MaxLog = 4096
 )
 
 // Outcome is what one measurement, or one Job, says.
@@ -50,6 +50,9 @@ type Measurement struct {
 	Value, Message, Log string
 	// JobUID identifies the Job that was created or found.
 	JobUID string
+	// IsRecordedFirst says that looking again has to wait for nothing but the
+	// record of this.
+	IsRecordedFirst bool
 	// IsFinal says that looking again cannot help, because the definition of the
 	// check is wrong. It makes an error final.
 	IsFinal bool
@@ -163,7 +166,7 @@ func RecordMeasurement(c *v1alpha1.Check, s *v1alpha1.CheckStatus, m Measurement
 	}
 	s.Value, s.Message = cut(m.Value, maxCheckValue), cut(m.Message, maxCheckMessage)
 	if m.Log != "" {
-		s.Log = tail(m.Log, MaxCheckLog)
+		s.Log = Tail(m.Log, MaxLog)
 	}
 	rules := measuring(c)
 	count, failureLimit, inconclusiveLimit, errorLimit := int32(1), int32(0), int32(0), int32(defaultErrorLimit)
@@ -407,18 +410,6 @@ func isCurrentIn(s *v1alpha1.Stage, p *v1alpha1.Promotion) bool {
 	return false
 }
 
-// JobName returns the name of the Job of one attempt. It is made of what makes
-// the attempt: a restarted controller finds the Job it created.
-func JobName(p *v1alpha1.Promotion, check string, run, attempt int32) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%d", p.UID, check, run, attempt))
-	stage := cutName(p.Spec.Stage, 20)
-	return fmt.Sprintf("verify-%s-%s-%s", stage, cutName(check, 20), hex.EncodeToString(sum[:5]))
-}
-
-func cutName(s string, n int) string {
-	return strings.TrimRight(s[:min(len(s), n)], "-.")
-}
-
 func cut(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s
@@ -426,8 +417,8 @@ func cut(s string, maxBytes int) string {
 	return strings.ToValidUTF8(s[:maxBytes-3], "") + "..."
 }
 
-// tail keeps the end of a log, from the beginning of a line where there is one.
-func tail(s string, maxBytes int) string {
+// Tail keeps the end of a log, from the beginning of a line where there is one.
+func Tail(s string, maxBytes int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= maxBytes {
 		return s

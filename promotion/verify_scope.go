@@ -241,7 +241,7 @@ func checkProblems(s *v1alpha1.Stage) []Problem {
 			text(at+".query", c.Prometheus.Query, known)
 		case c.Job != nil:
 			report(at+".template", checkTemplate(c.Job.Template.Raw, func(value string) { text(at+".template", value, known) }))
-			if _, err := CheckDeployment(s, c.Job); err != nil {
+			if _, err := CheckDeployment(s, c.Job.Deploy); err != nil {
 				report(at+".deploy", err)
 			}
 		}
@@ -308,30 +308,4 @@ func walkTexts(v any, see func(string)) {
 			walkTexts(x, see)
 		}
 	}
-}
-
-// CheckDeployment returns the deploy entry whose cluster and namespace a Job
-// runs in.
-func CheckDeployment(s *v1alpha1.Stage, job *v1alpha1.JobCheck) (*v1alpha1.Deployment, error) {
-	if len(s.Spec.Deploy) == 0 {
-		return nil, errors.New("the Stage deploys nothing, so there is no cluster for a Job; add spec.deploy")
-	}
-	if job.Deploy == "" {
-		return &s.Spec.Deploy[0], nil
-	}
-	for i := range s.Spec.Deploy {
-		if s.Spec.Deploy[i].Name == job.Deploy {
-			return &s.Spec.Deploy[i], nil
-		}
-	}
-	for i := range s.Spec.Deploy {
-		d := &s.Spec.Deploy[i]
-		if d.ForEach != nil && strings.HasPrefix(job.Deploy, d.Name+"-") {
-			return d, nil // what it stands for is known when the Job runs
-		}
-		if d.ForEach != nil && strings.HasPrefix(d.Name, job.Deploy+"-") {
-			return nil, fmt.Errorf("deploy entry %q stands for several; name one of them, for instance %q", job.Deploy, d.Name)
-		}
-	}
-	return nil, fmt.Errorf("there is no deploy entry %q", job.Deploy)
 }

@@ -275,7 +275,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		out.From = v.stageFreightModels(p.Status.Plan.Before.Current)
 	}
 	for _, st := range p.Status.Steps {
-		step := model.Step{Name: st.As, Uses: st.Uses, State: model.StepState(st.State), Message: st.Message, Attempts: int(st.Attempts)}
+		step := model.Step{Name: st.As, Uses: st.Uses, State: model.StepState(st.State), Message: st.Message, Log: st.Log, Attempts: int(st.Attempts)}
 		setMicroTime(&step.StartedAt, st.StartedAt)
 		setMicroTime(&step.FinishedAt, st.FinishedAt)
 		out.Steps = append(out.Steps, step)

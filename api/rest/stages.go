@@ -131,6 +131,9 @@ func (v *projectView) shortPromotion(p *v1alpha1.Promotion) model.Promotion {
 	for i := range m.Verification.Checks {
 		m.Verification.Checks[i].Log = ""
 	}
+	for i := range m.Steps {
+		m.Steps[i].Log = ""
+	}
 	return m
 }
 

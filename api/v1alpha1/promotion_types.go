@@ -507,6 +507,11 @@ type StepStatus struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Output *runtime.RawExtension `json:"output,omitempty"`
+	// log is the end of what the Job of the step wrote, as far as the node gave
+	// it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Log string `json:"log,omitempty"`
 }
 
 // CommitIntent is a push that is about to happen. The same intent always makes

@@ -52,6 +52,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/jobs"
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
@@ -233,6 +234,7 @@ type parts struct {
 	policies     *controllers.PolicyReconciler
 	hooks        *controllers.Hooks
 	engine       *engine.Engine
+	jobs         *jobs.Runner
 	planner      *planner.Planner
 	previews     *previews
 	charts       *helm.Pool
@@ -301,11 +303,21 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	}
 	p.charts = helm.NewPool(executable, helm.WorkerArgument)
 	p.previews = &previews{reader: mgr.GetClient()}
+	limits := func(ctx context.Context, project string) (gitops.Limits, error) {
+		return controllers.ProjectLimits(ctx, mgr.GetClient(), project, o.systemNamespace)
+	}
+	p.jobs = jobs.NewRunner(jobs.Options{Clusters: p.clusters, Limits: limits, Stage: func(ctx context.Context, project, name string) (*v1alpha1.Stage, error) {
+		seen, err := observe.Stage(ctx, mgr.GetClient(), client.ObjectKey{Namespace: project, Name: name}, clock.RealClock{}.Now())
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the caller names the Stage
+		}
+		return seen.Stage, nil
+	}})
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: author(), Transport: requests, Objects: projectObjects,
 			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
-			Plans:        p.previews, Charts: p.charts,
+			Plans:        p.previews, Charts: p.charts, Jobs: p.jobs,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
@@ -317,9 +329,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.previews.planner = p.planner
 	if p.inspector, err = live.New(live.Options{
 		Clusters: p.clusters, Open: p.repositories.Open, Renders: p.renders, Charts: p.archives, Clock: clock.RealClock{},
-		Limits: func(ctx context.Context, project string) (gitops.Limits, error) {
-			return controllers.ProjectLimits(ctx, mgr.GetClient(), project, o.systemNamespace)
-		},
+		Limits: limits,
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names itself already
 	}
@@ -418,7 +428,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
-			Planner: p.planner, Engine: p.engine, Clusters: p.clusters, CheckTransports: p.checkTransports, Failpoints: points, Concurrency: 8,
+			Planner: p.planner, Engine: p.engine, Clusters: p.clusters, CheckTransports: p.checkTransports, Jobs: p.jobs, Failpoints: points, Concurrency: 8,
 		}),
 		applications, records, decisions,
 	} {

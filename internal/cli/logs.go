@@ -14,9 +14,9 @@ func (a *App) logsCommand() *cobra.Command {
 	var isPods bool
 	var f client.LogFilter
 	cmd := &cobra.Command{
-		Use:   "logs [PROJECT/]PROMOTION|STAGE [CHECK]",
-		Short: "Print what the Jobs of checks, or with --pods containers, wrote",
-		Long: `Print the end of what the Jobs of a promotion's checks wrote, as far as the node gave it. The
+		Use:   "logs [PROJECT/]PROMOTION|STAGE [CHECK|STEP]",
+		Short: "Print what the Jobs of steps and checks, or with --pods containers, wrote",
+		Long: `Print the end of what the Jobs of a promotion's steps and checks wrote, as far as the node gave it. The
 promotion is named itself, or as the last one into a Stage.
 
 With --pods, print what the containers of a Stage or Application wrote last; KIND/NAME instead of CHECK
@@ -109,19 +109,27 @@ func (a *App) podLogs(cmd *cobra.Command, args []string, f client.LogFilter) err
 	return nil
 }
 
-// printLogs prints the log of one check, or of all under their names.
+// printLogs prints the log of one step or check, or of all under their names.
 func (a *App) printLogs(p *model.Promotion, only []string) error {
-	printed := false
+	type entry struct{ name, title, log string }
+	var all []entry
+	for _, s := range p.Steps {
+		all = append(all, entry{s.Name, string(s.State), s.Log})
+	}
 	for _, c := range p.Verification.Checks {
-		if len(only) > 0 && c.Name != only[0] || c.Log == "" {
+		all = append(all, entry{c.Name, firstOf(c.Value, string(c.Phase)), c.Log})
+	}
+	printed := false
+	for _, e := range all {
+		if len(only) > 0 && e.name != only[0] || e.log == "" {
 			continue
 		}
 		if len(only) == 0 {
-			if err := a.print("==> %s: %s", c.Name, firstOf(c.Value, string(c.Phase))); err != nil {
+			if err := a.print("==> %s: %s", e.name, e.title); err != nil {
 				return err
 			}
 		}
-		if err := a.print("%s", strings.TrimSuffix(printable(c.Log), "\n")); err != nil {
+		if err := a.print("%s", strings.TrimSuffix(printable(e.log), "\n")); err != nil {
 			return err
 		}
 		printed = true
@@ -130,9 +138,9 @@ func (a *App) printLogs(p *model.Promotion, only []string) error {
 	case printed:
 		return nil
 	case len(only) > 0:
-		return notFound(fmt.Sprintf("there is no log of a check %q in %s", only[0], p.Name), fmt.Sprintf("waybill get promotions -p %s -o yaml", p.Project))
+		return notFound(fmt.Sprintf("there is no log of a step or check %q in %s", only[0], p.Name), fmt.Sprintf("waybill get promotions -p %s -o yaml", p.Project))
 	default:
-		a.say("No check of %s has written a log.", p.Name)
+		a.say("No step or check of %s has written a log.", p.Name)
 		return nil
 	}
 }

@@ -146,6 +146,17 @@ func (e *Engine) Resolve(ctx context.Context, p *v1alpha1.Promotion) (retryAt ti
 	return time.Time{}, nil
 }
 
+// Stop ends what the steps of p left running while they wait, for a Promotion
+// that is not going to be run any more.
+func (e *Engine) Stop(ctx context.Context, p *v1alpha1.Promotion) error {
+	r := &run{Engine: e, promotion: p}
+	var all error
+	for i := range p.Status.Steps {
+		all = errors.Join(all, r.stop(ctx, i))
+	}
+	return all
+}
+
 // attemptSafely is attempt with a panic turned into the failure of this one
 // Promotion. What was going to be pushed is looked for first, so then it is
 // tried again; the text of a panic may hold anything and stays out of the status.

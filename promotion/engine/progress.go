@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,9 @@ func (r *run) succeeded(i int, result step.Result) {
 
 // record keeps what a step found out, without what it knows of secrets.
 func (r *run) record(st *v1alpha1.StepStatus, result step.Result) {
+	if result.Log != "" {
+		st.Log = promotion.Tail(r.masked(result.Log), promotion.MaxLog)
+	}
 	if result.Output == nil {
 		return
 	}
@@ -87,7 +91,7 @@ func deadline(p *v1alpha1.Promotion, i int) time.Time {
 }
 
 // expire fails a step whose time is over, and reports whether it was.
-func (r *run) expire(i int) bool {
+func (r *run) expire(ctx context.Context, i int) bool {
 	end, st := deadline(r.promotion, i), &r.promotion.Status.Steps[i]
 	if end.IsZero() || r.Clock.Now().Before(end) || st.Intent != nil {
 		return false
@@ -96,7 +100,22 @@ func (r *run) expire(i int) bool {
 	if st.Message != "" {
 		err = fmt.Errorf("%w: %s", err, st.Message)
 	}
+	if stopErr := r.stop(ctx, i); stopErr != nil {
+		err = fmt.Errorf("%w; and what it began may still run: %w", err, stopErr)
+	}
 	return r.failed(i, step.Terminal("StepTimeout", err)) == nil
+}
+
+// stop ends what step i left running while it waits.
+func (r *run) stop(ctx context.Context, i int) error {
+	st := &r.promotion.Status.Steps[i]
+	s, ok := r.Steps[st.Uses].(step.Stopper)
+	if !ok || !st.Once || promotion.HasEnded(st.State) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	return s.Stop(ctx, r.bareInput(i)) //nolint:wrapcheck // names what it is about already
 }
 
 // failed records an error: terminal ones end the step and return nil, others set
@@ -138,6 +157,8 @@ const (
 	// maxOutput bounds what one step may leave for others, in bytes: it is part
 	// of the object.
 	maxOutput = 32 << 10
+	// stopTime bounds the stop of what a step left running.
+	stopTime = 5 * time.Second
 )
 
 // maxMessage is what the CRD takes for the message of a step. One that is

@@ -101,11 +101,12 @@ func (r *run) resume(ctx context.Context, i int) *Outcome {
 	return nil
 }
 
-// bareInput is input for a probe, which needs the intent alone.
+// bareInput is input for a probe or a stop, which need what is recorded alone.
 func (r *run) bareInput(i int) step.Input {
 	return step.Input{
 		Promotion: r.promotion, As: r.promotion.Status.Plan.Steps[i].As, Workspace: r.workspace, Repositories: r.Repositories,
 		Date: r.promotion.Status.StartedAt.UTC().Truncate(time.Second), Intent: r.promotion.Status.Steps[i].Intent,
+		Recorded: r.promotion.Status.Steps[i].Output,
 	}
 }
 
@@ -124,7 +125,7 @@ func (r *run) do(ctx context.Context, i int) *Outcome {
 			return nil
 		}
 	}
-	if r.expire(i) {
+	if r.expire(ctx, i) {
 		return nil
 	}
 	once, isOnce := impl.(step.Once)
@@ -148,16 +149,17 @@ func (r *run) do(ctx context.Context, i int) *Outcome {
 	result, err := impl.Run(ctx, in)
 	switch {
 	case err != nil:
+		r.record(st, result)
 		return r.failed(i, err)
-	case result.Wait > 0:
-		return r.waiting(i, result)
-	}
-	if isOnce {
+	case isOnce:
 		if err := r.Failpoints.Hit(ctx, FailAfterEffect); err != nil {
 			return &Outcome{StopErr: err}
 		}
-	} else {
+	case result.Wait == 0:
 		r.replayed = i + 1
+	}
+	if result.Wait > 0 {
+		return r.waiting(i, result)
 	}
 	r.succeeded(i, result)
 	return nil

@@ -29,6 +29,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
 	"github.com/waybill-dev/waybill/promotion/steps/pulls"
+	"github.com/waybill-dev/waybill/promotion/steps/runjob"
 	"github.com/waybill-dev/waybill/promotion/steps/setfreightalias"
 	"github.com/waybill-dev/waybill/promotion/steps/setmetadata"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -56,6 +57,8 @@ type Dependencies struct {
 	PullRequests pulls.Clients
 	// Plans describe what a promotion changes, for the text of pull requests.
 	Plans gitopenpr.Describer
+	// Jobs run in the clusters of Stages.
+	Jobs runjob.Jobs
 }
 
 // Objects is what steps write of the Project's own objects.
@@ -93,6 +96,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},
 		"json-update":         jsonupdate.Step{},
+		"run-job":             runjob.Step{Jobs: d.Jobs},
 		"set-freight-alias":   setfreightalias.Step{Aliases: d.Objects},
 		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},

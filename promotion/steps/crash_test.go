@@ -10,13 +10,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/failpoint"
-	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/steps"
 )
@@ -28,9 +26,11 @@ const maxStops = 60
 // TestCrashMatrix stops the example of every step at every boundary: before an
 // intent is recorded, behind that, and behind the effect, at each step in turn.
 // What survives is what was made durable, as after the death of the process. The
-// rerun comes to the same end, with one commit and one pull request.
+// rerun comes to the same end, with one commit, one pull request and one Job.
 //
-// Every registered step is in it: a new one cannot be forgotten.
+// What a step does in several passes, with something to wait for in between, is
+// stopped in each of them. Every registered step is in it: a new one cannot be
+// forgotten.
 func TestCrashMatrix(t *testing.T) {
 	for name, s := range steps.Builtin(steps.Dependencies{}) {
 		raw, err := os.ReadFile(filepath.Join(path.Base(reflect.TypeOf(s).PkgPath()), "example.yaml"))
@@ -43,7 +43,7 @@ func TestCrashMatrix(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, p := crashWorld(t, raw)
+			b, p := crashWorld(t, name, raw)
 			stops := 0
 			for _, point := range engine.Failpoints() {
 				for n := 1; ; n++ {
@@ -55,7 +55,7 @@ func TestCrashMatrix(t *testing.T) {
 					}
 				}
 			}
-			if stops <= len(engine.Failpoints()) && strings.Contains(string(raw), "git-push") {
+			if stops <= len(engine.Failpoints()) && (strings.Contains(string(raw), "git-push") || strings.Contains(string(raw), "run-job")) {
 				t.Error("it was never stopped")
 			}
 		})
@@ -72,9 +72,10 @@ var revertExample = []byte(`
 `)
 
 // crashWorld is the world of an example and its promotion, not begun.
-func crashWorld(t *testing.T, raw []byte) (*bench, *v1alpha1.Promotion) {
+func crashWorld(t *testing.T, step string, raw []byte) (*bench, *v1alpha1.Promotion) {
 	t.Helper()
 	b := newBench(t, exampleRepo(t))
+	b.needsCluster(step)
 	if text := string(raw); strings.Contains(text, "UNDO") {
 		to := b.server.Branch("guestbook", "main")
 		undo := b.server.Commit("guestbook", "main", "bad", map[string]string{"README.md": "bad"})
@@ -107,31 +108,12 @@ func (b *bench) stopAt(t *testing.T, p *v1alpha1.Promotion, point, name string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	durable := p.DeepCopy()
-	persist := func(work *v1alpha1.Promotion) func(context.Context) error {
-		return func(context.Context) error {
-			durable = work.DeepCopy()
-			return nil
-		}
-	}
-	b.engine.Failpoints = stop
-	out := b.engine.Run(t.Context(), p, persist(p))
-	b.engine.Failpoints = nil
-	wasStopped := out.StopErr != nil
-	if wasStopped {
-		p = reread(t, durable)
-		out = b.engine.Run(t.Context(), p, persist(p))
-	}
-	for range 3 { // what waits for a person gets its merge
-		if out.Waiting == "" {
-			break
-		}
-		b.provider.Merge(len(b.provider.Pulls()))
-		p.Status.Steps[promotion.Advance(p.Status.Steps, time.Now()).Index].RetryAt = nil
-		out = b.engine.Run(t.Context(), p, persist(p))
-	}
+	p, out, wasStopped := b.runStopped(p, stop)
 	if !out.Done && (out.Failed == nil || out.Failed.Reason != "FailedOnPurpose") {
 		t.Fatalf("%s: it ended with %+v; steps %s", point, out, states(p))
+	}
+	if all, released := b.jobs.of(t, p); b.jobs != nil && (len(all) != 1 || released != 1) {
+		t.Errorf("%s: %d Jobs, of which %d ran", point, len(all), released)
 	}
 	if n := len(b.provider.Pulls()) - pulls; n > 1 {
 		t.Errorf("%s: %d pull requests", point, n)
@@ -152,6 +134,36 @@ func (b *bench) stopAt(t *testing.T, p *v1alpha1.Promotion, point, name string) 
 		}
 	}
 	return wasStopped
+}
+
+// runStopped runs p to its end, doing what it waits for. When the point is
+// reached it goes on with what was durable then: what was saved before an
+// effect, or is saved at the end of every pass.
+func (b *bench) runStopped(p *v1alpha1.Promotion, stop *failpoint.Set) (*v1alpha1.Promotion, engine.Outcome, bool) {
+	b.t.Helper()
+	defer func() { b.engine.Failpoints = nil }()
+	b.engine.Failpoints = stop
+	durable, wasStopped := p.DeepCopy(), false
+	for range maxRounds {
+		work := p
+		out := b.engine.Run(b.t.Context(), work, func(context.Context) error {
+			durable = work.DeepCopy()
+			return nil
+		})
+		switch {
+		case out.StopErr != nil:
+			p, wasStopped, b.engine.Failpoints = reread(b.t, durable), true, nil
+			lookNow(p)
+			continue
+		case out.Waiting == "":
+			return work, out, wasStopped
+		}
+		durable = work.DeepCopy()
+		p = reread(b.t, durable)
+		b.others(p)
+	}
+	b.t.Fatalf("it still waits: %s", states(p))
+	return nil, engine.Outcome{}, false
 }
 
 func except(commit string) []string {

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,8 @@ type bench struct {
 	mirrors  *git.Mirrors
 	engine   *engine.Engine
 	repoURL  string
+	// jobs of examples, where there is a cluster.
+	jobs *exampleJobs
 }
 
 // Open implements step.Repositories: examples name a repository that is the
@@ -111,7 +114,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	stopCluster()
+	os.Exit(code)
 }
 
 // charts renders in workers that end with the test.
@@ -161,6 +166,10 @@ func stageWith(templateSteps []v1alpha1.PromotionStep, vars ...v1alpha1.Variable
 	s := &v1alpha1.Stage{}
 	s.Namespace, s.Name = "guestbook", "test"
 	s.Spec.RequestedFreight = []v1alpha1.FreightRequest{{Origin: v1alpha1.Origin{Name: "guestbook"}, Sources: v1alpha1.FreightSources{Direct: true}}}
+	s.Spec.Deploy = []v1alpha1.Deployment{{
+		Destination: v1alpha1.Destination{Cluster: v1alpha1.InCluster, Namespace: jobNamespace},
+		Source:      v1alpha1.DeploymentSource{RepoURL: "https://git.example.com/guestbook.git"},
+	}}
 	s.Spec.PromotionTemplate = &v1alpha1.PromotionTemplate{Spec: v1alpha1.PromotionTemplateSpec{Vars: vars, Steps: templateSteps}}
 	return s
 }
@@ -233,16 +242,12 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, exampleRepo(t))
+			b.needsCluster(name)
 			if strings.Contains(string(raw), "git-open-pr") { // it merges into a branch that is there
 				b.server.SetBranch("guestbook", "stage/test", b.server.Branch("guestbook", "main"))
 			}
 			p := promote(t, stageWith(readSteps(t, raw)))
-			out := b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
-			if out.Waiting != "" && len(b.provider.Pulls()) == 1 {
-				b.provider.Merge(1) // what a person does in the example of git-wait-for-pr
-				p.Status.Steps[promotion.Advance(p.Status.Steps, time.Now()).Index].RetryAt = nil
-				out = b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
-			}
+			out := b.runToEnd(p)
 			if !out.RetryAt.IsZero() {
 				t.Fatalf("it waits: %+v", out)
 			}
@@ -313,13 +318,14 @@ func (b *bench) told(p *v1alpha1.Promotion, out engine.Outcome) string {
 }
 
 // plain takes out the port of the test's server, and the commits of its provider,
-// which have the time of day in them.
+// which have the time of day in them, and the UIDs of Jobs.
 func (b *bench) plain(text string) string {
 	for _, p := range b.provider.Pulls() {
 		if p.IsMerged {
 			text = strings.ReplaceAll(strings.ReplaceAll(text, p.MergeCommit, "MERGE"), p.MergeCommit[:7], "MERGE")
 		}
 	}
+	text = regexp.MustCompile(`"uid":"[-0-9a-f]{36}"`).ReplaceAllString(text, `"uid":"UID"`)
 	return strings.ReplaceAll(text, b.base(), "https://git.example.com/")
 }
 

@@ -115,7 +115,7 @@ func notReasons() []string {
 		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding",
 		"PodTemplate", "HelmChartInflationGenerator", "PromotionTask",
 		"PreSync", "PostSync", "SyncFail", "PreDelete", "PostDelete", "BeforeHookCreation", "HookSucceeded",
-		"IgnoreExtraneous", "PrunePropagationPolicy",
+		"IgnoreExtraneous", "PrunePropagationPolicy", "RuntimeDefault",
 	}
 }
 

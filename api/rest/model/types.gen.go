@@ -2216,13 +2216,16 @@ type StatusWord string
 
 // Step defines model for Step.
 type Step struct {
-	Attempts   int       `json:"attempts,omitempty,omitzero"`
-	FinishedAt Time      `json:"finishedAt,omitempty,omitzero"`
-	Message    string    `json:"message,omitempty,omitzero"`
-	Name       string    `json:"name"`
-	StartedAt  Time      `json:"startedAt,omitempty,omitzero"`
-	State      StepState `json:"state"`
-	Uses       string    `json:"uses"`
+	Attempts   int  `json:"attempts,omitempty,omitzero"`
+	FinishedAt Time `json:"finishedAt,omitempty,omitzero"`
+
+	// Log the end of what the Job of the step wrote; not in lists
+	Log       string    `json:"log,omitempty,omitzero"`
+	Message   string    `json:"message,omitempty,omitzero"`
+	Name      string    `json:"name"`
+	StartedAt Time      `json:"startedAt,omitempty,omitzero"`
+	State     StepState `json:"state"`
+	Uses      string    `json:"uses"`
 }
 
 // StepState defines model for Step.State.

@@ -56,11 +56,14 @@ type Result struct {
 	Skipped bool
 	// Wait says that the step is not done: look again after this long.
 	Wait time.Duration
+	// Log is the end of what a container wrote.
+	Log string
 }
 
 // Step is one built-in step. Run must give the same result when it is run
 // again on the same input: steps without effect are replayed after a restart.
-// An error is retried unless it is terminal.
+// An error is retried unless it is terminal. Of a result beside an error only
+// Output and Log count.
 type Step interface {
 	Run(ctx context.Context, in Input) (Result, error)
 }
@@ -85,6 +88,13 @@ type Once interface {
 	Step
 	// NeedsWorkspace reports whether Run reads the workspace.
 	NeedsWorkspace() bool
+}
+
+// Stopper is a step that leaves something running while it waits.
+type Stopper interface {
+	Step
+	// Stop ends that. in has no configuration; what runs is in in.Recorded.
+	Stop(ctx context.Context, in Input) error
 }
 
 // Configured says what the configuration of a step looks like: its JSON Schema

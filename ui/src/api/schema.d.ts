@@ -2238,6 +2238,8 @@ export interface components {
         Step: {
             attempts?: number;
             finishedAt?: components["schemas"]["Time"];
+            /** @description the end of what the Job of the step wrote; not in lists */
+            log?: string;
             message?: string;
             name: string;
             startedAt?: components["schemas"]["Time"];

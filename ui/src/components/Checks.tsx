@@ -76,7 +76,7 @@ function Row({ project, promotion, check }: { project: string; promotion: string
             {isOpen ? 'Hide log' : 'Log'}
           </UnstyledButton>
         )}
-        {isOpen && promotion && <Log project={project} promotion={promotion} check={check.name} />}
+        {isOpen && promotion && <CheckLog project={project} promotion={promotion} check={check.name} />}
       </span>
       <span className={classes.when}>
         {start && end ? `took ${span((end.getTime() - start.getTime()) / 1000)}` : <When at={check.startedAt} />}
@@ -86,15 +86,20 @@ function Row({ project, promotion, check }: { project: string; promotion: string
 }
 
 /** The end of what a check's Job wrote; lists carry no logs. */
-function Log({ project, promotion, check }: { project: string; promotion: string; check: string }) {
+function CheckLog({ project, promotion, check }: { project: string; promotion: string; check: string }) {
   const query = usePromotion(project, promotion);
   if (query.isError) return <Failure error={query.error} />;
   if (!query.data) return <small aria-busy="true">Loading the log…</small>;
   const log = query.data.verification?.checks.find((each) => each.name === check)?.log;
+  return <LogBox of={check} text={log} />;
+}
+
+/** The end of what a Job wrote. */
+export function LogBox({ of, text }: { of: string; text: string | undefined }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by keyboard
-    <section className={classes.log} tabIndex={0} aria-label={`Log of ${check}`}>
-      {log || 'It wrote nothing.'}
+    <section className={classes.log} tabIndex={0} aria-label={`Log of ${of}`}>
+      {text || 'It wrote nothing.'}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import type { Promotion, Stage, Step } from '../../api/types';
 import { Card } from '../../components/Card';
-import { CheckList } from '../../components/Checks';
+import { CheckList, LogBox } from '../../components/Checks';
 import { CopyBlock } from '../../components/CopyBlock';
 import { sentence } from '../../components/ErrorState';
 import { ExternalLink } from '../../components/ExternalLink';
@@ -120,6 +120,12 @@ function StepDetail({ promotion, row }: { promotion: Promotion; row: StepRow }) 
           </>
         )}
       </dl>
+      {step?.log && (
+        <>
+          <h3 className={classes.heading}>What its Job wrote</h3>
+          <LogBox of={step.name} text={step.log} />
+        </>
+      )}
       {isFailed && (
         <>
           {step?.message?.includes('\n') && (
