@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,13 +16,19 @@ import (
 )
 
 // createRollback creates the Rollback by policy of a bad Promotion, once: one
-// that exists for the same Promotion is the same decision, made before.
+// that exists for the same Promotion is the same decision, made before. A
+// verdict on a copy that has changed since is a conflict: it could not be
+// recorded afterwards, and the Rollback would abort the Promotion before its
+// record says what failed.
 func (r *PromotionReconciler) createRollback(ctx context.Context, o *promotion.Observation, bad *v1alpha1.Promotion, why string) error {
 	if err := observe.LivePromotions(ctx, r.Live, o); err != nil {
 		return err
 	}
 	for i := range o.Promotions {
 		q := &o.Promotions[i]
+		if q.Name == bad.Name && q.ResourceVersion != bad.ResourceVersion {
+			return apierrors.NewConflict(v1alpha1.GroupVersion().WithResource("promotions").GroupResource(), bad.Name, errors.New("it changed after it was judged"))
+		}
 		if q.Spec.Kind == v1alpha1.KindRollback && q.Spec.Automatic && q.Spec.Freight == bad.Spec.Freight && promotion.Seq(q.Name) > promotion.Seq(bad.Name) {
 			return nil
 		}
