@@ -70,7 +70,7 @@ func (r *StageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfProject), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.PromotionTask{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfTask)).
 		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfClusters), builder.WithPredicates(predicate.Or(existenceOnly(), predicate.LabelChangedPredicate{}))).
-		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(existenceOnly())).
+		Watches(&v1alpha1.Warehouse{}, handler.EnqueueRequestsFromMapFunc(r.stagesOfWarehouse), builder.WithPredicates(predicate.Or(existenceOnly(), predicate.GenerationChangedPredicate{}))).
 		WatchesRawSource(source.Channel(r.Policies.Changed(), handler.EnqueueRequestsFromMapFunc(r.everyStage))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Concurrency, 1)}).
 		Complete(r)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -117,7 +118,7 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err()
 	}
-	made, err := r.makeFreight(ctx, after, criteria)
+	made, freight, err := r.makeFreight(ctx, after, criteria)
 	var records *recordsError
 	if errors.As(err, &records) {
 		after.Status.ObservedGeneration, after.Status.LastHandledRequest = w.Generation, requestOf(&w)
@@ -127,9 +128,13 @@ func (r *WarehouseReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil && !errors.Is(err, warehouse.ErrInvalid) {
 		return settle(ctrl.Result{}, err)
 	}
+	unproven := r.proveFreight(ctx, after, freight, subscriptions, oldest(&w, v1alpha1.SubscriptionStatus{}, now, asked))
 	after.Status.ObservedGeneration = w.Generation
 	after.Status.LastHandledRequest = requestOf(&w)
 	warehouseConditions(after, made, err)
+	if unproven != nil && meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ConditionReady) {
+		setReady(&after.Status.Conditions, w.Generation, false, reasonSignaturesUnknown, unproven.Error())
+	}
 	return settle(lookAgain(r.Clock.Now(), nextPoll(after, now)), patchStatus(ctx, r.Client, &w, after))
 }
 

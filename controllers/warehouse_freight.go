@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,36 +18,37 @@ import (
 )
 
 // makeFreight creates the Freight that the candidates call for, unless it exists,
-// and removes what is neither kept nor needed.
-func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Warehouse, criteria *warehouse.Criteria) (warehouse.Assembly, error) {
+// and removes what is neither kept nor needed. It returns all Freight of w, which
+// the cache may not show yet.
+func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Warehouse, criteria *warehouse.Criteria) (warehouse.Assembly, []v1alpha1.Freight, error) {
 	var existing v1alpha1.FreightList
 	if err := r.Client.List(ctx, &existing, client.InNamespace(w.Namespace)); err != nil {
-		return warehouse.Assembly{}, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
+		return warehouse.Assembly{}, nil, fmt.Errorf("list Freight of %q: %w", w.Namespace, err)
 	}
 	if err := r.labelAliases(ctx, w, existing.Items); err != nil {
-		return warehouse.Assembly{}, err
+		return warehouse.Assembly{}, nil, err
 	}
 	assembly, err := warehouse.Assemble(w, criteria, existing.Items)
 	if err != nil {
-		return assembly, err //nolint:wrapcheck // names the field already
+		return assembly, nil, err //nolint:wrapcheck // names the field already
 	}
 	until, err := r.awaitsRecords(ctx, w, existing.Items)
 	if err != nil {
-		return assembly, err
+		return assembly, nil, err
 	}
 	if len(assembly.Sets) > 0 && !until.IsZero() {
-		return assembly, &recordsError{until: until}
+		return assembly, nil, &recordsError{until: until}
 	}
 	for _, set := range assembly.Sets {
 		f, err := warehouse.BuildFreight(w, set, existing.Items)
 		if err != nil {
-			return assembly, err //nolint:wrapcheck // names the subscriptions already
+			return assembly, nil, err //nolint:wrapcheck // names the subscriptions already
 		}
 		if f == nil {
 			continue
 		}
 		if err := r.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
-			return assembly, fmt.Errorf("create Freight %q: %w", f.Name, err)
+			return assembly, nil, fmt.Errorf("create Freight %q: %w", f.Name, err)
 		}
 		existing.Items = append(existing.Items, *f)
 	}
@@ -55,7 +57,8 @@ func (r *WarehouseReconciler) makeFreight(ctx context.Context, w *v1alpha1.Wareh
 			w.Status.LastOrder, w.Status.LatestFreight = f.Order, f.Name
 		}
 	}
-	return assembly, r.prune(ctx, w, existing.Items)
+	own := slices.DeleteFunc(slices.Clone(existing.Items), func(f v1alpha1.Freight) bool { return !warehouse.IsFrom(&f, w) })
+	return assembly, own, r.prune(ctx, w, existing.Items)
 }
 
 // labelAliases lets the label follow an alias that somebody changed by kubectl.

@@ -23,21 +23,32 @@ import (
 	"github.com/waybill-dev/waybill/warehouse/signature/signaturetest"
 )
 
-// TestUnsignedIsNeverFreight: a Warehouse that begins to ask for signatures uses
-// nothing that it found before, also while the registry does not answer; then only
-// what is signed becomes Freight, by the controller or by a person's choice.
-func TestUnsignedIsNeverFreight(t *testing.T) {
-	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
-	reg := registrytest.New(t, func(o *demoregistry.Options) { o.Auth = demoregistry.AuthNone })
-	signed := reg.Push("app", "1.0.0", demoregistry.ImageOptions{Salt: "1"})
-	reg.Push("app", "1.1.0", demoregistry.ImageOptions{Salt: "2"})
-	key := signaturetest.NewKey(t)
+// signedRig is a Warehouse of one image in a real registry, with a key that may
+// sign it.
+type signedRig struct {
+	t   *testing.T
+	reg *registrytest.Registry
+	key *signaturetest.Key
+	clk *clocktesting.FakePassiveClock
+	c   client.Client
+	r   *WarehouseReconciler
+	w   *v1alpha1.Warehouse
+}
+
+// newSignedRig begins with a Warehouse that asks for no signature.
+func newSignedRig(t *testing.T, policy v1alpha1.FreightCreationPolicy) *signedRig {
+	t.Helper()
+	rig := &signedRig{
+		t: t, clk: clocktesting.NewFakePassiveClock(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)),
+		reg: registrytest.New(t, func(o *demoregistry.Options) { o.Auth = demoregistry.AuthNone }),
+		key: signaturetest.NewKey(t),
+	}
 	transport, err := outbound.New(outbound.Policy{AllowLoopback: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	registryClient, err := registry.New(registry.Options{Transport: transport, Now: clk.Now, AllowLoopbackHTTP: true})
+	registryClient, err := registry.New(registry.Options{Transport: transport, Now: rig.clk.Now, AllowLoopbackHTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,35 +57,64 @@ func TestUnsignedIsNeverFreight(t *testing.T) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	w := &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "app", Generation: 1}}
-	w.Spec.Interval.Duration = time.Minute
-	w.Spec.FreightCreationPolicy = v1alpha1.FreightManual // so far, nothing is Freight
-	w.Spec.Subscriptions = []v1alpha1.Subscription{{Image: &v1alpha1.ImageSubscription{RepoURL: reg.Name("app")}}}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Warehouse{}).WithObjects(w).Build()
-	r := NewWarehouseReconciler(WarehouseOptions{
-		Client: c, Clock: clk, Registry: registryClient,
+	rig.w = &v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "app", Generation: 1}}
+	rig.w.Spec.Interval.Duration = time.Minute
+	rig.w.Spec.FreightCreationPolicy = policy
+	rig.w.Spec.Subscriptions = []v1alpha1.Subscription{{Image: &v1alpha1.ImageSubscription{RepoURL: rig.reg.Name("app")}}}
+	rig.c = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Warehouse{}, &v1alpha1.Freight{}).WithObjects(rig.w).Build()
+	rig.r = NewWarehouseReconciler(WarehouseOptions{
+		Client: rig.c, Clock: rig.clk, Registry: registryClient,
 		Credentials: func(context.Context, credentials.Type, string, string) (credentials.Credential, error) {
 			return credentials.Credential{}, nil
 		},
 	})
-	poll := func() v1alpha1.SubscriptionStatus {
-		t.Helper()
-		clk.SetTime(clk.Now().Add(10 * time.Minute))
-		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w)}); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(w), w); err != nil {
-			t.Fatal(err)
-		}
-		return w.Status.Subscriptions[0]
+	return rig
+}
+
+// poll lets ten minutes pass and returns what the Warehouse says then.
+func (g *signedRig) poll() v1alpha1.SubscriptionStatus {
+	g.t.Helper()
+	g.clk.SetTime(g.clk.Now().Add(10 * time.Minute))
+	if _, err := g.r.Reconcile(g.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(g.w)}); err != nil {
+		g.t.Fatal(err)
 	}
+	if err := g.c.Get(g.t.Context(), client.ObjectKeyFromObject(g.w), g.w); err != nil {
+		g.t.Fatal(err)
+	}
+	return g.w.Status.Subscriptions[0]
+}
+
+// askFor makes the Warehouse ask for the signature of key.
+func (g *signedRig) askFor(key *signaturetest.Key) {
+	g.t.Helper()
+	g.w.Spec.Subscriptions[0].Image.Signature = &v1alpha1.ImageSignature{Key: &v1alpha1.SignatureKey{PublicKey: key.Public}}
+	g.w.Generation++
+	if err := g.c.Update(g.t.Context(), g.w); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// freight returns all there is.
+func (g *signedRig) freight() []v1alpha1.Freight {
+	g.t.Helper()
+	var list v1alpha1.FreightList
+	if err := g.c.List(g.t.Context(), &list); err != nil {
+		g.t.Fatal(err)
+	}
+	return list.Items
+}
+
+// TestUnsignedIsNeverFreight: a Warehouse that begins to ask for signatures uses
+// nothing that it found before, also while the registry does not answer; then only
+// what is signed becomes Freight, by the controller or by a person's choice.
+func TestUnsignedIsNeverFreight(t *testing.T) {
+	g := newSignedRig(t, v1alpha1.FreightManual) // so far, nothing is Freight
+	reg, w, key, poll := g.reg, g.w, g.key, g.poll
+	signed := reg.Push("app", "1.0.0", demoregistry.ImageOptions{Salt: "1"})
+	reg.Push("app", "1.1.0", demoregistry.ImageOptions{Salt: "2"})
 	freight := func() (tags []string) {
 		t.Helper()
-		var list v1alpha1.FreightList
-		if err := c.List(t.Context(), &list); err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range list.Items {
+		for _, f := range g.freight() {
 			tags = append(tags, f.Images[0].Tag)
 		}
 		return tags
@@ -82,11 +122,8 @@ func TestUnsignedIsNeverFreight(t *testing.T) {
 	if s := poll(); len(s.Candidates) != 2 {
 		t.Fatalf("without a signature: %+v", s)
 	}
-	w.Spec.Subscriptions[0].Image.Signature = &v1alpha1.ImageSignature{Key: &v1alpha1.SignatureKey{PublicKey: key.Public}}
-	w.Spec.FreightCreationPolicy, w.Generation = v1alpha1.FreightAutomatic, 2
-	if err := c.Update(t.Context(), w); err != nil {
-		t.Fatal(err)
-	}
+	w.Spec.FreightCreationPolicy = v1alpha1.FreightAutomatic
+	g.askFor(key)
 	if _, err := warehouse.Pick(w, nil); err == nil {
 		t.Error("a person could choose what was found before signatures were asked for")
 	}
@@ -110,5 +147,55 @@ func TestUnsignedIsNeverFreight(t *testing.T) {
 	}
 	if _, err := warehouse.Pick(w, []warehouse.Choice{{RepoURL: reg.Name("app"), Version: "1.1.0"}}); err == nil {
 		t.Error("a person could choose what nobody signed")
+	}
+}
+
+// TestOlderFreightIsLookedAt: Freight from before the Warehouse asked for
+// signatures says whether its image is signed by whom it asks for now, and
+// nothing about it is known while the registry does not answer.
+func TestOlderFreightIsLookedAt(t *testing.T) {
+	g := newSignedRig(t, v1alpha1.FreightAutomatic)
+	digest := g.reg.Push("app", "1.0.0", demoregistry.ImageOptions{Salt: "1"})
+	state := func() string {
+		t.Helper()
+		all := g.freight()
+		if len(all) != 1 {
+			t.Fatalf("%d Freight, want the one that was there", len(all))
+		}
+		s := all[0].Signature(g.reg.Name("app"), g.w.Spec.Subscriptions[0].Image.Signature.Digest())
+		switch {
+		case s == nil:
+			return "unknown"
+		case s.VerifiedAt != nil:
+			return "signed"
+		}
+		return s.Reason
+	}
+	g.poll()
+	if state() != "unknown" {
+		t.Errorf("nobody asks for a signature: %s", state())
+	}
+	g.askFor(g.key)
+	g.reg.SetFault(func(*http.Request, demoregistry.Kind) *demoregistry.Fault {
+		return &demoregistry.Fault{Status: http.StatusBadGateway}
+	})
+	if g.poll(); state() != "unknown" {
+		t.Errorf("while the registry fails: %s", state())
+	}
+	g.reg.SetFault(nil)
+	if g.poll(); state() != warehouse.ReasonSignatureMissing {
+		t.Errorf("nobody signed it: %s", state())
+	}
+	signaturetest.PushSimple(t, g.reg.Server, "app", digest, g.key.Sign(digest))
+	g.reg.Push("app", "2.0.0", demoregistry.ImageOptions{Salt: "2"}) // unsigned: the old one stays the only Freight
+	if g.poll(); state() != "signed" {
+		t.Errorf("it is signed: %s", state())
+	}
+	g.askFor(signaturetest.NewKey(t))
+	if state() != "unknown" {
+		t.Errorf("another key is asked for, before the poll: %s", state())
+	}
+	if g.poll(); state() != warehouse.ReasonSignatureInvalid {
+		t.Errorf("signed with another key: %s", state())
 	}
 }

@@ -15,6 +15,7 @@ type entryRules struct {
 	hold     *v1alpha1.Freeze
 	rejected map[string]*v1alpha1.Freeze // by Freight
 	refused  map[string]bool             // by Freight: what would ride along
+	wanted   []WantedSignature
 }
 
 // requestRules are the entryRules for Freight of one origin.
@@ -36,7 +37,7 @@ type only struct {
 // newEntryRules reads once what holds for all Freight of the observed Stage.
 func newEntryRules(o *Observation) *entryRules {
 	live := liveFreezes(o)
-	e := &entryRules{now: o.Now, hold: heldBy(live), refused: refusedForBase(o)}
+	e := &entryRules{now: o.Now, hold: heldBy(live), refused: refusedForBase(o), wanted: o.Signatures}
 	for _, z := range live {
 		for _, name := range z.Spec.Freight {
 			if _, known := e.rejected[name]; known {
@@ -74,6 +75,7 @@ func (e *requestRules) closed(f *v1alpha1.Freight) (isClosed bool, opens time.Ti
 	if z := e.rejected[f.Name]; z != nil {
 		isClosed, opens = true, earlier(opens, until(z))
 	}
+	isClosed = isClosed || unsignedIn(e.wanted, f) != nil
 	if e.request.Sources.Direct {
 		return isClosed, opens
 	}

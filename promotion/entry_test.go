@@ -45,6 +45,14 @@ func TestDecideSaysWhatTheGatesSay(t *testing.T) {
 					f.Status.Stages[up] = rec
 				}
 			}
+			switch rapid.IntRange(0, 3).Draw(t, "signature") {
+			case 0:
+				signed(f, "old key")
+			case 1:
+				f.Status.Signatures = []v1alpha1.FreightSignature{{RepoURL: f.Images[0].RepoURL, Wanted: "key", Message: "nobody signed it"}}
+			default:
+				signed(f, "key")
+			}
 			o.Freight = append(o.Freight, *f)
 			for _, phase := range rapid.SliceOfN(rapid.SampledFrom([]v1alpha1.PromotionPhase{
 				v1alpha1.PhaseFailed, v1alpha1.PhaseRolledBack, v1alpha1.PhaseSucceeded, v1alpha1.PhaseAborted, v1alpha1.PhasePending,
@@ -57,6 +65,9 @@ func TestDecideSaysWhatTheGatesSay(t *testing.T) {
 					verifiedWith(&o.Freight[len(o.Freight)-1], "a", "newer")
 				}
 			}
+		}
+		if rapid.Bool().Draw(t, "signatures are asked for") {
+			o.Signatures = wantedByKey()
 		}
 		for i := range rapid.IntRange(0, 3).Draw(t, "freezes") {
 			z := v1alpha1.Freeze{}

@@ -56,6 +56,9 @@ func Gates(o *Observation, freight *v1alpha1.Freight, ask Ask) []v1alpha1.GateVe
 	if NeedsSameBase(o.Stage, freight) {
 		verdicts = append(verdicts, baseGate(o, freight, ask))
 	}
+	if wantsSignature(o, freight) {
+		verdicts = append(verdicts, signatureGate(o, freight))
+	}
 	verdicts = append(verdicts, rejectedGate(o, freight, ask))
 	if ask.Automatic {
 		verdicts = append(verdicts, holdGate(o, freight, ask))

@@ -22,6 +22,8 @@ type Observation struct {
 	Freezes []v1alpha1.Freeze
 	// Windows of the Project as they stand at Now.
 	Windows []Window
+	// Signatures that the Warehouses of the requested origins want.
+	Signatures []WantedSignature
 	// Tasks of the Project.
 	Tasks []v1alpha1.PromotionTask
 	// Promotions of the Stage, finished ones included.

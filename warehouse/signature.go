@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -112,13 +113,16 @@ func (p *Policy) Signature() *v1alpha1.ImageSignature { return p.signature }
 
 // SignatureDigest stands for who must have signed: what was proven for it stays
 // proven while it is the same. It is empty when nobody has to.
-func (p *Policy) SignatureDigest() string { return signatureDigest(p.signature) }
+func (p *Policy) SignatureDigest() string { return p.signature.Digest() }
 
-func signatureDigest(s *v1alpha1.ImageSignature) string {
-	if s == nil {
-		return ""
+// SetSignature writes what was found out about one image of f.
+func SetSignature(f *v1alpha1.Freight, s v1alpha1.FreightSignature) {
+	i := slices.IndexFunc(f.Status.Signatures, func(old v1alpha1.FreightSignature) bool { return old.RepoURL == s.RepoURL })
+	if i < 0 {
+		f.Status.Signatures = append(f.Status.Signatures, s)
+		return
 	}
-	return digestOf(s)
+	f.Status.Signatures[i] = s
 }
 
 // unproven returns the first image subscription of w whose candidates were not
@@ -129,7 +133,7 @@ func unproven(w *v1alpha1.Warehouse) (repoURL string, found bool) {
 			continue
 		}
 		at := Identity{TypeImage, sub.Image.RepoURL, ""}.Find(w.Status.Subscriptions)
-		if at.Observed != signatureDigest(sub.Image.Signature) {
+		if at.Observed != sub.Image.Signature.Digest() {
 			return sub.Image.RepoURL, true
 		}
 	}

@@ -23,6 +23,7 @@ type projectView struct {
 	now        time.Time
 	project    *v1alpha1.Project
 	warehouses []v1alpha1.Warehouse
+	signatures []promotion.WantedSignature
 	// stages, upstream first.
 	stages []v1alpha1.Stage
 	ranks  map[string]int
@@ -84,6 +85,10 @@ func (s *Server) loadProject(ctx context.Context, name string) (*projectView, er
 
 func (v *projectView) index() {
 	sort.Slice(v.warehouses, func(i, j int) bool { return v.warehouses[i].Name < v.warehouses[j].Name })
+	v.signatures = nil
+	for i := range v.warehouses {
+		v.signatures = append(v.signatures, promotion.WantedSignatures(&v.warehouses[i])...)
+	}
 	sort.Slice(v.apps, func(i, j int) bool { return v.apps[i].Name < v.apps[j].Name })
 	sort.Slice(v.freezes, func(i, j int) bool { return v.freezes[i].Name < v.freezes[j].Name })
 	v.ranks = ranksOf(v.stages)
@@ -189,7 +194,7 @@ func (v *projectView) observe(st *v1alpha1.Stage) *promotion.Observation {
 	if o := v.observations[st.Name]; o != nil {
 		return o
 	}
-	o := &promotion.Observation{Now: v.now, Stage: st, Stages: v.stages, Freezes: v.freezes, Windows: v.windows}
+	o := &promotion.Observation{Now: v.now, Stage: st, Stages: v.stages, Freezes: v.freezes, Windows: v.windows, Signatures: v.signatures}
 	o.Freight = v.freightFor(st)
 	for _, p := range v.promotionsOf[st.Name] {
 		o.Promotions = append(o.Promotions, *p)

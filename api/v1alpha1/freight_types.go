@@ -66,11 +66,41 @@ type FreightStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=1024
 	Stages map[string]FreightInStage `json:"stages,omitempty"`
+	// signatures says of each image that its Warehouse wants signed whether it is.
+	// Written only by the Warehouse controller.
+	// +optional
+	// +listType=map
+	// +listMapKey=repoURL
+	// +kubebuilder:validation:MaxItems=32
+	Signatures []FreightSignature `json:"signatures,omitempty"`
 	// metadata that the step set-metadata recorded: names and any values.
 	// Expressions read it with freightMetadata(name).
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Metadata *runtime.RawExtension `json:"metadata,omitempty"`
+}
+
+// FreightSignature is what is known of the signature of one image.
+type FreightSignature struct {
+	// repoURL of the image.
+	// +required
+	RepoURL string `json:"repoURL"`
+	// wanted stands for who had to have signed it. When the Warehouse asks for
+	// another signer, the entry says nothing any more.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Wanted string `json:"wanted"`
+	// verifiedAt is when it was found to be signed so; absent when it is not.
+	// +optional
+	VerifiedAt *metav1.Time `json:"verifiedAt,omitempty"`
+	// reason it does not count as signed, a CamelCase word: SignatureMissing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// message says why it does not.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // FreightInStage is the record of one Freight in one Stage.

@@ -43,20 +43,21 @@ const (
 // Gate is the name of a rule that can keep Freight out of a Stage.
 type Gate string
 
-// The gates, in the order they are shown. Origin, upstream, soak, base, rejected
-// and hold are entry gates (may a Promotion exist), freeze, approval, busy and
+// The gates, in the order they are shown. Origin, upstream, soak, base, signature,
+// rejected and hold are entry gates (may a Promotion exist), freeze, approval, busy and
 // health are start gates (may it leave Pending).
 const (
-	GateOrigin   Gate = "origin"
-	GateUpstream Gate = "upstream"
-	GateSoak     Gate = "soak"
-	GateBase     Gate = "base"
-	GateRejected Gate = "rejected"
-	GateHold     Gate = "hold"
-	GateFreeze   Gate = "freeze"
-	GateApproval Gate = "approval"
-	GateBusy     Gate = "busy"
-	GateHealth   Gate = "health"
+	GateOrigin    Gate = "origin"
+	GateUpstream  Gate = "upstream"
+	GateSoak      Gate = "soak"
+	GateBase      Gate = "base"
+	GateSignature Gate = "signature"
+	GateRejected  Gate = "rejected"
+	GateHold      Gate = "hold"
+	GateFreeze    Gate = "freeze"
+	GateApproval  Gate = "approval"
+	GateBusy      Gate = "busy"
+	GateHealth    Gate = "health"
 )
 
 // PromotionSpec is only what a person may say; steps and plan are the

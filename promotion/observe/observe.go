@@ -69,6 +69,11 @@ func Stage(ctx context.Context, r client.Reader, key client.ObjectKey, now time.
 			return nil, fmt.Errorf("list Freight of %q: %w", req.Origin.Name, err)
 		}
 		o.Freight = append(o.Freight, freight.Items...)
+		wanted, err := signatures(ctx, r, client.ObjectKey{Namespace: key.Namespace, Name: req.Origin.Name})
+		if err != nil {
+			return nil, err
+		}
+		o.Signatures = append(o.Signatures, wanted...)
 	}
 	var freezes v1alpha1.FreezeList
 	if err := r.List(ctx, &freezes, in); err != nil {
@@ -108,6 +113,18 @@ func expand(ctx context.Context, r client.Reader, stage *v1alpha1.Stage) error {
 	}
 	promotion.ExpandDeploy(stage, clusters.Items)
 	return nil
+}
+
+// signatures returns what a Warehouse wants signed. One that is gone wants nothing.
+func signatures(ctx context.Context, r client.Reader, key client.ObjectKey) ([]promotion.WantedSignature, error) {
+	var w v1alpha1.Warehouse
+	if err := r.Get(ctx, key, &w); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read Warehouse %q: %w", key.Name, err)
+	}
+	return promotion.WantedSignatures(&w), nil
 }
 
 // windows returns how the windows of a Project stand. A Namespace whose Project

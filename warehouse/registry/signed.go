@@ -58,6 +58,27 @@ func (c *Client) proofs(r Repository, p *warehouse.Policy, notBefore time.Time) 
 	return &proofs{c: c, r: r, policy: p, verifier: v, notBefore: notBefore, refused: map[string]*signature.Error{}}, nil
 }
 
+// Prove finds out which of the images of one repository are signed as the policy
+// wants, also of those that are no candidates any more. It returns, by digest, why
+// one is not; one without an entry is signed. notBefore is as in Poll. The error
+// says that nothing could be found out.
+func (c *Client) Prove(ctx context.Context, r Repository, p *warehouse.Policy, images []v1alpha1.Image, notBefore time.Time) (map[string]*signature.Error, error) {
+	proofs, err := c.proofs(r, p, notBefore)
+	if err != nil || proofs == nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.PollTimeout)
+	defer cancel()
+	all := make([]warehouse.Resolved, len(images))
+	for i, image := range images {
+		all[i] = warehouse.Resolved{Tag: image.Tag, Digest: image.Digest}
+	}
+	if _, err := proofs.of(ctx, all); err != nil {
+		return nil, err
+	}
+	return proofs.refused, nil
+}
+
 // of finds out which of the images are signed, side by side, and returns those. An
 // error is one that would come for all.
 func (p *proofs) of(ctx context.Context, images []warehouse.Resolved) ([]warehouse.Resolved, error) {

@@ -291,16 +291,17 @@ func (e FreezeShownAs) Valid() bool {
 
 // Defines values for GateName.
 const (
-	GateNameApproval GateName = "approval"
-	GateNameBase     GateName = "base"
-	GateNameBusy     GateName = "busy"
-	GateNameFreeze   GateName = "freeze"
-	GateNameHealth   GateName = "health"
-	GateNameHold     GateName = "hold"
-	GateNameOrigin   GateName = "origin"
-	GateNameRejected GateName = "rejected"
-	GateNameSoak     GateName = "soak"
-	GateNameUpstream GateName = "upstream"
+	GateNameApproval  GateName = "approval"
+	GateNameBase      GateName = "base"
+	GateNameBusy      GateName = "busy"
+	GateNameFreeze    GateName = "freeze"
+	GateNameHealth    GateName = "health"
+	GateNameHold      GateName = "hold"
+	GateNameOrigin    GateName = "origin"
+	GateNameRejected  GateName = "rejected"
+	GateNameSignature GateName = "signature"
+	GateNameSoak      GateName = "soak"
+	GateNameUpstream  GateName = "upstream"
 )
 
 // Valid indicates whether the value is a known member of the GateName enum.
@@ -321,6 +322,8 @@ func (e GateName) Valid() bool {
 	case GateNameOrigin:
 		return true
 	case GateNameRejected:
+		return true
+	case GateNameSignature:
 		return true
 	case GateNameSoak:
 		return true

@@ -1648,7 +1648,7 @@ export interface components {
             version?: string;
         };
         /** @enum {string} */
-        GateName: "origin" | "upstream" | "soak" | "base" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";
+        GateName: "origin" | "upstream" | "soak" | "base" | "signature" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";
         GateVerdict: {
             bypassed?: boolean;
             /** @description when an open gate closes by itself */
