@@ -75,7 +75,7 @@ func (e *requestRules) closed(f *v1alpha1.Freight) (isClosed bool, opens time.Ti
 	if z := e.rejected[f.Name]; z != nil {
 		isClosed, opens = true, earlier(opens, until(z))
 	}
-	isClosed = isClosed || unsignedIn(e.wanted, f) != nil
+	isClosed = isClosed || isUnsigned(e.wanted, f)
 	if e.request.Sources.Direct {
 		return isClosed, opens
 	}

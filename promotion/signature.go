@@ -26,43 +26,54 @@ func WantedSignatures(w *v1alpha1.Warehouse) []WantedSignature {
 	return out
 }
 
-// unsigned is an image that counts as not signed, and why.
-type unsigned struct {
-	image *v1alpha1.Image
-	why   string
+// Signatures returns what is known of the signatures of f that are among wanted,
+// in the order they are asked for. Nothing is taken for granted: of an image that
+// nobody has looked at the entry has no verifiedAt. Its Message is never empty.
+func Signatures(wanted []WantedSignature, f *v1alpha1.Freight) []v1alpha1.FreightSignature {
+	var out []v1alpha1.FreightSignature
+	for _, want := range wanted {
+		if want.Origin == f.Origin.Name && imageOf(f, want.RepoURL) != nil {
+			out = append(out, known(f, want))
+		}
+	}
+	return out
 }
 
-// unsignedIn returns the first image of f that one of wanted asks a signature of
-// and that is not known to have it, or nil. Nothing is taken for granted: an
-// image that nobody has looked at is not signed.
-func unsignedIn(wanted []WantedSignature, f *v1alpha1.Freight) *unsigned {
-	for _, want := range wanted {
-		if want.Origin != f.Origin.Name {
-			continue
-		}
-		for i := range f.Images {
-			image := &f.Images[i]
-			if image.RepoURL != want.RepoURL {
-				continue
-			}
-			if why := whyUnsigned(f, want); why != "" {
-				return &unsigned{image, why}
-			}
+// known returns what is known of one signature.
+func known(f *v1alpha1.Freight, want WantedSignature) v1alpha1.FreightSignature {
+	s := f.Signature(want.RepoURL, want.By)
+	if s == nil {
+		return v1alpha1.FreightSignature{RepoURL: want.RepoURL, Wanted: want.By, Message: "its signature has not been looked at yet"}
+	}
+	out := *s
+	if out.VerifiedAt != nil {
+		out.Message = "signed as its Warehouse asks for"
+	}
+	return out
+}
+
+// imageOf returns the image of f with that URL, or nil.
+func imageOf(f *v1alpha1.Freight, repoURL string) *v1alpha1.Image {
+	for i := range f.Images {
+		if f.Images[i].RepoURL == repoURL {
+			return &f.Images[i]
 		}
 	}
 	return nil
 }
 
-// whyUnsigned returns "" for an image that was found signed as is wanted now.
-func whyUnsigned(f *v1alpha1.Freight, want WantedSignature) string {
-	switch s := f.Signature(want.RepoURL, want.By); {
-	case s == nil:
-		return "its signature has not been looked at yet"
-	case s.VerifiedAt == nil:
-		return s.Message
-	default:
-		return ""
+// isUnsigned reports whether one of wanted asks a signature of an image of f that
+// is not known to have it.
+func isUnsigned(wanted []WantedSignature, f *v1alpha1.Freight) bool {
+	for _, want := range wanted {
+		if want.Origin != f.Origin.Name || imageOf(f, want.RepoURL) == nil {
+			continue
+		}
+		if s := f.Signature(want.RepoURL, want.By); s == nil || s.VerifiedAt == nil {
+			return true
+		}
 	}
+	return false
 }
 
 // wantsSignature reports whether the Warehouse of f wants one of its images
@@ -80,13 +91,14 @@ func wantsSignature(o *Observation, f *v1alpha1.Freight) bool {
 // Warehouse asks for now, also for Freight that is older than the question.
 // Nobody may bypass it.
 func signatureGate(o *Observation, f *v1alpha1.Freight) v1alpha1.GateVerdict {
-	u := unsignedIn(o.Signatures, f)
-	if u == nil {
-		return open(v1alpha1.GateSignature, GroupEntry, fmt.Sprintf("signed as Warehouse %q asks for", f.Origin.Name))
+	for _, s := range Signatures(o.Signatures, f) {
+		if s.VerifiedAt == nil {
+			return closed(v1alpha1.GateSignature, GroupEntry,
+				fmt.Sprintf("image %q is not known to be signed as Warehouse %q asks for: %s", imageName(imageOf(f, s.RepoURL)), f.Origin.Name, s.Message),
+				"its signature beside the image, which one of the next polls finds")
+		}
 	}
-	return closed(v1alpha1.GateSignature, GroupEntry,
-		fmt.Sprintf("image %q is not known to be signed as Warehouse %q asks for: %s", imageName(u.image), f.Origin.Name, u.why),
-		"its signature beside the image, which one of the next polls finds")
+	return open(v1alpha1.GateSignature, GroupEntry, fmt.Sprintf("signed as Warehouse %q asks for", f.Origin.Name))
 }
 
 // imageName is the image with its tag and the beginning of its digest.

@@ -205,6 +205,11 @@ func (v *projectView) freightModel(f *v1alpha1.Freight) model.Freight {
 	for _, z := range v.rejections[f.Name] {
 		out.Rejections = append(out.Rejections, v.freezeModel(z))
 	}
+	for _, s := range promotion.Signatures(v.signatures, f) {
+		one := model.FreightSignature{RepoURL: s.RepoURL, Reason: s.Reason, Message: s.Message}
+		setTime(&one.VerifiedAt, s.VerifiedAt)
+		out.Signatures = append(out.Signatures, one)
+	}
 	return out
 }
 

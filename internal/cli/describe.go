@@ -241,6 +241,11 @@ func (a *App) describeFreight(f *model.Freight) *description {
 		images = append(images, fmt.Sprintf("%s:%s %s", img.RepoURL, img.Tag, img.Digest))
 	}
 	d.list("Images", images)
+	var signatures []string
+	for _, s := range f.Signatures {
+		signatures = append(signatures, fmt.Sprintf("%s: %s", s.RepoURL, s.Message))
+	}
+	d.list("Signatures", signatures)
 	var commits, charts []string
 	for _, c := range f.Commits {
 		commits = append(commits, fmt.Sprintf("%s %s %s %s", c.RepoURL, c.ID, firstOf(c.Tag, c.Branch), c.Message))

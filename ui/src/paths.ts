@@ -8,6 +8,7 @@ export const routes = {
   sources: '/projects/$project/sources',
   stage: '/projects/$project/stages/$stage',
   promotion: '/projects/$project/promotions/$promotion',
+  freight: '/projects/$project/freight/$freight',
   review: '/projects/$project/review/$promotion',
   inbox: '/inbox',
 } as const;
@@ -39,6 +40,7 @@ export const api = {
   refresh: (project: string, warehouse: string) =>
     `${root}/projects/${seg(project)}/warehouses/${seg(warehouse)}/refresh`,
   webhooks: (project: string) => `${root}/projects/${seg(project)}/webhooks`,
+  freight: (project: string, freight: string) => `${root}/projects/${seg(project)}/freight/${seg(freight)}`,
   promotion: (project: string, promotion: string) => `${root}/projects/${seg(project)}/promotions/${seg(promotion)}`,
   promotionPlan: (project: string, promotion: string) => `${api.promotion(project, promotion)}/plan`,
   approve: (project: string, promotion: string) => `${api.promotion(project, promotion)}/approve`,

@@ -13,6 +13,7 @@ import { sessionOptions } from './api/session';
 import { ErrorState } from './components/ErrorState';
 import { Shell } from './components/Shell';
 import { dialogSearch, inboxSearch, pipelineSearch, projectsSearch, promotionSearch } from './lib/search';
+import { FreightPage } from './pages/freight/FreightPage';
 import { InboxPage } from './pages/inbox/InboxPage';
 import { LoginPage } from './pages/login/LoginPage';
 import { PipelinePage } from './pages/pipeline/PipelinePage';
@@ -136,6 +137,16 @@ const promotion = createRoute({
   },
 });
 
+const freight = createRoute({
+  getParentRoute: () => inside,
+  path: routes.freight,
+  validateSearch: dialogSearch,
+  component: function FreightRoute() {
+    const { project, freight: name } = freight.useParams();
+    return <FreightPage key={`${project}/${name}`} project={project} freight={name} search={freight.useSearch()} />;
+  },
+});
+
 const review = createRoute({
   getParentRoute: () => inside,
   path: routes.review,
@@ -147,7 +158,7 @@ const review = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([start, projects, pipeline, sources, stage, promotion, inbox, review]),
+  inside.addChildren([start, projects, pipeline, sources, stage, promotion, freight, inbox, review]),
 ]);
 
 function Broken({ error, reset }: ErrorComponentProps) {

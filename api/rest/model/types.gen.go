@@ -1355,6 +1355,9 @@ type Freight struct {
 	Origin     string   `json:"origin"`
 	Rejections []Freeze `json:"rejections"`
 
+	// Signatures of the images that its Warehouse wants signed
+	Signatures []FreightSignature `json:"signatures,omitempty,omitzero"`
+
 	// Stages where it is and was
 	Stages []FreightInStage `json:"stages"`
 
@@ -1395,6 +1398,21 @@ type FreightRef struct {
 	Name    string `json:"name"`
 	Origin  string `json:"origin,omitempty,omitzero"`
 	Version string `json:"version,omitempty,omitzero"`
+}
+
+// FreightSignature defines model for FreightSignature.
+type FreightSignature struct {
+	// Message what is known of it
+	Message string `json:"message"`
+
+	// Reason a CamelCase word: SignatureMissing
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// RepoURL of the image
+	RepoURL string `json:"repoURL"`
+
+	// VerifiedAt when it was found to be signed as is asked for now; absent while it is not known to be
+	VerifiedAt Time `json:"verifiedAt,omitempty,omitzero"`
 }
 
 // GateName defines model for GateName.

@@ -6,6 +6,7 @@ import type {
   DecisionRequest,
   Freeze,
   FreezeRequest,
+  Freight,
   HoldRequest,
   Inbox,
   Permissions,
@@ -33,6 +34,7 @@ export const keys = {
   stage: (project: string, stage: string) => ['stage', project, stage] as const,
   plan: (project: string, stage: string, freight: string) => ['plan', project, stage, freight] as const,
   why: (project: string, stage: string, freight: string) => ['why', project, stage, freight] as const,
+  freight: (project: string, name: string) => ['freight', project, name] as const,
   promotion: (project: string, name: string) => ['promotion', project, name] as const,
   promotionPlan: (project: string, name: string) => ['promotion-plan', project, name] as const,
   definition: (project: string, kind: string, name: string) => ['definition', project, kind, name] as const,
@@ -112,6 +114,16 @@ export function whyOptions(project: string, stage: string, freight: string) {
   return queryOptions({
     queryKey: keys.why(project, stage, freight),
     queryFn: ({ signal }) => call<Why>(api.why(project, stage, freight), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** One Freight by name, alias or version, as it was when it was asked for. */
+export function freightOptions(project: string, freight: string) {
+  return queryOptions({
+    queryKey: keys.freight(project, freight),
+    queryFn: ({ signal }) => call<Freight>(api.freight(project, freight), { signal }),
     gcTime: 0,
     staleTime: Number.POSITIVE_INFINITY,
   });

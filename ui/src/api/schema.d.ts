@@ -1616,6 +1616,8 @@ export interface components {
             /** @description the Warehouse */
             origin: string;
             rejections: components["schemas"]["Freeze"][];
+            /** @description of the images that its Warehouse wants signed */
+            signatures?: components["schemas"]["FreightSignature"][];
             /** @description where it is and was */
             stages: components["schemas"]["FreightInStage"][];
             /** @description of the first artifact, for people: an image's tag, a commit's tag or short hash, a chart's version */
@@ -1646,6 +1648,16 @@ export interface components {
             name: string;
             origin?: string;
             version?: string;
+        };
+        FreightSignature: {
+            /** @description what is known of it */
+            message: string;
+            /** @description a CamelCase word: SignatureMissing */
+            reason?: string;
+            /** @description of the image */
+            repoURL: string;
+            /** @description when it was found to be signed as is asked for now; absent while it is not known to be */
+            verifiedAt?: components["schemas"]["Time"];
         };
         /** @enum {string} */
         GateName: "origin" | "upstream" | "soak" | "base" | "signature" | "rejected" | "hold" | "freeze" | "approval" | "busy" | "health";

@@ -16,6 +16,7 @@ export type Freeze = Schemas['Freeze'];
 export type FreezeRequest = Schemas['FreezeRequest'];
 export type Freight = Schemas['Freight'];
 export type FreightInStage = Schemas['FreightInStage'];
+export type FreightSignature = Schemas['FreightSignature'];
 export type FreightRef = Schemas['FreightRef'];
 export type Gate = Schemas['GateVerdict'];
 export type HoldRequest = Schemas['HoldRequest'];

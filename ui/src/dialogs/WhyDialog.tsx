@@ -1,16 +1,18 @@
 import { Button, Modal } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { whyOptions } from '../api/queries';
 import type { FreightInStage, Gate, Pipeline, Stage } from '../api/types';
 import { CheckList } from '../components/Checks';
 import { CopyBlock } from '../components/CopyBlock';
 import { GateList } from '../components/GateList';
 import { Skeleton } from '../components/Skeleton';
-import { fullName, versionOf } from '../lib/freight';
+import { fullName, soakedIn, versionOf } from '../lib/freight';
 import { useNow } from '../lib/now';
 import { usePhone } from '../lib/phone';
 import { useDialog } from '../lib/search';
-import { instant, span } from '../lib/time';
+import { span } from '../lib/time';
+import { routes } from '../paths';
 import { Failure } from './Note';
 import classes from './WhyDialog.module.css';
 
@@ -60,7 +62,10 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
       transitionProps={{ duration: 0 }}
     >
       <p className={classes.lead}>
-        {known ? fullName(known) : freight}: {count(closed)}
+        <Link to={routes.freight} params={{ project: pipeline.project, freight }}>
+          {known ? fullName(known) : freight}
+        </Link>
+        : {count(closed)}
       </p>
       {closed.length > 0 && <GateList gates={closed} label="Closed gates" />}
       {open.length > 0 && (
@@ -136,9 +141,7 @@ function count(closed: Gate[]): string {
 export function beenText(in_: FreightInStage, now: Date): string {
   const parts = [in_.current ? 'runs there' : 'was there'];
   parts.push(in_.verifiedAt ? 'verified' : 'not verified');
-  const since = instant(in_.soakingSince);
-  const running = (in_.soakedSeconds ?? 0) + (since ? Math.max(0, (now.getTime() - since.getTime()) / 1000) : 0);
-  const soaked = Math.max(running, in_.longestSoakSeconds ?? 0);
+  const soaked = soakedIn(in_, now);
   if (soaked >= 1) parts.push(`soaked ${span(soaked)}`);
   return parts.join(', ');
 }

@@ -1,4 +1,5 @@
-import type { FreightRef, Image } from '../api/types';
+import type { FreightInStage, FreightRef, Image } from '../api/types';
+import { instant } from './time';
 
 /** What people call a Freight: its version, or the start of its name when no image has a tag. */
 export function versionOf(freight: { version?: string; name: string }): string {
@@ -25,4 +26,11 @@ export function shortRepo(repoURL: string): string {
 export function personName(user: string | undefined): string {
   if (!user) return '';
   return user === 'waybill:policy' ? 'waybill' : user.replace(/^waybill:/, '');
+}
+
+/** The longest stretch, in seconds, that a Freight has soaked in a Stage, the one that goes on included. */
+export function soakedIn(place: FreightInStage, now: Date): number {
+  const since = instant(place.soakingSince);
+  const running = (place.soakedSeconds ?? 0) + (since ? Math.max(0, (now.getTime() - since.getTime()) / 1000) : 0);
+  return Math.max(running, place.longestSoakSeconds ?? 0);
 }

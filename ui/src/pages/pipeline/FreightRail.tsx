@@ -1,11 +1,15 @@
 import { UnstyledButton } from '@mantine/core';
+import { IconArrowRight } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
 import type { Freight, Stage } from '../../api/types';
 import { StatusIcon } from '../../components/StatusIcon';
 import { When } from '../../components/When';
 import { imageVersion, shortRepo, versionOf } from '../../lib/freight';
+import { routes } from '../../paths';
 import classes from './FreightRail.module.css';
 
 export interface FreightRailProps {
+  project: string;
   freight: Freight[];
   stages: Stage[];
   /** Name of the selected Freight. */
@@ -16,7 +20,7 @@ export interface FreightRailProps {
 const shownChips = 3;
 
 /** Every Freight that matters now, newest on the left. Choosing one turns the Stages' feet into its verdicts. */
-export function FreightRail({ freight, stages, selected, onSelect }: FreightRailProps) {
+export function FreightRail({ project, freight, stages, selected, onSelect }: FreightRailProps) {
   const statusOf = new Map(stages.map((stage) => [stage.name, stage.status.word]));
   if (freight.length === 0) {
     return <p className={classes.empty}>No Freight yet. The first one appears when a Warehouse finds a version.</p>;
@@ -73,6 +77,15 @@ export function FreightRail({ freight, stages, selected, onSelect }: FreightRail
                 {here.length === 0 && 'not running anywhere'}
               </span>
             </UnstyledButton>
+            <Link
+              to={routes.freight}
+              params={{ project, freight: each.name }}
+              className={classes.more}
+              aria-label={`Everything about ${versionOf(each)}`}
+              title="Everything about it"
+            >
+              <IconArrowRight size={15} stroke={1.7} aria-hidden="true" />
+            </Link>
           </li>
         );
       })}

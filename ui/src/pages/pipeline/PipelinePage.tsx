@@ -154,7 +154,13 @@ function Loaded({ pipeline, search }: LoadedProps) {
               </div>
             )}
             {view !== 'matrix' && (
-              <FreightRail freight={pipeline.freight} stages={pipeline.stages} selected={selected} onSelect={select} />
+              <FreightRail
+                project={pipeline.project}
+                freight={pipeline.freight}
+                stages={pipeline.stages}
+                selected={selected}
+                onSelect={select}
+              />
             )}
             {view === 'graph' ? (
               <Suspense fallback={<Skeleton height={420} />}>

@@ -1,5 +1,6 @@
 import { Button, UnstyledButton } from '@mantine/core';
 import { IconArrowBackUp, IconRocket, IconSnowflake } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
 import { usePermissions, usePipeline, useStageDetail } from '../../api/queries';
 import type { Pipeline, Stage } from '../../api/types';
 import { Card } from '../../components/Card';
@@ -14,6 +15,7 @@ import { Dialogs } from '../../dialogs/Dialogs';
 import { versionOf } from '../../lib/freight';
 import { usePhone } from '../../lib/phone';
 import { type DialogSearch, useDialog } from '../../lib/search';
+import { routes } from '../../paths';
 import { AboutCard } from './AboutCard';
 import { ChecksCard } from './ChecksCard';
 import { DriftCard } from './DriftCard';
@@ -119,7 +121,13 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
         <div className={classes.hero} data-stage={stage.name} data-status={stage.status.word}>
           {stage.freight && (
             <>
-              <span className={classes.version}>{versionOf(stage.freight)}</span>
+              <Link
+                to={routes.freight}
+                params={{ project: pipeline.project, freight: stage.freight.name }}
+                className={classes.version}
+              >
+                {versionOf(stage.freight)}
+              </Link>
               <span className={classes.muted}>{stage.freight.alias}</span>
             </>
           )}
