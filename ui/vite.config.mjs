@@ -20,6 +20,6 @@ export default defineConfig({
     include: ['src/**/*.test.{ts,tsx}'],
     css: { include: [/tokens\.css/, /\.module\.css/], modules: { classNameStrategy: 'non-scoped' } },
     restoreMocks: true,
-    testTimeout: 15000,
+    testTimeout: 60000,
   },
 });

@@ -82,7 +82,7 @@ func TestDecisionTranscripts(t *testing.T) {
 	}
 	decided := waiting(1)
 	freight := model.Freight{Name: newFreight, Alias: "amber-heron", Version: "1.27.0", Origin: "guestbook", Order: 7, CreatedAt: at(90),
-		Images: []model.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: digest}},
+		Images:     []model.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: digest}},
 		Signatures: []model.FreightSignature{{RepoURL: "registry.example.com/guestbook", Reason: "SignatureMissing", Message: "nobody signed it"}},
 		Stages: []model.FreightInStage{
 			{Stage: "test", Current: true, VerifiedAt: at(80), SoakingSince: at(30), SoakedSeconds: 600, LongestSoakSeconds: 900, Checks: model.CheckPhaseSucceeded},
