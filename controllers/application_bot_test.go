@@ -67,12 +67,15 @@ func TestBotAgainstFiftyObjects(t *testing.T) {
 	isLongEnough := func() bool {
 		return time.Since(begun) >= length && stop.rounds() >= botRounds && f.namesRival()
 	}
-	var slowest time.Duration
+	var slowestApply, slowestRollout time.Duration
 	syncs := 0
 	for deadline := begun.Add(length + 2*time.Minute); !isLongEnough() && time.Now().Before(deadline); syncs++ {
 		at := time.Now() // others are served as if there were no bot
-		f.waitSynced("other", f.commit("stage/other", web(fmt.Sprintf("registry.example.com/web:1.%d.0", syncs+1), 1)))
-		slowest = max(slowest, time.Since(at))
+		head := f.commit("stage/other", web(fmt.Sprintf("registry.example.com/web:1.%d.0", syncs+1), 1))
+		f.waitFor("other", "applied at "+head, func(a *v1alpha1.Application) bool { return a.Status.Sync.Revision == head })
+		slowestApply = max(slowestApply, time.Since(at))
+		f.waitSynced("other", head) // its pods are the control plane's business, which the bot keeps busy
+		slowestRollout = max(slowestRollout, time.Since(at))
 		pause(t, time.Second)
 	}
 	rounds := stop.end()
@@ -95,8 +98,8 @@ func TestBotAgainstFiftyObjects(t *testing.T) {
 	if limit := 3*int(time.Since(begun)/time.Second) + 30 + 12*syncs; own > limit {
 		t.Errorf("%d writes to its own objects in %s, want at most %d", own, time.Since(begun).Round(time.Second), limit)
 	}
-	t.Logf("%s: %d rounds, %d writes of the bot; %d heals (%.1f per object), %d other writes to the cluster, %d to its own objects; another Application synced %d times meanwhile, the slowest in %s",
-		time.Since(begun).Round(time.Second), rounds, rounds*botObjects, heals, float64(heals)/botObjects, len(sent)-heals, own, syncs, slowest.Round(time.Millisecond))
+	t.Logf("%s: %d rounds, %d writes of the bot; %d heals (%.1f per object), %d other writes to the cluster, %d to its own objects; another Application got %d revisions meanwhile, the slowest was applied in %s and rolled out in %s",
+		time.Since(begun).Round(time.Second), rounds, rounds*botObjects, heals, float64(heals)/botObjects, len(sent)-heals, own, syncs, slowestApply.Round(time.Millisecond), slowestRollout.Round(time.Millisecond))
 }
 
 // namesRival says that the Application's condition Contested names the bot.

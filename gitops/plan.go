@@ -346,3 +346,12 @@ func guard(in PlanInput, list []Deletion, confirm bool) *Guard {
 	}
 	return g
 }
+
+// GuardPrune says why the deletions of list, of an Application that is not planned,
+// would wait for a person; nil when they would not, or when there is none.
+func GuardPrune(in PlanInput, list []Deletion) *Guard {
+	if len(list) == 0 {
+		return nil
+	}
+	return guard(in, list, false)
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -29,7 +30,11 @@ func main() {
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "waybilld: "+err.Error())
 		stop()
-		os.Exit(1)
+		code := 1
+		if named := (&exitError{}); errors.As(err, &named) {
+			code = named.code
+		}
+		os.Exit(code)
 	}
 }
 
@@ -53,7 +58,7 @@ Without --kubeconfig it uses the account of the Pod it runs in.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o) },
 	}
 	o.bind(root.Flags())
-	root.AddCommand(installCommand(), versionCommand())
+	root.AddCommand(installCommand(), observeCommand(), versionCommand())
 	return root
 }
 

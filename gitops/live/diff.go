@@ -75,7 +75,7 @@ func (i *Inspector) diff(ctx context.Context, app *v1alpha1.Application, isWante
 	if err != nil {
 		return out, err
 	}
-	objects, broken, err := i.render(ctx, app, out.Revision)
+	objects, broken, err := i.Render(ctx, app, out.Revision)
 	if err != nil || broken != "" {
 		out.Broken = broken
 		return out, err
@@ -186,8 +186,8 @@ func comparable(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// render returns what a revision says. broken says why it cannot be rendered.
-func (i *Inspector) render(ctx context.Context, app *v1alpha1.Application, revision string) (objects []*unstructured.Unstructured, broken string, err error) {
+// Render returns what a revision of the Application says. broken says why it cannot be rendered.
+func (i *Inspector) Render(ctx context.Context, app *v1alpha1.Application, revision string) (objects []*unstructured.Unstructured, broken string, err error) {
 	if app.Spec.Source.Chart != "" {
 		return i.renderChart(ctx, app, revision)
 	}
