@@ -73,7 +73,6 @@ func observeCommand() *cobra.Command {
 	f.BoolVar(&o.check, "check", false, "exit 1 unless everything is as it would be under Waybill")
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "speak plain http to Git servers")
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to Git servers on this machine")
-	_ = cmd.MarkFlagRequired("from-argocd")
 	cmd.MarkFlagsMutuallyExclusive("once", "watch")
 	return cmd
 }
@@ -82,6 +81,9 @@ func observeCommand() *cobra.Command {
 const shortestWatch = 5 * time.Second
 
 func look(ctx context.Context, o observeOptions, stdout, stderr io.Writer) error {
+	if o.context == "" {
+		return &exitError{exitUsage, errors.New("name the kubeconfig context: --from-argocd CONTEXT")}
+	}
 	if o.output != "text" && o.output != "json" {
 		return &exitError{exitUsage, fmt.Errorf("-o %s: want text or json", o.output)}
 	}

@@ -82,7 +82,11 @@ func (a *App) observe(cmd *cobra.Command) error {
 // given returns the flags of this command that were set, as they are handed on.
 func given(cmd *cobra.Command) []string {
 	var args []string
-	cmd.LocalNonPersistentFlags().Visit(func(f *pflag.Flag) {
+	own := cmd.LocalNonPersistentFlags()
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if own.Lookup(f.Name) == nil {
+			return // one that every command has
+		}
 		if many, ok := f.Value.(pflag.SliceValue); ok {
 			for _, value := range many.GetSlice() {
 				args = append(args, "--"+f.Name+"="+value)
