@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/gitops/shadow"
 	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/warehouse/registry"
 )
 
 // exitError is an error with the exit code of design 05.
@@ -189,22 +191,27 @@ func newObserver(o observeOptions, progress func(string)) (*shadow.Observer, fun
 		return nil, nil, fmt.Errorf("outbound transport: %w", err)
 	}
 	mirrors, err := git.NewMirrors(git.Options{
-		Dir: dir, Transport: transport, TransportWithCA: withCA(transport), Dial: transport.DialContext, AllowPlainHTTP: o.allowHTTP,
+		Dir: filepath.Join(dir, "mirrors"), Transport: transport, TransportWithCA: withCA(transport), Dial: transport.DialContext, AllowPlainHTTP: o.allowHTTP,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open Git mirrors: %w", err)
+	}
+	charts, err := registry.New(registry.Options{Transport: transport, Now: time.Now, CacheDir: filepath.Join(dir, "registry"), AllowLoopbackHTTP: o.allowLoopback})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open registry cache: %w", err)
 	}
 	executable, err := os.Executable()
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the program itself: %w", err)
 	}
-	charts := helm.NewPool(executable, helm.WorkerArgument)
+	workers := helm.NewPool(executable, helm.WorkerArgument)
 	observer, err := shadow.New(shadow.Options{
-		Cluster: home, Others: others, Requests: requests, Namespace: o.namespace, Mirrors: mirrors,
-		Renders: render.NewCache(maxRenders, charts), Clock: clock.RealClock{}, Progress: progress,
+		Cluster: home, Others: others, Requests: requests, Namespace: o.namespace, Mirrors: mirrors, Charts: charts, ChartDir: filepath.Join(dir, "charts"),
+		Renders: render.NewCache(maxRenders, workers), Clock: clock.RealClock{}, Progress: progress,
 	})
 	return observer, func() {
-		charts.Close()
+		workers.Close()
+		_ = charts.Close()
 		_ = mirrors.Close()
 		_ = os.RemoveAll(dir)
 	}, err //nolint:wrapcheck // names itself

@@ -167,6 +167,9 @@ func (t *translated) readSource(source map[string]any) {
 		}
 	}
 	s := &t.app.Spec.Source
+	if s.Chart != "" && s.RepoURL != "" && !strings.Contains(s.RepoURL, "://") {
+		s.RepoURL = "oci://" + s.RepoURL // Argo CD names OCI registries without a scheme
+	}
 	if s.Path == "" {
 		s.Path = "."
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,9 @@ import (
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/warehouse/chart"
+	"github.com/waybill-dev/waybill/warehouse/registry"
 )
 
 // Options are what an Observer needs. All fields but Namespace, Others and Progress
@@ -35,8 +39,11 @@ type Options struct {
 	// Namespace of the Applications; empty: all.
 	Namespace string
 	Mirrors   *git.Mirrors
-	Renders   *render.Cache
-	Clock     clock.PassiveClock
+	// Charts downloads charts of Helm repositories into ChartDir.
+	Charts   *registry.Client
+	ChartDir string
+	Renders  *render.Cache
+	Clock    clock.PassiveClock
 	// Progress is told what is being looked at.
 	Progress func(line string)
 }
@@ -46,17 +53,20 @@ type Observer struct {
 	o        Options
 	projects map[string]*unstructured.Unstructured
 	repos    map[string]repositories // by namespace of the Application
+	charts   *chart.Fetcher
 }
 
 // New returns an Observer.
 func New(o Options) (*Observer, error) {
-	if o.Cluster == nil || o.Requests == nil || o.Mirrors == nil || o.Renders == nil || o.Clock == nil {
-		return nil, errors.New("shadow: Cluster, Requests, Mirrors, Renders and Clock are required")
+	if o.Cluster == nil || o.Requests == nil || o.Mirrors == nil || o.Charts == nil || o.Renders == nil || o.Clock == nil {
+		return nil, errors.New("shadow: Cluster, Requests, Mirrors, Charts, Renders and Clock are required")
 	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
-	return &Observer{o: o}, nil
+	v := &Observer{o: o}
+	v.charts = &chart.Fetcher{Source: chart.New(o.Charts, o.Clock.Now, o.ChartDir), Credentials: v.chartCredential}
+	return v, nil
 }
 
 // ErrNoArgo is returned when the cluster does not serve Argo CD's Applications.
@@ -186,6 +196,9 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 		out.Reason = err.Error()
 		return nil, ctx.Err()
 	}
+	if c.app.Spec.Source.Chart != "" {
+		return v.renderChart(ctx, c, out)
+	}
 	remote := repos.remote(c.app.Spec.Source.RepoURL)
 	mirror, err := v.o.Mirrors.Open(remote)
 	if err != nil {
@@ -208,13 +221,9 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 		return nil, nil
 	}
 	out.Revision = head.String()
-	inspector, err := live.New(live.Options{
-		Clusters: cluster.NewRegistry(c.cluster), Renders: v.o.Renders, Clock: v.o.Clock,
-		Open:   func(context.Context, string, string) (*git.Mirror, error) { return mirror, nil },
-		Limits: func(context.Context, string) (gitops.Limits, error) { return gitops.Limits{}, nil },
-	})
+	inspector, err := v.inspector(c, mirror)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names itself
+		return nil, err
 	}
 	objects, broken, err := inspector.Render(ctx, c.app, out.Revision)
 	switch {
@@ -227,6 +236,48 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 	}
 	c.isNew = c.lastSynced != out.Revision && !sameTree(mirror, c.lastSynced, out.Revision, c.app.Spec.Source.Path)
 	return objects, nil
+}
+
+// renderChart is render of an Application of a chart.
+func (v *Observer) renderChart(ctx context.Context, c *comparison, out *Application) ([]*unstructured.Unstructured, error) {
+	source := c.app.Spec.Source
+	newest, err := v.charts.Newest(ctx, c.app.Namespace, chart.At(source.RepoURL, source.Chart), source.TargetRevision, time.Time{})
+	if err != nil {
+		out.Reason = err.Error()
+		return nil, ctx.Err()
+	}
+	out.Revision, out.Path = newest.Version, source.Chart
+	inspector, err := v.inspector(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	objects, broken, err := inspector.Render(ctx, c.app, newest.Version)
+	switch {
+	case err != nil:
+		out.Reason = err.Error()
+		return nil, ctx.Err()
+	case broken != "":
+		out.Verdict, out.Reason = Refuses, broken
+		return nil, nil
+	}
+	c.isNew = c.lastSynced != newest.Version
+	return objects, nil
+}
+
+// inspector renders as the server does.
+func (v *Observer) inspector(c *comparison, mirror *git.Mirror) (*live.Inspector, error) {
+	return live.New(live.Options{ //nolint:wrapcheck // names itself
+		Clusters: cluster.NewRegistry(c.cluster), Renders: v.o.Renders, Clock: v.o.Clock, Charts: v.charts,
+		Open:   func(context.Context, string, string) (*git.Mirror, error) { return mirror, nil },
+		Limits: func(context.Context, string) (gitops.Limits, error) { return gitops.Limits{}, nil },
+	})
+}
+
+// chartCredential is how a chart repository is reached; render has read what Argo CD
+// has in that namespace.
+func (v *Observer) chartCredential(_ context.Context, _ credentials.Type, namespace, repoURL string) (credentials.Credential, error) {
+	repos := v.repos[namespace]
+	return repos.chart(repoURL), nil
 }
 
 // sameTree says that two commits have the same content at a path.

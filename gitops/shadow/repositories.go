@@ -15,6 +15,7 @@ import (
 
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/cluster"
+	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
 
@@ -102,6 +103,22 @@ func (r *repositories) remote(repoURL string) git.Remote {
 		}
 	}
 	return r.complete(best, repoURL)
+}
+
+// chart returns the credential for a repository of charts.
+func (r *repositories) chart(repoURL string) credentials.Credential {
+	address := strings.TrimPrefix(plain(repoURL), "oci://")
+	out := credentials.Credential{Type: credentials.Chart, URL: repoURL}
+	longest := -1
+	for _, c := range r.remotes {
+		known := strings.TrimPrefix(plain(c.URL), "oci://")
+		if c.Username == "" && c.Password.IsEmpty() || len(known) <= longest || !strings.HasPrefix(address+"/", known+"/") {
+			continue
+		}
+		longest = len(known)
+		out.Name, out.Username, out.Password = c.CredentialName, c.Username, c.Password
+	}
+	return out
 }
 
 func (r *repositories) complete(c git.Remote, repoURL string) git.Remote {

@@ -26,6 +26,7 @@ import (
 	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/gitops/shadow"
 	"github.com/waybill-dev/waybill/test/env"
+	"github.com/waybill-dev/waybill/warehouse/chart/charttest"
 )
 
 // onlooker is somebody who may get, list and watch, behind a proxy that keeps every
@@ -172,6 +173,8 @@ func TestObserveArgoCD(t *testing.T) {
 	head := git.CommitFiles("apps", gitserver.Commit{
 		Branch: "main", Message: "one leaves, one comes", Remove: []string{"old/c.yaml"}, Files: map[string]gitserver.File{"new/c.yaml": {Content: config("fresh", "1")}},
 	})
+	charts := charttest.New(t)
+	charts.Add("web", "1.0.0", charttest.Pack(t, "web", "1.0.0", map[string]string{"templates/c.yaml": config("of-a-chart", "1")}))
 	const ns = "observed"
 	live := fmt.Sprintf(observedDeployment, 5, "1.0") // somebody scaled it
 	t.Cleanup(func() {
@@ -180,7 +183,7 @@ func TestObserveArgoCD(t *testing.T) {
 	shared.kubectl(t, "", "create", "namespace", ns)
 	shared.kubectl(t, "", "create", "namespace", ns+"-argocd")
 	shared.kubectl(t, config("same", "1")+"---\n"+live+"---\n"+config("left", "1")+"---\n"+config("stays", "1"), "-n", ns, "apply", "-f", "-")
-	shared.kubectl(t, argoProjects+gitSecret(url)+strings.Join([]string{
+	shared.kubectl(t, argoProjects+gitSecret("repository", url, gittest.Username, gittest.Password)+gitSecret("charts", charts.URL, charttest.Username, charttest.Password)+strings.Join([]string{
 		argoApp("same", url, "same", synced, "automated: {prune: true, selfHeal: true}", ""),
 		argoApp("drift", url, "drift", head, "automated: {selfHeal: true}", `resources: [{group: apps, version: v1, kind: Deployment, namespace: observed, name: web, health: {status: Degraded}}]`),
 		argoApp("manual", url, "manual", synced, "", ""),
@@ -191,6 +194,7 @@ func TestObserveArgoCD(t *testing.T) {
 		strings.Replace(argoApp("elsewhere", url, "same", synced, "automated: {}", ""), "server: https://kubernetes.default.svc", "name: prod-eu", 1),
 		strings.Replace(argoApp("plugin", url, "plugin", synced, "automated: {}", ""), "path: plugin", "path: plugin, plugin: {name: kustomized-helm}", 1),
 		strings.Replace(argoApp("jsonnet", url, "jsonnet", synced, "automated: {}", ""), "path: jsonnet", "path: jsonnet, directory: {jsonnet: {tlas: [{name: a, value: b}]}}", 1),
+		strings.Replace(argoApp("chart", charts.URL, "x", "1.0.0", "automated: {}", ""), "targetRevision: main, path: x", "targetRevision: ^1.0.0, chart: web", 1),
 		strings.Replace(argoApp("tag", url, "same", synced, "automated: {}", ""), "targetRevision: main", "targetRevision: v1.0.0", 1),
 	}, "---\n"), "-n", ns+"-argocd", "apply", "-f", "-")
 	shared.kubectl(t, kargoObjects, "-n", ns, "apply", "-f", "-")
@@ -228,6 +232,7 @@ func TestObserveArgoCD(t *testing.T) {
 		"old":        "Apply prune:left",
 		"new":        "Apply create:fresh",
 		"broken":     "Refuse",
+		"chart":      "Report report:of-a-chart",
 		"system":     "Refuse refuse:x",
 		"elsewhere":  "Unknown",
 		"plugin":     "Unsupported",
@@ -324,13 +329,13 @@ spec: {destinations: [{server: "*", namespace: "*"}]}
 `
 
 // gitSecret is a repository as Argo CD keeps it.
-func gitSecret(repoURL string) string {
+func gitSecret(name, repoURL, username, password string) string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Secret
-metadata: {name: repository, labels: {argocd.argoproj.io/secret-type: repository}}
+metadata: {name: %s, labels: {argocd.argoproj.io/secret-type: repository}}
 stringData: {url: "%s", username: "%s", password: "%s"}
 ---
-`, repoURL, gittest.Username, gittest.Password)
+`, name, repoURL, username, password)
 }
 
 // kargoObjects are three Stages in a row; the newest Freight is nowhere yet.
