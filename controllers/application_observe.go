@@ -252,7 +252,7 @@ func (r *ApplicationReconciler) observeContent(ctx context.Context, o *observati
 // renderFiles renders what the source of the Application says of files.
 func (r *ApplicationReconciler) renderFiles(ctx context.Context, o *observation, files fs.FS, pathTree, rootTree string) []*unstructured.Unstructured {
 	app := o.app
-	source := render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace)
+	source := render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace).Encrypted(app.Namespace, app.Spec.Decryption)
 	out, tree, err := r.opts.Renders.Render(ctx, source, pathTree, rootTree, r.opts.Limits)
 	if err != nil {
 		if ctx.Err() != nil {

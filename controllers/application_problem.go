@@ -37,6 +37,7 @@ const (
 	reasonBranchMissing      = "BranchMissing"
 	reasonPathMissing        = "PathMissing"
 	reasonRenderFailed       = "RenderFailed"
+	reasonDecryptionFailed   = "DecryptionFailed"
 	reasonNothingRendered    = "NothingRendered"
 	reasonTooManyObjects     = "TooManyObjects"
 	reasonPruneGuard         = "PruneGuard"
@@ -97,6 +98,9 @@ func renderProblem(o *observation, err error) *problem {
 		p.reason = reasonPathMissing
 	case errors.Is(err, render.ErrNothingRendered):
 		p.reason = reasonNothingRendered
+	case errors.Is(err, render.ErrDecryption):
+		p.reason = reasonDecryptionFailed
+		p.message = fmt.Sprintf("render %q at %.7s: %v. What runs stays as it is", o.app.Spec.Source.Path, o.revision, err)
 	case errors.Is(err, render.ErrTimeout):
 		p.retry = o.now.Add(maxApplyPause)
 	}

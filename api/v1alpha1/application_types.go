@@ -86,12 +86,39 @@ type ReconcileOptions struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	HealthChecks []HealthCheck `json:"healthChecks,omitempty"`
+	// decryption says how files that SOPS encrypted are read. Without it such a file
+	// is refused.
+	// +optional
+	Decryption *Decryption `json:"decryption,omitempty"`
 	// humanGrace is how long a change made with a human tool (kubectl) stays
 	// before it is healed. It is recorded at once. Default 0.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=duration
 	HumanGrace *metav1.Duration `json:"humanGrace,omitempty"`
+}
+
+// Decryption names the keys for encrypted files. Names as in Flux.
+type Decryption struct {
+	// provider: sops.
+	// +optional
+	// +kubebuilder:validation:Enum=sops
+	// +kubebuilder:default=sops
+	Provider string `json:"provider,omitempty"`
+	// secretRef names a Secret of the Project's Namespace with the label
+	// waybill.dev/cred-type: sops. Its keys that end in .agekey hold age
+	// identities, those that end in .asc armored OpenPGP private keys without a
+	// passphrase.
+	// +required
+	SecretRef DecryptionSecret `json:"secretRef"`
+}
+
+// DecryptionSecret is a Secret of the Project's Namespace.
+type DecryptionSecret struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // IgnoreDifference names fields of objects that belong to others. An object is

@@ -324,6 +324,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	}
 	p.hooks = controllers.NewHooks(controllers.HookOptions{Client: mgr.GetClient(), Clock: clock.RealClock{}})
 	p.renders = render.NewCache(maxRenders, p.charts)
+	p.renders.DecryptWith(p.store.DecryptionKeys)
 	p.planner = planner.New(p.repositories, p.engine, p.renders)
 	p.planner.Users = imageUsers{p.registry, p.store}
 	p.previews.planner = p.planner

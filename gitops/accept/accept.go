@@ -202,7 +202,8 @@ func (a *Acceptor) revision(ctx context.Context, mirror *git.Mirror, app *v1alph
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return r, err //nolint:wrapcheck // names the commit already
 	}
-	r.result, _, err = a.o.Renders.Render(ctx, render.SourceOf(r.files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace), tree.String(), whole.String(), a.o.RenderLimits)
+	source := render.SourceOf(r.files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace).Encrypted(app.Namespace, app.Spec.Decryption)
+	r.result, _, err = a.o.Renders.Render(ctx, source, tree.String(), whole.String(), a.o.RenderLimits)
 	return r, err
 }
 

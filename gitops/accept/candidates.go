@@ -15,6 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/internal/sops"
 	"github.com/waybill-dev/waybill/internal/yamledit"
 )
 
@@ -42,7 +43,7 @@ func candidates(app *v1alpha1.Application, at revision, t target) [][]fileEdit {
 			continue
 		}
 		content, err := fs.ReadFile(at.files, name)
-		if err != nil {
+		if err != nil || sops.IsEncrypted(name, content) {
 			continue
 		}
 		if edited, ok := inManifest(content, t); ok {

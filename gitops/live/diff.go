@@ -242,7 +242,7 @@ func (i *Inspector) renderChart(ctx context.Context, app *v1alpha1.Application, 
 }
 
 func (i *Inspector) renderFiles(ctx context.Context, app *v1alpha1.Application, files fs.FS, tree, root string) (objects []*unstructured.Unstructured, broken string, err error) {
-	result, _, err := i.o.Renders.Render(ctx, render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace), tree, root, i.o.RenderLimits)
+	result, _, err := i.o.Renders.Render(ctx, render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace).Encrypted(app.Namespace, app.Spec.Decryption), tree, root, i.o.RenderLimits)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, "", ctx.Err()

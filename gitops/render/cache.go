@@ -7,7 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/sops"
 )
 
 // Key identifies a rendering: equal keys render to equal objects.
@@ -39,6 +43,7 @@ func (s Source) Params() string {
 type Cache struct {
 	maxBytes int
 	charts   Charts
+	keys     KeySource
 	slots    chan struct{}
 
 	mu      sync.Mutex
@@ -79,6 +84,25 @@ func NewCache(maxBytes int, charts Charts) *Cache {
 	}
 }
 
+// KeySource returns the keys that a Project has for encrypted files.
+type KeySource func(ctx context.Context, project string, d *v1alpha1.Decryption) (*sops.Keys, error)
+
+// DecryptWith says where keys come from; without it encrypted files are refused. It is called before the first Render.
+func (c *Cache) DecryptWith(keys KeySource) { c.keys = keys }
+
+// unlock puts the keys into source, whatever they are today.
+func (c *Cache) unlock(ctx context.Context, source Source) (Source, error) {
+	if source.Decryption == nil || c.keys == nil {
+		return source, nil
+	}
+	keys, err := c.keys(ctx, source.Project, source.Decryption)
+	if err != nil {
+		return source, &Error{File: source.Path, Field: "decryption", Err: fmt.Errorf("%w: %w", ErrDecryption, err)}
+	}
+	source.Keys, source.KeysID = keys, keys.ID()
+	return source, nil
+}
+
 // Render returns what source renders to. rootTree is the hash of the tree that source.FS shows, pathTree that of
 // source.Path in it ("" when it does not exist).
 //
@@ -88,6 +112,9 @@ func NewCache(maxBytes int, charts Charts) *Cache {
 func (c *Cache) Render(ctx context.Context, source Source, pathTree, rootTree string, limits Limits) (result Result, tree string, err error) {
 	if source.Charts == nil {
 		source.Charts = c.charts
+	}
+	if source, err = c.unlock(ctx, source); err != nil {
+		return Result{}, "", err
 	}
 	params := source.Params()
 	pathKey, rootKey := Key{Tree: pathTree, Params: params, isPath: true}, Key{Tree: rootTree, Params: params}

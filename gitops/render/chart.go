@@ -118,7 +118,7 @@ func readChart(t *tree, root, folder string, files map[string][]byte) error {
 				return err
 			}
 		default:
-			content, err := t.read(name)
+			content, err := t.readRaw(name) // values are given by helm.valueFiles; what lies beside is the chart's own
 			if err != nil {
 				return err
 			}

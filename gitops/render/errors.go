@@ -27,6 +27,9 @@ var (
 	ErrTimeout = errors.New("rendering took too long")
 	// ErrKustomize: kustomize refused the kustomization.
 	ErrKustomize = errors.New("kustomize")
+	// ErrDecryption: an encrypted file cannot be decrypted: no key, a key service that is not supported, a MAC that
+	// does not fit.
+	ErrDecryption = errors.New("encrypted file")
 	// ErrHelm: the chart, or the values given to it, cannot be rendered.
 	ErrHelm = errors.New("helm")
 )

@@ -40,7 +40,7 @@ func kustomize(t *tree, root string) ([]located, error) {
 		return nil, err
 	}
 	// The build reads what preflight read; each has the whole budget.
-	build := newTree(t.ctx, t.files, t.limits)
+	build := t.over(t.files)
 	objects, err := kustomizeProcess.build(build, root, p.customized)
 	t.adopt(build)
 	if err != nil {

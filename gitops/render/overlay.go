@@ -30,7 +30,7 @@ func overlaid(t *tree, root string, options *v1alpha1.KustomizeOptions) ([]locat
 		return nil, err
 	}
 	files := &overlayFS{repository: t.files, kustomization: text}
-	top := newTree(t.ctx, files, t.limits)
+	top := t.over(files)
 	found, err := kustomize(top, overlayFolder)
 	for _, name := range top.inputs() {
 		if inside, ok := strings.CutPrefix(name, overlaidRepo+"/"); ok {

@@ -75,6 +75,9 @@ func (p *preflight) kustomization(file, folder string, k *types.Kustomization) (
 		if err := p.reference(file, ref); err != nil {
 			return 0, err
 		}
+		if name := clean(path.Join(folder, ref.value)); strings.HasPrefix(ref.field, "configMapGenerator") && name != "" && p.tree.isFile(name) && p.tree.isEncrypted(name) {
+			return 0, &Error{File: file, Field: ref.field, Err: fmt.Errorf("%w: it would go into a ConfigMap, which plans show; use secretGenerator", ErrDecryption)}
+		}
 	}
 	visits = 1
 	for _, list := range []struct {

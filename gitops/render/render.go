@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/sops"
 	"github.com/waybill-dev/waybill/internal/yamledit"
 )
 
@@ -28,6 +29,12 @@ type Source struct {
 	Helm      *v1alpha1.HelmOptions
 	// Release and Namespace are what a chart is told when Helm does not say.
 	Release, Namespace string
+	// Project and Decryption say where the keys for encrypted files are; nil: such files are refused.
+	Project    string               `json:"-"`
+	Decryption *v1alpha1.Decryption `json:"-"`
+	// Keys are those, and KeysID tells them from others. Cache sets them.
+	Keys   *sops.Keys `json:"-"`
+	KeysID string
 	// Charts renders Helm charts; nil: they are refused.
 	Charts Charts `json:"-"`
 }
@@ -38,6 +45,12 @@ func SourceOf(files fs.FS, source v1alpha1.ApplicationSource, app, namespace str
 	if d := source.Directory; d != nil {
 		s.Directory = Directory{Recurse: d.Recurse, Include: d.Include, Exclude: d.Exclude}
 	}
+	return s
+}
+
+// Encrypted returns s with the keys that an Application of project names.
+func (s Source) Encrypted(project string, d *v1alpha1.Decryption) Source {
+	s.Project, s.Decryption = project, d
 	return s
 }
 
@@ -78,6 +91,7 @@ func Run(ctx context.Context, source Source, limits Limits) (Result, error) {
 	timed, cancel := context.WithTimeoutCause(ctx, limits.Timeout, ErrTimeout)
 	defer cancel()
 	t := newTree(timed, source.FS, limits)
+	t.keys = source.Keys
 
 	result, err := recovered(t, source)
 	if err != nil {

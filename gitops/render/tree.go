@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/waybill-dev/waybill/internal/sops"
 	"github.com/waybill-dev/waybill/internal/yamledit"
 )
 
@@ -20,6 +21,7 @@ type tree struct {
 	ctx    context.Context //nolint:containedctx // the library that reads through this has no context of its own
 	files  fs.FS
 	limits Limits
+	keys   *sops.Keys // nil: encrypted files are refused
 
 	mu      sync.Mutex
 	reads   int
@@ -30,6 +32,13 @@ type tree struct {
 
 func newTree(ctx context.Context, files fs.FS, limits Limits) *tree {
 	return &tree{ctx: ctx, files: files, limits: limits, names: map[string]bool{}}
+}
+
+// over returns a tree of other files with the limits and keys of t.
+func (t *tree) over(files fs.FS) *tree {
+	other := newTree(t.ctx, files, t.limits)
+	other.keys = t.keys
+	return other
 }
 
 // isDir says whether name is a folder that can be read.
@@ -76,8 +85,17 @@ func (t *tree) list(name string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// read returns the content of a regular file and counts it.
+// read returns the content of a regular file, decrypted, and counts it.
 func (t *tree) read(name string) ([]byte, error) {
+	content, err := t.readRaw(name)
+	if err != nil || !sops.IsEncrypted(name, content) {
+		return content, err
+	}
+	return t.decrypt(name, content)
+}
+
+// readRaw is read without decryption.
+func (t *tree) readRaw(name string) ([]byte, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
 	}

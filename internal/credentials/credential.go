@@ -34,6 +34,9 @@ const (
 // Webhook marks the Secret of a webhook receiver, which is no credential.
 const Webhook = "webhook"
 
+// SOPS marks the Secret of keys for encrypted files, which is no credential.
+const SOPS = "sops"
+
 // Provider is a cloud whose registries take short-lived passwords.
 type Provider string
 
@@ -157,7 +160,7 @@ type Source struct {
 // r's type, and the Project's own or shared with it. What does not concern a
 // Project is not named to it, whatever is wrong with it.
 func (s Source) Concerns(r Request) bool {
-	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart || t == Generic || t == Webhook) {
+	if t := Type(s.Labels[TypeLabel]); t != r.Type && (t == Git || t == Image || t == Chart || t == Generic || t == Webhook || t == SOPS) {
 		return false
 	}
 	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)

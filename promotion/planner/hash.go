@@ -29,6 +29,9 @@ type Application struct {
 	// Broken says why the manifests afterwards cannot be rendered; "" when they
 	// can. WasBroken says it of those before.
 	Broken, WasBroken string
+	// Project and Decryption say where the keys for encrypted files are.
+	Project    string
+	Decryption *v1alpha1.Decryption
 	// Files that the manifests are made from, before and after.
 	Files map[string]bool
 	// Destination they go to.
@@ -127,7 +130,10 @@ func (a *Application) digests() (promotion.Rendered, error) {
 func (l *Planner) renderAll(ctx context.Context, stage *v1alpha1.Stage, r *Rehearsal) error {
 	for i := range stage.Spec.Deploy {
 		d := &stage.Spec.Deploy[i]
-		app := Application{Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d), Destination: d.Destination, Files: map[string]bool{}}
+		app := Application{
+			Name: promotion.ApplicationName(stage, d), Source: promotion.ApplicationSource(stage, d), Destination: d.Destination,
+			Project: stage.Namespace, Decryption: d.Decryption, Files: map[string]bool{},
+		}
 		tree := r.treeOf(app.Source)
 		if tree == nil {
 			continue
@@ -197,7 +203,7 @@ func (l *Planner) renderTree(ctx context.Context, m *git.Mirror, at git.Hash, ap
 	if err != nil {
 		return nil, "", "", fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
-	result, _, err := l.Renders.Render(ctx, render.SourceOf(files, source, app.Name, namespace), tree, root.String(), l.Limits)
+	result, _, err := l.Renders.Render(ctx, render.SourceOf(files, source, app.Name, namespace).Encrypted(app.Project, app.Decryption), tree, root.String(), l.Limits)
 	switch {
 	case err == nil:
 		for _, name := range result.Files {

@@ -62,7 +62,7 @@ func (l *Planner) compareCommits(ctx context.Context, o *promotion.Observation, 
 	var sentences []string
 	for i := range o.Stage.Spec.Deploy {
 		d := &o.Stage.Spec.Deploy[i]
-		app := Application{Name: promotion.ApplicationName(o.Stage, d), Source: promotion.ApplicationSource(o.Stage, d), Files: map[string]bool{}}
+		app := Application{Name: promotion.ApplicationName(o.Stage, d), Source: promotion.ApplicationSource(o.Stage, d), Project: o.Stage.Namespace, Decryption: d.Decryption, Files: map[string]bool{}}
 		if app.Source.TargetRevision != target.Undo.Branch || !promotion.IsSameRepository(app.Source.RepoURL, target.Undo.RepoURL) {
 			continue
 		}

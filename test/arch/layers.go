@@ -103,6 +103,7 @@ func dependencies() []dependency {
 			"github.com/google/go-containerregistry", []string{"warehouse/registry", "internal/demoregistry"},
 			"other packages ask warehouse/registry",
 		},
+		{"filippo.io/age", []string{"internal/sops"}, "other packages ask internal/sops"},
 		{"github.com/sigstore", []string{"warehouse/signature"}, "other packages ask warehouse/signature"},
 		{"sigs.k8s.io/kustomize", []string{"gitops/render"}, "only the renderer runs kustomize"},
 		{"helm.sh/helm", []string{"gitops/render/...", "test/..."}, "only the renderer runs Helm"},
