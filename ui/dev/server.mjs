@@ -130,6 +130,9 @@ export function start({ port = 0 } = {}) {
       [/^\/api\/v1\/projects\/checkout\/promotions\/staging-000017$/, 'promotion-checked'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/[^/]+$/, 'promotion'],
     ];
+    const [, freight] = /^\/api\/v1\/projects\/checkout\/freight\/([^/]+)$/.exec(path) ?? [];
+    const known = freight && fixture('pipeline').freight.find(({ name, version }) => [name, version].includes(freight));
+    if (request.method === 'GET' && known) return json(response, 200, known);
     if (request.method === 'GET') {
       const found = answers.find(([pattern]) => pattern.test(path));
       if (found) return json(response, 200, fixture(found[1]));

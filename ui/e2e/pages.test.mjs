@@ -39,6 +39,8 @@ const pages = {
   promote: () => `/projects/checkout?promote=prod-eu&with=${freight()}`,
   'roll back': () => '/projects/checkout?rollback=prod-eu',
   why: () => `/projects/checkout?why=prod-us&with=${freight()}`,
+  freight: () => '/projects/checkout/freight/2.14.0',
+  'freight that is rejected': () => '/projects/checkout/freight/2.13.5',
   sources: () => '/projects/checkout/sources',
   stage: () => '/projects/checkout/stages/prod-us',
   review: () => '/projects/checkout?review=prod-eu-000012',

@@ -62,6 +62,9 @@ try {
       await page.goto(`/projects/${wanted}?why=${stage}&with=${freight}`);
       await settled(page);
       await shoot('why');
+      await page.goto(`/projects/${wanted}/freight/${freight}`);
+      await settled(page);
+      await shoot('freight');
     }
     await page.goto(`/projects/${wanted}?rollback=${promotable}`);
     await settled(page);
