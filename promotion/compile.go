@@ -306,8 +306,8 @@ func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1
 		}
 	}
 	for _, c := range u.Helm.Charts {
-		if version, ok := ChartVersion(collection, c.Repository, c.Name); ok {
-			seen["chart "+c.Name+" "+version] = struct{}{}
+		if found, ok := Chart(collection, c.Repository, c.Name); ok {
+			seen["chart "+c.Name+" "+found.Version] = struct{}{}
 		}
 	}
 	if base, ok := BaseCommit(collection, u.RepoURL); ok && len(seen) == 0 {
@@ -345,18 +345,18 @@ func content(f v1alpha1.StageFreight) v1alpha1.StageFreight {
 	}
 }
 
-// ChartVersion returns the version of a chart in a collection. An oci://
-// repository of a subscription names the chart as well.
-func ChartVersion(collection []v1alpha1.StageFreight, repository, name string) (string, bool) {
+// Chart returns a chart of a collection. An oci:// repository of a subscription
+// names the chart as well.
+func Chart(collection []v1alpha1.StageFreight, repository, name string) (v1alpha1.Chart, bool) {
 	for _, f := range collection {
 		for _, c := range f.Charts {
 			if IsSameRepository(c.RepoURL, repository) && cmp.Or(c.Name, name) == name ||
 				c.Name == "" && IsSameRepository(c.RepoURL, strings.TrimSuffix(repository, "/")+"/"+name) {
-				return c.Version, true
+				return c, true
 			}
 		}
 	}
-	return "", false
+	return v1alpha1.Chart{}, false
 }
 
 // BaseCommit returns the commit of a repository in a collection: what a

@@ -317,7 +317,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: author(), Transport: requests, Objects: projectObjects,
 			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
-			Plans:        p.previews, Charts: p.charts, Jobs: p.jobs,
+			Plans:        p.previews, Charts: p.charts, Archives: p.archives, Jobs: p.jobs,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},

@@ -51,6 +51,8 @@ type Dependencies struct {
 	Transport http.RoundTripper
 	// Charts renders Helm charts.
 	Charts render.Charts
+	// Archives downloads charts from their repositories.
+	Archives helmupdatechart.Charts
 	// Objects are the Stages and Freight of Projects.
 	Objects Objects
 	// PullRequests speak with providers.
@@ -92,7 +94,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
 		"helm-template":       helmtemplate.Step{Charts: d.Charts},
-		"helm-update-chart":   helmupdatechart.Step{},
+		"helm-update-chart":   helmupdatechart.Step{Archives: d.Archives},
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},
 		"json-update":         jsonupdate.Step{},

@@ -35,6 +35,8 @@ import (
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
 	"github.com/waybill-dev/waybill/test/provider"
+	"github.com/waybill-dev/waybill/warehouse/chart/charttest"
+	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
 
 // bench runs templates with the real engine against a real Git server.
@@ -48,6 +50,10 @@ type bench struct {
 	repoURL  string
 	// jobs of examples, where there is a cluster.
 	jobs *exampleJobs
+	// charts is the repository that examples call https://charts.example.com, and
+	// registry what they call registry.example.com.
+	charts   *charttest.Server
+	registry *registrytest.Registry
 }
 
 // Open implements step.Repositories: examples name a repository that is the
@@ -89,11 +95,12 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	web := httptest.NewServer(http.HandlerFunc(serveExample))
 	t.Cleanup(web.Close)
 	store := exampleObjects(t)
+	b.startRepositories()
 	b.engine = &engine.Engine{
 		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
-			PullRequests: b, Charts: charts(t),
+			PullRequests: b, Charts: charts(t), Archives: b.archives(),
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")

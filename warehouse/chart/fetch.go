@@ -92,16 +92,23 @@ func (s *Source) Fetch(ctx context.Context, credential credentials.Credential, c
 	defer cancel()
 	image, isOCI := strings.CutPrefix(c.RepoURL, ociScheme)
 	r := registry.Repository{URL: c.RepoURL, Credential: credential}
-	key := keptKey{repository: keyOf(r), name: c.Name, digest: c.Digest}
+	key := keptKey{repository: keyOf(r), name: c.Name}
+	if isOCI {
+		r.URL = image
+	}
+	var err error
+	if key.digest, err = s.digest(ctx, r, c, isOCI); err != nil {
+		return nil, err
+	}
+	c.Digest = key.digest
 	leave, err := s.kept.enter(ctx, key)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller's own
+		return nil, err
 	}
 	defer leave()
 	raw, isKept := s.kept.get(key, s.now())
 	if !isKept {
 		if isOCI {
-			r.URL = image
 			raw, key.digest, err = s.layer(ctx, r, c)
 		} else {
 			raw, key.digest, err = s.linked(ctx, r, c)
@@ -121,13 +128,24 @@ func (s *Source) Fetch(ctx context.Context, credential credentials.Credential, c
 	return archive, nil
 }
 
+// digest is what c has to be: what it says, else what the repository says now; ""
+// when that does not say.
+func (s *Source) digest(ctx context.Context, r registry.Repository, c v1alpha1.Chart, isOCI bool) (string, error) {
+	switch {
+	case c.Digest != "":
+		return c.Digest, nil
+	case isOCI:
+		a, err := s.registry.Resolve(ctx, r, strings.ReplaceAll(c.Version, "+", "_"), registry.Want{Chart: true, Since: s.now()})
+		return a.Digest, err //nolint:wrapcheck // names the repository already
+	default:
+		v, err := s.entry(ctx, r, c)
+		return v.Digest, err
+	}
+}
+
 // layer downloads a chart from an OCI registry. The digest is that of its manifest.
 func (s *Source) layer(ctx context.Context, r registry.Repository, c v1alpha1.Chart) (raw []byte, digest string, err error) {
-	reference := c.Digest
-	if reference == "" {
-		reference = strings.ReplaceAll(c.Version, "+", "_")
-	}
-	content, err := s.registry.Content(ctx, r, reference)
+	content, err := s.registry.Content(ctx, r, c.Digest)
 	if err != nil {
 		return nil, "", err //nolint:wrapcheck // names the repository already
 	}
@@ -138,7 +156,7 @@ func (s *Source) layer(ctx context.Context, r registry.Repository, c v1alpha1.Ch
 		raw, err = s.registry.Blob(ctx, r, l.Digest, maxArchiveBytes)
 		return raw, content.Digest, err //nolint:wrapcheck // names the repository already
 	}
-	return nil, "", fmt.Errorf("%q of %q: %w: it has no layer with a chart", reference, r.URL, ErrArchive)
+	return nil, "", fmt.Errorf("%q of %q: %w: it has no layer with a chart", c.Digest, r.URL, ErrArchive)
 }
 
 // linked downloads a chart that the index of an HTTP repository names.

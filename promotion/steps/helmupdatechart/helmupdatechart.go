@@ -1,21 +1,25 @@
 // Package helmupdatechart is the step helm-update-chart: it sets the versions of
-// dependencies in a Chart.yaml and leaves every other byte of it alone. A
-// Chart.lock, which would not fit any more, is removed; dependencies are not
-// downloaded. Output: commitMessage.
+// dependencies in a Chart.yaml, leaving every other byte of it alone, and then does
+// what helm dependency update does.
+//
+// The archives of all dependencies come into the folder charts, from HTTP and OCI
+// repositories, with the Project's credentials of type chart, and from file://
+// folders of the same repository; archives that nothing depends on any more go.
+// Chart.lock says which versions they are. A dependency with a range gets the newest
+// version in it; one that the Freight carries has to have the digest that the Freight
+// says. When the step is repeated after an interruption it takes the same versions
+// again. Outputs: commitMessage, and dependencies with name, version and digest.
 package helmupdatechart
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/internal/yamledit"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -25,8 +29,8 @@ import (
 type Config struct {
 	// Path of the folder with Chart.yaml.
 	Path string `json:"path"`
-	// Charts to set.
-	Charts []Chart `json:"charts"`
+	// Charts to set; none: only the dependencies are fetched.
+	Charts []Chart `json:"charts,omitempty"`
 }
 
 // Chart is one dependency.
@@ -40,13 +44,16 @@ type Chart struct {
 }
 
 // Step is helm-update-chart.
-type Step struct{}
+type Step struct {
+	// Archives downloads charts; nil: what would have to be downloaded is refused.
+	Archives Charts
+}
 
 // NewConfig returns an empty configuration.
 func (Step) NewConfig() any { return new(Config) }
 
-// Run edits the file.
-func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
+// Run edits the file and brings the dependencies.
+func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	var c Config
 	if err := step.Decode(in.Config, &c); err != nil {
 		return step.Result{}, err
@@ -70,17 +77,19 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	if err := in.WriteFile(file, doc); err != nil {
 		return step.Result{}, err
 	}
-	message := "set " + strings.Join(set, ", ")
-	result := step.Result{Message: message, Output: map[string]any{"commitMessage": message}}
-	lock := path.Join(c.Path, "Chart.lock")
-	if _, err := in.ReadFile(lock); errors.Is(err, fs.ErrNotExist) {
-		return result, nil
-	}
-	tree, rel, err := in.Workspace.Locate(lock)
+	found, err := s.update(ctx, in, c.Path, doc)
 	if err != nil {
-		return step.Result{}, step.Terminal("InvalidConfig", err)
+		return step.Result{}, err
 	}
-	return result, step.FileError(tree.Edit(git.Remove(rel)))
+	message := "set " + strings.Join(set, ", ")
+	if len(set) == 0 {
+		message = fmt.Sprintf("fetched %d dependencies", len(found))
+	}
+	output := map[string]any{"commitMessage": message}
+	if len(found) > 0 {
+		output["dependencies"] = found
+	}
+	return step.Result{Message: message, Output: output}, nil
 }
 
 // version is what to set: what the configuration says, or what the promotion
@@ -89,8 +98,8 @@ func version(in step.Input, want Chart) (string, error) {
 	if want.Version != "" {
 		return want.Version, nil
 	}
-	if v, ok := promotion.ChartVersion(in.Promotion.Status.Plan.Collection, want.Repository, want.Name); ok {
-		return v, nil
+	if c, ok := promotion.Chart(in.Promotion.Status.Plan.Collection, want.Repository, want.Name); ok {
+		return c.Version, nil
 	}
 	return "", step.Terminal("ChartMissing", fmt.Errorf("no Freight of this Stage carries chart %q of %q; set version, or subscribe to it", want.Name, want.Repository))
 }
