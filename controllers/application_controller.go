@@ -435,11 +435,15 @@ func (r *ApplicationReconciler) headsChanged(apps []types.NamespacedName) {
 func (r *ApplicationReconciler) promotionChanged(_ context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	was, okOld := e.ObjectOld.(*v1alpha1.Promotion)
 	is, okNew := e.ObjectNew.(*v1alpha1.Promotion)
-	if !okOld || !okNew || is.Status.Commit == nil || was.Status.Commit != nil && *was.Status.Commit == *is.Status.Commit {
+	if !okOld || !okNew {
 		return
 	}
-	c := is.Status.Commit
-	r.heads.moved(BranchMoved{RepoURL: c.RepoURL, Branch: c.Branch, Parent: c.Parent, Commit: c.Commit})
+	known := was.Status.Written()
+	for _, c := range is.Status.Written() {
+		if !slices.Contains(known, c) {
+			r.heads.moved(BranchMoved{RepoURL: c.RepoURL, Branch: c.Branch, Parent: c.Parent, Commit: c.Commit})
+		}
+	}
 }
 
 // applicationsOfProject lists the Applications of a Project, and those of the

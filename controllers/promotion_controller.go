@@ -185,7 +185,7 @@ func (r *PromotionReconciler) advance(ctx context.Context, o *promotion.Observat
 		r.stopRunning(ctx, p)
 		return r.end(ctx, p, after, v1alpha1.PhaseRolledBack, promotion.ReasonRolledBack, takenBackText(by))
 	}
-	if p.Spec.Abort != nil && (!p.Status.Phase.IsFinished() || promotion.IsInDoubt(p)) {
+	if p.Spec.Abort != nil && (!p.Status.Phase.IsFinished() || promotion.IsInDoubt(p) && p.Status.Phase != v1alpha1.PhaseSucceeded) {
 		return r.abort(ctx, p)
 	}
 	if !p.Status.Phase.IsFinished() && !promotion.HasTouchedGit(p) {
@@ -230,9 +230,8 @@ func (r *PromotionReconciler) abort(ctx context.Context, p *v1alpha1.Promotion) 
 		message += fmt.Sprintf("; its commit %s had arrived and stays: waybill rollback %s/%s takes it back",
 			shortCommit(after.Status.Commit.Commit), p.Namespace, p.Spec.Stage)
 	}
-	if after.Status.Commit != nil && after.Status.PushedAt == nil {
-		now := metav1.MicroTime{Time: r.Clock.Now()}
-		after.Status.PushedAt = &now
+	if after.Status.PushedAt == nil {
+		r.stopsHere(after)
 	}
 	_, err = r.end(ctx, p, after, v1alpha1.PhaseAborted, promotion.ReasonAborted, message)
 	return lookAgain(r.Clock.Now(), retryAt), err

@@ -90,10 +90,11 @@ func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observatio
 	}
 	for i := range apps.Items {
 		app := &apps.Items[i]
-		if reached, why := gitops.Reached(app, p.Status.Commit.Commit, r.acceptedTrees(ctx, p, app)...); !reached {
+		commit := promotion.CommitFor(p.Status.Written(), app.Spec.Source)
+		if reached, why := gitops.Reached(app, commit.Commit, r.acceptedTrees(ctx, p.Namespace, commit, app)...); !reached {
 			out.Reached = false
 			if out.Failed == "" {
-				out.Failed = gitops.Failed(app, p.Status.Commit.Commit)
+				out.Failed = gitops.Failed(app, commit.Commit)
 			}
 			if out.Message == "" {
 				out.Message = why
@@ -108,15 +109,15 @@ func (r *PromotionReconciler) reach(ctx context.Context, o *promotion.Observatio
 }
 
 // acceptedTrees returns the trees of the Application's path that count as the
-// Promotion's: what its commit has there, and what a descendant has that the
+// commit's: what it has there, and what a descendant has that the
 // Application runs already. Nothing is fetched; what the mirror does not know
 // is not accepted.
-func (r *PromotionReconciler) acceptedTrees(ctx context.Context, p *v1alpha1.Promotion, app *v1alpha1.Application) []string {
-	mirror, err := r.Repositories.Open(ctx, p.Namespace, p.Status.Commit.RepoURL)
+func (r *PromotionReconciler) acceptedTrees(ctx context.Context, project string, c v1alpha1.PromotionCommit, app *v1alpha1.Application) []string {
+	mirror, err := r.Repositories.Open(ctx, project, c.RepoURL)
 	if err != nil {
 		return nil
 	}
-	commit, err := git.ParseHash(p.Status.Commit.Commit)
+	commit, err := git.ParseHash(c.Commit)
 	if err != nil {
 		return nil
 	}

@@ -57,7 +57,7 @@ func rolledBackBy(o *promotion.Observation, p *v1alpha1.Promotion) *v1alpha1.Pro
 		if q.Spec.Kind != v1alpha1.KindRollback || q.Status.PushedAt == nil || promotion.Seq(q.Name) < promotion.Seq(p.Name) {
 			continue
 		}
-		if q.Status.Plan != nil && q.Status.Plan.Undoes == p.Name {
+		if q.Status.Plan != nil && q.Status.Plan.Undoes == p.Name && promotion.HasPushedAll(q) {
 			return q
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -75,11 +76,8 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 	case out.Stale != nil:
 		return r.planAgain(ctx, o, before, work, out.Stale)
 	case out.Failed != nil:
-		if work.Status.Commit != nil { // what was pushed is what the Stage runs
-			now := metav1.MicroTime{Time: r.Clock.Now()}
-			work.Status.PushedAt = &now
-		}
-		return r.end(ctx, before, work, v1alpha1.PhaseFailed, out.Failed.Reason, out.Failed.Error())
+		r.stopsHere(work)
+		return r.end(ctx, before, work, v1alpha1.PhaseFailed, out.Failed.Reason, out.Failed.Error()+halfWritten(work))
 	case out.Done:
 		now := metav1.MicroTime{Time: r.Clock.Now()}
 		work.Status.PushedAt = &now
@@ -88,7 +86,7 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 			return ctrl.Result{}, err
 		}
 		r.writes.wrote(client.ObjectKeyFromObject(work), r.Clock.Now())
-		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && work.Status.Commit != nil && !work.Status.Commit.Unchanged {
+		if work.Spec.Kind == v1alpha1.KindPromote && len(o.Stage.Spec.Deploy) > 0 && promotion.HasChangedGit(work) {
 			// The Applications see status.commit and wake us when they reached it.
 			return lookAgain(r.Clock.Now(), now.Add(promotion.HealthTimeout(o.Stage))), nil
 		}
@@ -105,6 +103,35 @@ func (r *PromotionReconciler) runSteps(ctx context.Context, o *promotion.Observa
 		setReady(&work.Status.Conditions, work.Generation, false, work.Status.Reason, work.Status.Message)
 		return lookAgain(r.Clock.Now(), out.RetryAt), patchStatus(ctx, r.Client, before, work)
 	}
+}
+
+// stopsHere says that no more is going to be pushed: what was is what the Stage
+// runs. A rollback that has not reached every branch is none, so that it can be
+// asked for again.
+func (r *PromotionReconciler) stopsHere(p *v1alpha1.Promotion) {
+	if p.Status.Commit != nil && (p.Spec.Kind != v1alpha1.KindRollback || promotion.HasPushedAll(p)) {
+		now := metav1.MicroTime{Time: r.Clock.Now()}
+		p.Status.PushedAt = &now
+	}
+}
+
+// halfWritten says what a promotion that ends early has written already, and how
+// that is taken back; "" when it has written nothing, or all.
+func halfWritten(p *v1alpha1.Promotion) string {
+	if !promotion.HasChangedGit(p) || promotion.HasPushedAll(p) {
+		return ""
+	}
+	var where []string
+	for _, c := range p.Status.Written() {
+		if !c.Unchanged {
+			where = append(where, fmt.Sprintf("%q of %s", c.Branch, c.RepoURL))
+		}
+	}
+	text := "; written by then: " + strings.Join(where, ", ")
+	if p.Spec.Kind == v1alpha1.KindRollback {
+		return text + "; a rollback that is asked for again goes on with the rest"
+	}
+	return fmt.Sprintf("%s; waybill rollback %s/%s takes that back", text, p.Namespace, p.Spec.Stage)
 }
 
 // claim makes the status durable before an effect. The patch carries the
@@ -132,6 +159,10 @@ var errOutOfDate = errors.New("it was changed since it was read")
 // for replaces what the person could see: commits that came in between end it.
 // Everything else is planned anew, and the gates decide.
 func (r *PromotionReconciler) planAgain(ctx context.Context, o *promotion.Observation, before, work *v1alpha1.Promotion, stale error) (ctrl.Result, error) {
+	if promotion.HasChangedGit(work) {
+		r.stopsHere(work)
+		return r.end(ctx, before, work, v1alpha1.PhaseFailed, "ForeignCommits", stale.Error()+halfWritten(work))
+	}
 	if !work.Spec.Automatic {
 		freight, err := r.freightOf(ctx, r.Client, o, work)
 		if err != nil {

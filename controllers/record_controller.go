@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -108,33 +109,65 @@ func (r *RecordReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	return settle(ctrl.Result{}, patchStatus(ctx, r.Client, &s, after))
 }
 
-// read returns what the Stage's branch says; an empty record when it says
-// nothing, or when the Stage knows more already.
+// read returns what the Stage's branches say; an empty record when they say
+// nothing, or when the Stage knows more already. Of several branches the one with
+// the newest promotion says what runs.
 func (r *RecordReconciler) read(ctx context.Context, s *v1alpha1.Stage) (*v1alpha1.StageRecord, error) {
-	empty := &v1alpha1.StageRecord{}
 	writes := promotion.Writes(s)
 	if len(writes) == 0 || len(s.Status.Current) > 0 || s.Status.LastSeq > 0 {
-		return empty, nil
+		return &v1alpha1.StageRecord{}, nil
 	}
 	home := promotion.Home(writes)
-	mirror, err := r.Repositories.Open(ctx, s.Namespace, home.RepoURL)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the repository already
+	var newest *promotion.Record
+	var at git.Commit
+	var written []v1alpha1.BranchCommit
+	for _, w := range writes {
+		if slices.ContainsFunc(written, func(b v1alpha1.BranchCommit) bool { return b.Branch == w.Branch && b.RepoURL == w.RepoURL }) {
+			continue
+		}
+		found, c, err := r.last(ctx, s, w)
+		switch {
+		case err != nil:
+			return nil, err
+		case found == nil:
+			continue
+		}
+		isHome := w.RepoURL == home.RepoURL && w.Branch == home.Branch
+		if newest == nil || found.Seq > newest.Seq || found.Seq == newest.Seq && isHome {
+			newest, at = found, c
+		}
+		written = append(written, v1alpha1.BranchCommit{RepoURL: w.RepoURL, Branch: w.Branch, Commit: c.Hash.String()})
 	}
-	refs, err := mirror.Fetch(ctx, home.Branch)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the repository already
+	if newest == nil {
+		return &v1alpha1.StageRecord{}, nil
 	}
-	head, exists := refs.Branches[home.Branch]
+	if len(written) < 2 {
+		written = nil
+	}
+	return r.complete(newest, at, written[:min(len(written), promotion.MaxWritten)]), nil
+}
+
+// last returns what the newest promotion of the Stage on a branch says, and its
+// commit; nil when there is none.
+func (r *RecordReconciler) last(ctx context.Context, s *v1alpha1.Stage, w promotion.Write) (*promotion.Record, git.Commit, error) {
+	mirror, err := r.Repositories.Open(ctx, s.Namespace, w.RepoURL)
+	if err != nil {
+		return nil, git.Commit{}, err //nolint:wrapcheck // names the repository already
+	}
+	refs, err := mirror.Fetch(ctx, w.Branch)
+	if err != nil {
+		return nil, git.Commit{}, err //nolint:wrapcheck // names the repository already
+	}
+	head, exists := refs.Branches[w.Branch]
 	if !exists {
-		return empty, nil
+		return nil, git.Commit{}, nil
 	}
 	for c, err := range mirror.FirstParents(head, git.Hash{}, recordDepth) {
 		if errors.Is(err, git.ErrTooLarge) {
-			return empty, nil
+			return nil, git.Commit{}, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the record of branch %q: %w", home.Branch, err)
+			return nil, git.Commit{}, fmt.Errorf("read the record of branch %q: %w", w.Branch, err)
 		}
 		if c.Author != c.Committer {
 			continue // somebody picked or amended it
@@ -144,15 +177,15 @@ func (r *RecordReconciler) read(ctx context.Context, s *v1alpha1.Stage) (*v1alph
 			trailers = append(trailers, promotion.Trailer(t))
 		}
 		if found := promotion.ReadRecord(s.Namespace, s.Name, trailers); found != nil {
-			return r.complete(found, c), nil
+			return found, c, nil
 		}
 	}
-	return empty, nil
+	return nil, git.Commit{}, nil
 }
 
 // complete attributes the artifacts of a commit to its Freight: a Freight's name is
 // the digest of its content, so only what was really in it fits.
-func (r *RecordReconciler) complete(found *promotion.Record, c git.Commit) *v1alpha1.StageRecord {
+func (r *RecordReconciler) complete(found *promotion.Record, c git.Commit, written []v1alpha1.BranchCommit) *v1alpha1.StageRecord {
 	record := &v1alpha1.StageRecord{Commit: c.Hash.String(), Seq: found.Seq}
 	left := found.Artifacts
 	for _, f := range found.Freight {
@@ -164,6 +197,7 @@ func (r *RecordReconciler) complete(found *promotion.Record, c git.Commit) *v1al
 				continue
 			}
 			f.Commit, f.Images, f.Commits, f.Charts = c.Hash.String(), held.Images, held.Commits, held.Charts
+			f.Written = written
 			record.Freight = append(record.Freight, f)
 			left = left[n+1:]
 			break

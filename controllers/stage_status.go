@@ -56,15 +56,10 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 		commit = p.Status.Commit.Commit
 	}
 	for _, c := range p.Status.Plan.Collection {
-		known := -1
-		for i := range current {
-			if current[i].Origin == c.Origin {
-				known = i
-			}
-		}
+		known := slices.IndexFunc(current, func(f v1alpha1.StageFreight) bool { return f.Origin == c.Origin })
 		next := v1alpha1.StageFreight{
 			Origin: c.Origin, Freight: c.Freight, Order: c.Order, Images: c.Images, Commits: c.Commits, Charts: c.Charts,
-			Promotion: p.Name, Commit: commit, Since: toSecond(p.Status.PushedAt),
+			Promotion: p.Name, Commit: commit, Written: promotion.WrittenWith(o.Stage, lastWritten(o.Stage), p), Since: toSecond(p.Status.PushedAt),
 		}
 		switch {
 		case known < 0:
@@ -78,6 +73,21 @@ func currentFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 		}
 	}
 	return current
+}
+
+// lastWritten returns what the Stage knows of its branches: what came last.
+func lastWritten(s *v1alpha1.Stage) []v1alpha1.BranchCommit {
+	var last *v1alpha1.StageFreight
+	for i := range s.Status.Current {
+		c := &s.Status.Current[i]
+		if len(c.Written) > 0 && (last == nil || promotion.Seq(c.Promotion) > promotion.Seq(last.Promotion)) {
+			last = c
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	return last.Written
 }
 
 // newestPushed returns the Promotion with the highest number that wrote what it
@@ -120,7 +130,7 @@ func goodFreight(o *promotion.Observation) []v1alpha1.StageFreight {
 
 func contains(list []v1alpha1.StageFreight, f v1alpha1.StageFreight) bool {
 	for _, x := range list {
-		if x.Commit == f.Commit && x.Freight == f.Freight {
+		if x.Commit == f.Commit && x.Freight == f.Freight && slices.Equal(x.Written, f.Written) {
 			return true
 		}
 	}
@@ -277,7 +287,19 @@ func isProven(o *promotion.Observation, apps []v1alpha1.Application, f *v1alpha1
 	if !isKnown && f.Status.Stages[o.Stage.Name].VerifiedAt != nil {
 		return true // its Promotion is gone, its record stays
 	}
-	return !slices.ContainsFunc(apps, func(a v1alpha1.Application) bool { return a.Status.Sync.Revision != cur.Commit })
+	return !slices.ContainsFunc(apps, func(a v1alpha1.Application) bool { return a.Status.Sync.Revision != commitOf(cur, a.Spec.Source) })
+}
+
+// commitOf returns the commit that an Application runs when it runs f.
+func commitOf(f *v1alpha1.StageFreight, source v1alpha1.ApplicationSource) string {
+	if len(f.Written) == 0 {
+		return f.Commit
+	}
+	written := make([]v1alpha1.PromotionCommit, 0, len(f.Written))
+	for _, w := range f.Written {
+		written = append(written, v1alpha1.PromotionCommit{RepoURL: w.RepoURL, Branch: w.Branch, Commit: w.Commit})
+	}
+	return promotion.CommitFor(written, source).Commit
 }
 
 // passThrough verifies Freight in a control-flow Stage as soon as its gates are

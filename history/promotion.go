@@ -54,6 +54,9 @@ type Promotion struct {
 	Verification *v1alpha1.VerificationStatus `json:"verification,omitempty"`
 	// Commit on the Stage's branch; zero when nothing was written.
 	Commit Commit `json:"commit,omitzero"`
+	// Written are the commits on all branches when there were several, in the
+	// order of the pushes.
+	Written []Commit `json:"written,omitempty"`
 	// CreatedAt, StartedAt, PushedAt and FinishedAt; zero for what did not happen.
 	CreatedAt  time.Time `json:"createdAt"`
 	StartedAt  time.Time `json:"startedAt,omitzero"`
@@ -163,7 +166,10 @@ func OfPromotion(p *v1alpha1.Promotion, seq int64, freight func(name string) *v1
 	from, to := p.Exchange()
 	r.Freight, r.To = r.find(from, freight), r.find(to, freight)
 	if c := p.Status.Commit; c != nil {
-		r.Commit = Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
+		r.Commit = commitOf(*c)
+	}
+	for _, c := range p.Status.Commits {
+		r.Written = append(r.Written, commitOf(c))
 	}
 	for _, s := range p.Status.Steps {
 		r.Steps = append(r.Steps, Step{
@@ -172,6 +178,10 @@ func OfPromotion(p *v1alpha1.Promotion, seq int64, freight func(name string) *v1
 		})
 	}
 	return r
+}
+
+func commitOf(c v1alpha1.PromotionCommit) Commit {
+	return Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 }
 
 // find returns a Freight by its object, or as plan or Stage knew it.

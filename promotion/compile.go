@@ -1,15 +1,12 @@
 package promotion
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,90 +54,136 @@ func (s Sources) checkoutOf(i int, branch, path string) map[string]any {
 
 // Compile turns the short form into the steps of the one engine
 // (02, What a Promotion writes): base tree, images of the whole collection set,
-// one commit on the head of writeBranch, pushed with the expected parent.
+// one commit on the head of each writeBranch, pushed with the expected parent.
+//
+// With several updates every commit is made before the first is pushed, so that
+// what cannot be made keeps all of them from being written. Pull requests come
+// first, as others may refuse them; the first update, from which the Stage runs
+// unless its deploy entries say otherwise, is pushed last.
 func Compile(stage *v1alpha1.Stage, collection []v1alpha1.StageFreight, src Sources) ([]v1alpha1.PlanStep, error) {
 	if stage.Spec.PromotionMechanisms == nil {
 		return nil, nil
 	}
+	updates := stage.Spec.PromotionMechanisms.GitRepoUpdates
+	compiled := make([]*compiledUpdate, len(updates))
 	var steps []v1alpha1.PlanStep
-	for i, u := range stage.Spec.PromotionMechanisms.GitRepoUpdates {
-		s, err := compileUpdate(stage.Name, i, u, collection, src)
-		if err != nil {
+	for i, u := range updates {
+		c := &compiledUpdate{entry: i}
+		if err := c.compile(stage.Name, u, collection, src); err != nil {
 			return nil, fmt.Errorf("promotionMechanisms.gitRepoUpdates[%d]: %w", i, err)
 		}
-		steps = append(steps, s...)
+		compiled[i], steps = c, append(steps, c.makes...)
 	}
-	return steps, nil
+	last := append(slices.Clone(compiled[1:]), compiled[0])
+	var direct []v1alpha1.PlanStep
+	for _, c := range last {
+		if len(c.awaits) == 0 {
+			direct = append(direct, c.pushes...)
+			continue
+		}
+		steps = append(steps, c.pushes...)
+	}
+	for _, c := range last {
+		steps = append(steps, c.awaits...)
+	}
+	return append(steps, direct...), nil
 }
 
-func compileUpdate(stage string, i int, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight, src Sources) ([]v1alpha1.PlanStep, error) {
-	base := src.Base[i]
-	in, out := fmt.Sprintf("src-%d", i), fmt.Sprintf("out-%d", i)
-	var steps []v1alpha1.PlanStep
-	add := func(uses string, config map[string]any) error {
-		raw, err := json.Marshal(config)
-		if err != nil {
-			return fmt.Errorf("encode config of step %q: %w", uses, err)
-		}
-		steps = append(steps, v1alpha1.PlanStep{
-			Uses: uses, As: fmt.Sprintf("%s-%d", uses, len(steps)+1+i*100), Config: &runtime.RawExtension{Raw: raw},
-		})
-		return nil
+// compiledUpdate is one entry of gitRepoUpdates as steps.
+type compiledUpdate struct {
+	// entry is its index.
+	entry int
+	// makes are the steps that end with its commit, pushes those that put it out
+	// and awaits those that wait for others to merge it.
+	makes, pushes, awaits []v1alpha1.PlanStep
+	count                 int
+}
+
+// add appends a step to a list and returns its name.
+func (c *compiledUpdate) add(list *[]v1alpha1.PlanStep, uses string, config map[string]any) (as string, err error) {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("encode config of step %q: %w", uses, err)
 	}
-	errs := []error{
-		add("git-clone", map[string]any{"repoURL": u.RepoURL, "checkout": []any{
-			map[string]any{"commit": base.Commit, "path": in},
-			src.checkoutOf(i, u.WriteBranch, out),
-		}}),
+	c.count++
+	as = fmt.Sprintf("%s-%d", uses, c.count+c.entry*100)
+	*list = append(*list, v1alpha1.PlanStep{Uses: uses, As: as, Config: &runtime.RawExtension{Raw: raw}})
+	return as, nil
+}
+
+func (c *compiledUpdate) compile(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1.StageFreight, src Sources) error {
+	out := fmt.Sprintf("out-%d", c.entry)
+	makes := func(uses string, config map[string]any) error {
+		_, err := c.add(&c.makes, uses, config)
+		return err
 	}
-	if src.Shared[i] {
-		if base.Branch != u.WriteBranch {
-			for _, p := range writtenPaths(u) {
-				errs = append(errs,
-					add("git-clear", map[string]any{"path": path.Join(out, p)}),
-					add("copy", map[string]any{"inPath": path.Join(in, p), "outPath": path.Join(out, p)}))
-			}
-		}
-	} else {
-		errs = append(errs,
-			add("git-clear", map[string]any{"path": out}),
-			add("copy", map[string]any{"inPath": in, "outPath": out}))
-	}
+	errs := []error{c.checkOut(u, src)}
 	for _, p := range imagePaths(u) {
 		images, err := imagesAt(u, p, collection)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		errs = append(errs, add("kustomize-set-image", map[string]any{"path": path.Join(out, p), "images": images}))
+		errs = append(errs, makes("kustomize-set-image", map[string]any{"path": path.Join(out, p), "images": images}))
 	}
 	for _, file := range valuesFiles(u) {
 		updates, err := valuesAt(u, file, collection)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		errs = append(errs, add("yaml-update", map[string]any{"path": path.Join(out, file), "updates": updates}))
+		errs = append(errs, makes("yaml-update", map[string]any{"path": path.Join(out, file), "updates": updates}))
 	}
 	for _, p := range chartPaths(u) {
-		errs = append(errs, add("helm-update-chart", map[string]any{"path": path.Join(out, p), "charts": chartsAt(u, p)}))
+		errs = append(errs, makes("helm-update-chart", map[string]any{"path": path.Join(out, p), "charts": chartsAt(u, p)}))
 	}
-	errs = append(errs, add("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}))
+	errs = append(errs, makes("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}))
+	return errors.Join(append(errs, c.deliver(u, out))...)
+}
+
+// checkOut makes the tree of the writeBranch hold what its base holds.
+func (c *compiledUpdate) checkOut(u v1alpha1.GitRepoUpdate, src Sources) error {
+	base := src.Base[c.entry]
+	in, out := fmt.Sprintf("src-%d", c.entry), fmt.Sprintf("out-%d", c.entry)
+	_, err := c.add(&c.makes, "git-clone", map[string]any{"repoURL": u.RepoURL, "checkout": []any{
+		map[string]any{"commit": base.Commit, "path": in},
+		src.checkoutOf(c.entry, u.WriteBranch, out),
+	}})
+	copied := []string{"."}
+	switch {
+	case src.Shared[c.entry] && base.Branch == u.WriteBranch:
+		copied = nil
+	case src.Shared[c.entry]:
+		copied = writtenPaths(u)
+	}
+	errs := []error{err}
+	for _, p := range copied {
+		_, clearErr := c.add(&c.makes, "git-clear", map[string]any{"path": path.Join(out, p)})
+		_, copyErr := c.add(&c.makes, "copy", map[string]any{"inPath": path.Join(in, p), "outPath": path.Join(out, p)})
+		errs = append(errs, clearErr, copyErr)
+	}
+	return errors.Join(errs...)
+}
+
+// deliver puts the commit out, by a push or by a pull request.
+func (c *compiledUpdate) deliver(u v1alpha1.GitRepoUpdate, out string) error {
 	if u.PullRequest == nil {
-		return steps, errors.Join(append(errs, add("git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch}))...)
-	}
-	ask := map[string]any{"repoURL": u.RepoURL}
-	if name := u.PullRequest.Provider(); name != "" {
-		ask["provider"] = name
+		_, err := c.add(&c.pushes, "git-push", map[string]any{"path": out, "targetBranch": u.WriteBranch})
+		return err
 	}
 	with := func(more map[string]any) map[string]any {
-		maps.Copy(more, ask)
+		more["repoURL"] = u.RepoURL
+		if name := u.PullRequest.Provider(); name != "" {
+			more["provider"] = name
+		}
 		return more
 	}
-	errs = append(errs, add("git-push", map[string]any{"path": out, "generateTargetBranch": true}))
-	pushed := steps[len(steps)-1].As
-	errs = append(errs, add("git-open-pr", with(map[string]any{"sourceBranch": outputOf(pushed, "branch"), "targetBranch": u.WriteBranch})))
-	opened := steps[len(steps)-1].As
-	errs = append(errs, add("git-wait-for-pr", with(map[string]any{"prNumber": outputOf(opened, "pr.id")})))
-	return steps, errors.Join(errs...)
+	push := map[string]any{"path": out, "generateTargetBranch": true}
+	if c.entry > 0 { // a branch of its own, also when two are of one repository
+		push = map[string]any{"path": out, "targetBranch": fmt.Sprintf("waybill/${{ ctx.stage }}/${{ ctx.promotion }}.%d", c.entry)}
+	}
+	pushed, pushErr := c.add(&c.pushes, "git-push", push)
+	opened, openErr := c.add(&c.pushes, "git-open-pr", with(map[string]any{"sourceBranch": outputOf(pushed, "branch"), "targetBranch": u.WriteBranch}))
+	_, waitErr := c.add(&c.awaits, "git-wait-for-pr", with(map[string]any{"prNumber": outputOf(opened, "pr.id")}))
+	return errors.Join(pushErr, openErr, waitErr)
 }
 
 // outputOf is the expression for what a step found out.
@@ -317,93 +360,4 @@ func commitSubject(stage string, u v1alpha1.GitRepoUpdate, collection []v1alpha1
 		return stage + ": what " + orText(u.ReadBranch, "the default branch") + " holds"
 	}
 	return stage + ": " + strings.Join(sortedKeys(seen), ", ")
-}
-
-// Collection returns what the Stage will run: freight, and what is current for
-// its other requested origins, in the order of the requests.
-func Collection(stage *v1alpha1.Stage, freight *v1alpha1.Freight) []v1alpha1.StageFreight {
-	var out []v1alpha1.StageFreight
-	for _, r := range stage.Spec.RequestedFreight {
-		if r.Origin.Name == freight.Origin.Name {
-			out = append(out, v1alpha1.StageFreight{
-				Origin: freight.Origin.Name, Freight: freight.Name, Order: freight.Order,
-				Images: freight.Images, Commits: freight.Commits, Charts: freight.Charts,
-			})
-			continue
-		}
-		if cur := Current(stage, r.Origin.Name); cur != nil {
-			out = append(out, content(*cur))
-		}
-	}
-	return out
-}
-
-// content is f without how it came into the Stage.
-func content(f v1alpha1.StageFreight) v1alpha1.StageFreight {
-	return v1alpha1.StageFreight{
-		Origin: f.Origin, Freight: f.Freight, Order: f.Order, Images: f.Images, Commits: f.Commits, Charts: f.Charts,
-	}
-}
-
-// Chart returns a chart of a collection. An oci:// repository of a subscription
-// names the chart as well.
-func Chart(collection []v1alpha1.StageFreight, repository, name string) (v1alpha1.Chart, bool) {
-	for _, f := range collection {
-		for _, c := range f.Charts {
-			if IsSameRepository(c.RepoURL, repository) && cmp.Or(c.Name, name) == name ||
-				c.Name == "" && IsSameRepository(c.RepoURL, strings.TrimSuffix(repository, "/")+"/"+name) {
-				return c, true
-			}
-		}
-	}
-	return v1alpha1.Chart{}, false
-}
-
-// BaseCommit returns the commit of a repository in a collection: what a
-// promotion builds on when there is one.
-func BaseCommit(collection []v1alpha1.StageFreight, repoURL string) (v1alpha1.Commit, bool) {
-	for _, f := range collection {
-		for _, c := range f.Commits {
-			if IsSameRepository(c.RepoURL, repoURL) {
-				return c, true
-			}
-		}
-	}
-	return v1alpha1.Commit{}, false
-}
-
-// Trailer is one line at the end of a commit message.
-type Trailer struct{ Key, Value string }
-
-// Keys of the trailers every commit of Waybill carries (01, identity).
-const (
-	TrailerPromotion    = "Waybill-Promotion"
-	TrailerPromotionUID = "Waybill-Promotion-UID"
-	TrailerStage        = "Waybill-Stage"
-	TrailerFreight      = "Waybill-Freight"
-	TrailerOrder        = "Waybill-Freight-Order"
-	TrailerArtifact     = "Waybill-Artifact"
-	TrailerReverts      = "Waybill-Reverts"
-)
-
-// Trailers returns the trailers of a Promotion's commit: enough to find it
-// again and to make its Freight again from Git alone.
-func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trailer {
-	t := []Trailer{
-		{TrailerPromotion, p.Namespace + "/" + p.Name},
-		{TrailerPromotionUID, string(p.UID)},
-		{TrailerStage, p.Spec.Stage},
-	}
-	for _, f := range collection {
-		t = append(t, Trailer{TrailerFreight, f.Origin + "=" + f.Freight})
-		if f.Order > 0 {
-			t = append(t, Trailer{TrailerOrder, f.Origin + "=" + strconv.FormatInt(f.Order, 10)})
-		}
-	}
-	for _, f := range collection {
-		for _, line := range ArtifactLines(f.Artifacts()) {
-			t = append(t, Trailer{TrailerArtifact, line})
-		}
-	}
-	return t
 }

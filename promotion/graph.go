@@ -90,12 +90,31 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 			out = append(out, Problem{ReasonUnknownStage, fmt.Sprintf("spec.requestedFreight names upstream Stage %q, which is not in Project %q; create it or correct the name", up, stage.Namespace)})
 		}
 	}
+	out = append(out, CheckUpdates(stage)...)
 	if p := overlap(stage, stages); p != nil {
 		out = append(out, *p)
 	}
 	out = append(out, CheckForEach(stage)...)
 	out = append(out, CheckTemplate(stage, tasks)...)
 	return append(out, checkProblems(stage)...)
+}
+
+// CheckUpdates finds entries of the short form that write one branch, also when
+// its repository is spelled differently.
+func CheckUpdates(stage *v1alpha1.Stage) []Problem {
+	var out []Problem
+	if stage.Spec.PromotionMechanisms == nil {
+		return nil
+	}
+	updates := stage.Spec.PromotionMechanisms.GitRepoUpdates
+	for i, u := range updates {
+		for k, v := range updates[:i] {
+			if u.WriteBranch == v.WriteBranch && IsSameRepository(u.RepoURL, v.RepoURL) {
+				out = append(out, Problem{ReasonSharedPath, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d] writes branch %q of %s like gitRepoUpdates[%d]; join them into one", i, u.WriteBranch, u.RepoURL, k)})
+			}
+		}
+	}
+	return out
 }
 
 // overlap finds another Stage that writes the same path of the same branch, or

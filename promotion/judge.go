@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -254,10 +255,12 @@ func noRevert(o *Observation, p *v1alpha1.Promotion, policy revertPolicy) (why, 
 		return "this was already a rollback, so a person is needed", ""
 	case !policy.isRevert:
 		return policy.field + " is None", undo
-	case p.Status.Commit == nil || p.Status.Commit.Unchanged:
+	case !HasChangedGit(p):
 		return "it changed nothing in Git, so there is nothing to revert", ""
-	case p.Status.Commit.Parent == "" || p.Status.Plan == nil || p.Status.Plan.Before == nil || len(p.Status.Plan.Before.Current) == 0:
+	case isFirst(p):
 		return "it was the first promotion into this Stage, so there is nothing to go back to", ""
+	case madeBranch(p) != "":
+		return "it made " + madeBranch(p) + ", so there is nothing to go back to there", ""
 	case !p.Status.Plan.Before.Healthy:
 		return "the Stage was not Healthy before it either, so a person is needed", undo
 	}
@@ -265,6 +268,22 @@ func noRevert(o *Observation, p *v1alpha1.Promotion, policy revertPolicy) (why, 
 		return fmt.Sprintf("this Freight was already reverted here by %q", other), undo
 	}
 	return "", ""
+}
+
+// isFirst reports whether there was nothing in the Stage before the Promotion.
+func isFirst(p *v1alpha1.Promotion) bool {
+	return p.Status.Plan == nil || p.Status.Plan.Before == nil || len(p.Status.Plan.Before.Current) == 0 ||
+		!slices.ContainsFunc(p.Status.Written(), func(c v1alpha1.PromotionCommit) bool { return c.Unchanged || c.Parent != "" })
+}
+
+// madeBranch names a branch that was not there before the Promotion, or is "".
+func madeBranch(p *v1alpha1.Promotion) string {
+	for _, c := range p.Status.Written() {
+		if !c.Unchanged && c.Parent == "" {
+			return fmt.Sprintf("branch %q of %s", c.Branch, c.RepoURL)
+		}
+	}
+	return ""
 }
 
 // whyKept says why what a Promotion brought stays although the Stage is not

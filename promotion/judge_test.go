@@ -147,8 +147,8 @@ func TestFindRollbackTarget(t *testing.T) {
 		{"without the Promotion object", "the Stage's own record is enough", "", "older", nil},
 	} {
 		got, err := promotion.FindRollbackTarget(o, c.p, c.to)
-		if err != nil || got.Commit != c.commit {
-			t.Errorf("%s: %s: got %q, %v; want %q", c.name, c.why, got.Commit, err, c.commit)
+		if err != nil || len(got.Reverts) != 1 || got.Reverts[0].To != c.commit {
+			t.Errorf("%s: %s: got %+v, %v; want %q", c.name, c.why, got.Reverts, err, c.commit)
 		}
 	}
 	if _, err := promotion.FindRollbackTarget(o, p, "f-9"); !errors.Is(err, promotion.ErrNothingToRestore) {

@@ -127,7 +127,7 @@ func HasTouchedGit(p *v1alpha1.Promotion) bool {
 func IsInDoubt(p *v1alpha1.Promotion) bool {
 	for i := range p.Status.Steps {
 		if st := &p.Status.Steps[i]; st.Intent != nil && st.State != v1alpha1.StepSucceeded {
-			return p.Status.Commit == nil
+			return true
 		}
 	}
 	return false

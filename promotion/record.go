@@ -8,6 +8,42 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
 
+// Trailer is one line at the end of a commit message.
+type Trailer struct{ Key, Value string }
+
+// Keys of the trailers every commit of Waybill carries (01, identity).
+const (
+	TrailerPromotion    = "Waybill-Promotion"
+	TrailerPromotionUID = "Waybill-Promotion-UID"
+	TrailerStage        = "Waybill-Stage"
+	TrailerFreight      = "Waybill-Freight"
+	TrailerOrder        = "Waybill-Freight-Order"
+	TrailerArtifact     = "Waybill-Artifact"
+	TrailerReverts      = "Waybill-Reverts"
+)
+
+// Trailers returns the trailers of a Promotion's commit: enough to find it
+// again and to make its Freight again from Git alone.
+func Trailers(p *v1alpha1.Promotion, collection []v1alpha1.StageFreight) []Trailer {
+	t := []Trailer{
+		{TrailerPromotion, p.Namespace + "/" + p.Name},
+		{TrailerPromotionUID, string(p.UID)},
+		{TrailerStage, p.Spec.Stage},
+	}
+	for _, f := range collection {
+		t = append(t, Trailer{TrailerFreight, f.Origin + "=" + f.Freight})
+		if f.Order > 0 {
+			t = append(t, Trailer{TrailerOrder, f.Origin + "=" + strconv.FormatInt(f.Order, 10)})
+		}
+	}
+	for _, f := range collection {
+		for _, line := range ArtifactLines(f.Artifacts()) {
+			t = append(t, Trailer{TrailerArtifact, line})
+		}
+	}
+	return t
+}
+
 // Record is what a commit on a Stage's branch says about the promotion that made
 // it.
 type Record struct {

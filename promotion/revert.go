@@ -2,7 +2,9 @@ package promotion
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -15,60 +17,138 @@ import (
 type RollbackTarget struct {
 	// Collection that runs afterwards.
 	Collection []v1alpha1.StageFreight
-	// Commit whose tree is restored.
-	Commit string
+	// Reverts of all branches that the Stage writes, in the order of the pushes;
+	// never empty.
+	Reverts []Revert
+	// Promotion that is taken back; empty when the Stage was adopted.
+	Promotion string
+}
+
+// Revert takes back what was written on one branch.
+type Revert struct {
 	// Undo is the commit that is taken back: what Collection changed to.
 	Undo v1alpha1.PromotionCommit
-	// Promotion that made Undo; empty when the Stage was adopted.
-	Promotion string
+	// To is the commit whose tree is restored.
+	To string
+	// Paths limits the change to these folders and files; empty: everywhere.
+	Paths []string
 }
 
 // FindRollbackTarget returns where a rollback of the observed Stage leads.
 //
-// byPolicy of a Promotion restores the tree of its commit's first parent, so
+// byPolicy of a Promotion restores the trees of its commits' first parents, so
 // that a hotfix made before it stays. A rollback by a person goes to the last
 // good version whose Freight differs from the current one, or to the one named
-// by to (a Freight name). It returns ErrNothingToRestore, wrapped with what was
-// looked for, when there is none.
+// by to (a Freight name). All branches go back or none: it returns
+// ErrNothingToRestore, wrapped with what was looked for, when one cannot.
 func FindRollbackTarget(o *Observation, bad *v1alpha1.Promotion, to string) (RollbackTarget, error) {
-	t, err := undone(o, bad)
+	undo, err := undone(o, bad)
 	if err != nil {
 		return RollbackTarget{}, err
 	}
-	if to == "" && bad != nil && bad.Status.Commit != nil && bad.Status.Plan != nil && bad.Status.Plan.Before != nil && bad.Status.Plan.Before.Healthy && len(bad.Status.Plan.Before.Current) > 0 &&
-		!bad.Status.Commit.Unchanged && bad.Status.Commit.Parent != "" && bad.Spec.Kind != v1alpha1.KindRollback {
-		t.Collection, t.Commit = bad.Status.Plan.Before.Current, bad.Status.Commit.Parent
+	var t RollbackTarget
+	if bad != nil && bad.Status.Commit != nil {
+		t.Promotion = bad.Name
+	}
+	if t.Reverts = toParents(bad); to == "" && len(t.Reverts) > 0 {
+		t.Collection = bad.Status.Plan.Before.Current
 		return t, nil
 	}
+	missing := ""
 	for _, good := range o.Stage.Status.Good {
-		if good.Commit == "" || good.Commit == t.Undo.Commit {
+		if to == "" && isCurrent(o.Stage, good.Freight) || to != "" && good.Freight != to {
 			continue
 		}
-		if (to == "" && !isCurrent(o.Stage, good.Freight)) || (to != "" && good.Freight == to) {
-			t.Commit, t.Collection = good.Commit, collectionWith(o.Stage, good)
+		reverts, lacks := toGood(undo, &good)
+		if missing == "" {
+			missing = lacks
+		}
+		if lacks == "" && len(reverts) > 0 {
+			t.Reverts, t.Collection = reverts, collectionWith(o.Stage, good)
 			return t, nil
 		}
 	}
-	if to != "" {
+	switch {
+	case missing != "":
+		return RollbackTarget{}, fmt.Errorf("%w: no earlier version of %q has %s; restore it by hand", ErrNothingToRestore, o.Stage.Name, missing)
+	case to != "":
 		return RollbackTarget{}, fmt.Errorf("%w: Freight %q never ran Healthy in %q", ErrNothingToRestore, to, o.Stage.Name)
 	}
 	return RollbackTarget{}, fmt.Errorf("%w: no earlier version ran Healthy in %q", ErrNothingToRestore, o.Stage.Name)
 }
 
-// undone names the commit a rollback takes back: the Promotion's, or what the
-// Stage's record says when the Promotion is gone.
-func undone(o *Observation, bad *v1alpha1.Promotion) (RollbackTarget, error) {
-	if bad != nil && bad.Status.Commit != nil {
-		return RollbackTarget{Undo: *bad.Status.Commit, Promotion: bad.Name}, nil
+// toParents restores what each branch held before a Promotion, if that ran
+// Healthy; nil when it cannot be done for all of them.
+func toParents(bad *v1alpha1.Promotion) []Revert {
+	if bad == nil || bad.Spec.Kind == v1alpha1.KindRollback || bad.Status.Plan == nil || bad.Status.Plan.Before == nil ||
+		!bad.Status.Plan.Before.Healthy || len(bad.Status.Plan.Before.Current) == 0 {
+		return nil
+	}
+	var out []Revert
+	for _, c := range bad.Status.Written() {
+		switch {
+		case c.Unchanged:
+		case c.Parent == "":
+			return nil
+		default:
+			out = append(out, Revert{Undo: c, To: c.Parent})
+		}
+	}
+	return out
+}
+
+// toGood restores what a good version had on every branch. lacks names a branch
+// that it does not know; there are no reverts when it is what is there.
+func toGood(undo []v1alpha1.PromotionCommit, good *v1alpha1.StageFreight) (reverts []Revert, lacks string) {
+	differs := false
+	for _, c := range undo {
+		to := writtenOn(good, c.RepoURL, c.Branch)
+		isNamed := len(undo) == 1 || len(good.Written) > 0
+		switch {
+		case good.Commit == "":
+			return nil, ""
+		case to == "" || !isNamed:
+			return nil, fmt.Sprintf("branch %q of %s", c.Branch, c.RepoURL)
+		}
+		differs = differs || to != c.Commit
+		reverts = append(reverts, Revert{Undo: c, To: to})
+	}
+	if !differs {
+		return nil, ""
+	}
+	return reverts, ""
+}
+
+// undone names the commits a rollback takes back: the Promotion's, and what the
+// Stage's record says of branches that it has not written, or when it is gone.
+func undone(o *Observation, bad *v1alpha1.Promotion) ([]v1alpha1.PromotionCommit, error) {
+	var written []v1alpha1.PromotionCommit
+	if bad != nil {
+		written = bad.Status.Written()
 	}
 	writes := Writes(o.Stage)
 	for _, cur := range o.Stage.Status.Current {
-		if cur.Commit != "" && len(writes) > 0 {
+		if len(written) > 0 && cur.Promotion != bad.Name || cur.Commit == "" {
+			continue
+		}
+		var out []v1alpha1.PromotionCommit
+		for _, w := range cur.Written {
+			if !slices.ContainsFunc(written, func(c v1alpha1.PromotionCommit) bool { return isSameBranch(c, w.RepoURL, w.Branch) }) {
+				out = append(out, v1alpha1.PromotionCommit{RepoURL: w.RepoURL, Branch: w.Branch, Commit: w.Commit})
+			}
+		}
+		if len(written) == 0 && len(cur.Written) == 0 && len(writes) > 0 {
 			w := Home(writes)
-			return RollbackTarget{Undo: v1alpha1.PromotionCommit{RepoURL: w.RepoURL, Branch: w.Branch, Commit: cur.Commit}}, nil
+			out = []v1alpha1.PromotionCommit{{RepoURL: w.RepoURL, Branch: w.Branch, Commit: cur.Commit}}
+		}
+		if written = append(out, written...); len(written) > 0 {
+			return written, nil
 		}
 	}
-	return RollbackTarget{}, fmt.Errorf("%w: nothing was promoted into %q yet", ErrNothingToRestore, o.Stage.Name)
+	if len(written) == 0 {
+		return nil, fmt.Errorf("%w: nothing was promoted into %q yet", ErrNothingToRestore, o.Stage.Name)
+	}
+	return written, nil
 }
 
 func isCurrent(s *v1alpha1.Stage, freight string) bool {
@@ -109,28 +189,31 @@ func CurrentPromotion(o *Observation, freight string) *v1alpha1.Promotion {
 	return nil
 }
 
-// CompileRollback turns a target into steps: restore the tree, commit, push.
-// within limits the change to these folders and files; empty: everywhere.
-func CompileRollback(stage *v1alpha1.Stage, t RollbackTarget, within []string) ([]v1alpha1.PlanStep, error) {
-	const out = "out-0"
-	configs := []struct {
-		uses   string
-		config map[string]any
-	}{
-		{"git-clone", map[string]any{"repoURL": t.Undo.RepoURL, "checkout": []any{map[string]any{"branch": t.Undo.Branch, "path": out}}}},
-		{"git-revert", map[string]any{"path": out, "undo": t.Undo.Commit, "to": t.Commit, "paths": within}},
-		{"git-commit", map[string]any{"path": out, "message": rollbackSubject(stage.Name, t), "reverts": t.Undo.Commit}},
-		{"git-push", map[string]any{"path": out, "targetBranch": t.Undo.Branch}},
-	}
-	steps := make([]v1alpha1.PlanStep, 0, len(configs))
-	for i, c := range configs {
-		raw, err := json.Marshal(c.config)
+// CompileRollback turns a target into steps: restore the trees, commit, push.
+// Every revert is worked out before the first is pushed, so that a conflict in
+// one keeps all of them from being written.
+func CompileRollback(stage *v1alpha1.Stage, t RollbackTarget) ([]v1alpha1.PlanStep, error) {
+	var steps []v1alpha1.PlanStep
+	add := func(uses string, config map[string]any) error {
+		raw, err := json.Marshal(config)
 		if err != nil {
-			return nil, fmt.Errorf("encode config of step %q: %w", c.uses, err)
+			return fmt.Errorf("encode config of step %q: %w", uses, err)
 		}
-		steps = append(steps, v1alpha1.PlanStep{Uses: c.uses, As: fmt.Sprintf("%s-%d", c.uses, i+1), Config: &runtime.RawExtension{Raw: raw}})
+		steps = append(steps, v1alpha1.PlanStep{Uses: uses, As: fmt.Sprintf("%s-%d", uses, len(steps)+1), Config: &runtime.RawExtension{Raw: raw}})
+		return nil
 	}
-	return steps, nil
+	var errs []error
+	for i, r := range t.Reverts {
+		out := fmt.Sprintf("out-%d", i)
+		errs = append(errs,
+			add("git-clone", map[string]any{"repoURL": r.Undo.RepoURL, "checkout": []any{map[string]any{"branch": r.Undo.Branch, "path": out}}}),
+			add("git-revert", map[string]any{"path": out, "undo": r.Undo.Commit, "to": r.To, "paths": r.Paths}),
+			add("git-commit", map[string]any{"path": out, "message": rollbackSubject(stage.Name, t), "reverts": r.Undo.Commit}))
+	}
+	for i, r := range t.Reverts {
+		errs = append(errs, add("git-push", map[string]any{"path": fmt.Sprintf("out-%d", i), "targetBranch": r.Undo.Branch}))
+	}
+	return steps, errors.Join(errs...)
 }
 
 func rollbackSubject(stage string, t RollbackTarget) string {

@@ -49,6 +49,9 @@ func CheckTemplate(stage *v1alpha1.Stage, tasks []v1alpha1.PromotionTask) []Prob
 		problems = append(problems, faults...)
 		before = append(before, s.As)
 	}
+	if n := pushes(steps); n > MaxWritten {
+		problems = append(problems, Problem{ReasonInvalidConfig, fmt.Sprintf("%s.steps: %d steps push branches, at most %d; split the Stage", templateField, n, MaxWritten)})
+	}
 	if len(problems) == 0 && len(Writes(stage)) == 0 {
 		for i := range stage.Spec.Deploy {
 			if stage.Spec.Deploy[i].Source.RepoURL == "" {
@@ -57,6 +60,19 @@ func CheckTemplate(stage *v1alpha1.Stage, tasks []v1alpha1.PromotionTask) []Prob
 		}
 	}
 	return problems
+}
+
+// pushes counts the steps that push a branch.
+func pushes(steps []placed) int {
+	n := 0
+	for _, s := range steps {
+		config, err := configOf(&s.PlanStep)
+		fields, _ := config.(map[string]any)
+		if _, isTag := fields["tag"]; err == nil && s.Uses == "git-push" && !isTag {
+			n++
+		}
+	}
+	return n
 }
 
 // checkConfig compares the configuration of a step with its schema and shows

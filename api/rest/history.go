@@ -199,10 +199,13 @@ func recordModel(r *history.Promotion) model.Promotion {
 		RequestedBy: r.RequestedBy, RequestReason: r.Reason, Automatic: r.Automatic,
 		RolledBackBy: r.RolledBackBy, SupersededBy: r.SupersededBy, CreatedAt: r.CreatedAt,
 		StartedAt: r.StartedAt, PushedAt: r.PushedAt, FinishedAt: r.FinishedAt,
-		Commit:   model.Commit{RepoURL: r.Commit.RepoURL, Branch: r.Commit.Branch, Commit: r.Commit.Commit, Parent: r.Commit.Parent, Unchanged: r.Commit.Unchanged},
+		Commit:   recordedCommit(r.Commit),
 		PlanHash: r.PlanHash,
 		Abort:    model.Abort{By: r.AbortedBy, Reason: r.AbortReason},
 		Steps:    []model.Step{},
+	}
+	for _, c := range r.Written {
+		out.Commits = append(out.Commits, recordedCommit(c))
 	}
 	for _, a := range r.Approvals {
 		out.Approvals = append(out.Approvals, model.Approval{
@@ -299,4 +302,8 @@ func (s *Server) audit(ctx context.Context, f history.Filter, page history.Page)
 		})
 	}
 	return out, nil
+}
+
+func recordedCommit(c history.Commit) model.Commit {
+	return model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 }

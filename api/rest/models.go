@@ -290,7 +290,10 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		out.Verification.Stage, out.Verification.Promotion, out.Verification.Version = p.Spec.Stage, p.Name, v.freightRef(p.Spec.Freight).Version
 	}
 	if c := p.Status.Commit; c != nil {
-		out.Commit = model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
+		out.Commit = commitModel(*c)
+	}
+	for _, c := range p.Status.Commits {
+		out.Commits = append(out.Commits, commitModel(c))
 	}
 	v.addApprovals(&out, p)
 	if a := p.Spec.Abort; a != nil {
@@ -304,6 +307,10 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		out.StageHealth = model.Health(healthOf(st).Status)
 	}
 	return out
+}
+
+func commitModel(c v1alpha1.PromotionCommit) model.Commit {
+	return model.Commit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit, Parent: c.Parent, Unchanged: c.Unchanged}
 }
 
 func healthOf(s *v1alpha1.Stage) v1alpha1.Health {

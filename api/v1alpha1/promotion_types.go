@@ -191,9 +191,18 @@ type PromotionStatus struct {
 	// +optional
 	// +listType=atomic
 	Steps []StepStatus `json:"steps,omitempty"`
-	// commit that the promotion made (or found made) on the Stage's branch.
+	// commit that the promotion made (or found made) on the Stage's branch; the
+	// last one when it writes several.
 	// +optional
 	Commit *PromotionCommit `json:"commit,omitempty"`
+	// commits are all of them when the promotion has written several branches, in
+	// the order in which they were pushed; else absent.
+	// +optional
+	// +listType=map
+	// +listMapKey=repoURL
+	// +listMapKey=branch
+	// +kubebuilder:validation:MaxItems=16
+	Commits []PromotionCommit `json:"commits,omitempty"`
 	// approvals that it started with.
 	// +optional
 	// +listType=atomic
@@ -223,6 +232,19 @@ type PromotionStatus struct {
 	// supersededBy names the newer automatic Promotion.
 	// +optional
 	SupersededBy string `json:"supersededBy,omitempty"`
+}
+
+// Written returns all commits of the promotion, in the order in which they were
+// pushed.
+func (s *PromotionStatus) Written() []PromotionCommit {
+	switch {
+	case len(s.Commits) > 0:
+		return s.Commits
+	case s.Commit != nil:
+		return []PromotionCommit{*s.Commit}
+	default:
+		return nil
+	}
 }
 
 // RollbackRehearsal is what taking a Promotion back would do, worked out when it

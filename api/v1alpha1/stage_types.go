@@ -189,11 +189,14 @@ type ApprovalPolicy struct {
 // PromotionMechanisms is the short form: updates of Git repositories. It
 // compiles to steps of the one promotion engine.
 type PromotionMechanisms struct {
-	// gitRepoUpdates: one repository and branch.
+	// gitRepoUpdates: the repositories and branches to write. The Stage runs from
+	// the first unless its deploy entries say otherwise. Every commit is made
+	// before the first is pushed.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.repoURL == b.repoURL && a.writeBranch == b.writeBranch))",message="two entries write the same branch of one repository; join them into one"
 	GitRepoUpdates []GitRepoUpdate `json:"gitRepoUpdates"`
 }
 
@@ -301,7 +304,7 @@ type HelmChart struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="chartPath is relative to the root of the repository and may not leave it"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !('/' + self + '/').contains('/../')",message="chartPath is relative to the root of the repository and may not leave it"
 	ChartPath string `json:"chartPath"`
 }
 
@@ -328,7 +331,7 @@ type HelmImage struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="valuesFilePath is relative to the root of the repository and may not leave it"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !('/' + self + '/').contains('/../')",message="valuesFilePath is relative to the root of the repository and may not leave it"
 	ValuesFilePath string `json:"valuesFilePath"`
 	// key of the value, with dots: image.tag.
 	// +required
@@ -375,7 +378,7 @@ type KustomizeImage struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the root of the repository and may not leave it"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !('/' + self + '/').contains('/../')",message="path is relative to the root of the repository and may not leave it"
 	Path string `json:"path"`
 	// pin: TagAndDigest (default), Tag or Digest.
 	// +optional
@@ -545,6 +548,12 @@ type StageFreight struct {
 	// commit on the Stage's branch.
 	// +optional
 	Commit string `json:"commit,omitempty"`
+	// written are the commits on all branches when the Stage has several, that
+	// of commit among them; else absent.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Written []BranchCommit `json:"written,omitempty"`
 	// since when.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
@@ -560,6 +569,16 @@ type StageFreight struct {
 	// +optional
 	// +listType=atomic
 	Charts []Chart `json:"charts,omitempty"`
+}
+
+// BranchCommit is where a promotion has written a branch.
+type BranchCommit struct {
+	// +kubebuilder:validation:MaxLength=1024
+	RepoURL string `json:"repoURL"`
+	// +kubebuilder:validation:MaxLength=244
+	Branch string `json:"branch"`
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit"`
 }
 
 // PromotionReference is the end of a Promotion.

@@ -218,8 +218,10 @@ func (a *App) describePromotion(p *model.Promotion) *description {
 	d.list("Steps", steps)
 	d.line("Verification", "%s", checksText(&p.Verification))
 	d.list("Checks", checkLines(&p.Verification))
-	if p.Commit.Commit != "" {
-		d.line("Commit", "%s on %s of %s", short(p.Commit.Commit), p.Commit.Branch, p.Commit.RepoURL)
+	if len(p.Commits) > 0 {
+		d.list("Commits", commitLines(p.Commits))
+	} else if p.Commit.Commit != "" {
+		d.line("Commit", "%s", commitLines([]model.Commit{p.Commit})[0])
 	}
 	d.line("Superseded by", "%s", p.SupersededBy)
 	d.line("Taken back by", "%s", p.RolledBackBy)
@@ -371,4 +373,12 @@ func candidatesOf(s model.Subscription) []string {
 		out = append(out, c.Version)
 	}
 	return firstFew(out)
+}
+
+func commitLines(commits []model.Commit) []string {
+	out := make([]string, 0, len(commits))
+	for _, c := range commits {
+		out = append(out, fmt.Sprintf("%s on %s of %s", short(c.Commit), c.Branch, c.RepoURL))
+	}
+	return out
 }

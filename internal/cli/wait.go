@@ -282,7 +282,7 @@ func stepName(s model.Step) string {
 // stepNote says what a step made.
 func stepNote(p *model.Promotion, s model.Step) string {
 	switch {
-	case s.Uses != "git-push" || p.Commit.Commit == "":
+	case s.Uses != "git-push" || p.Commit.Commit == "" || len(p.Commits) > 0: // of several each says its own
 		return s.Message
 	case p.Commit.Unchanged:
 		return p.Commit.Branch + " already held this content"

@@ -46,7 +46,7 @@ func (r *run) succeeded(i int, result step.Result) {
 	}
 	r.record(st, result)
 	if result.Commit != nil {
-		r.promotion.Status.Commit = result.Commit
+		promotion.RecordCommit(&r.promotion.Status, *result.Commit)
 	}
 }
 

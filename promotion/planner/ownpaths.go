@@ -19,7 +19,7 @@ const maxOwnPaths = 2000
 // commit that a rollback restores and the one that it takes back; none when the
 // whole branch is the Stage's own. On a branch that others commit to as well,
 // their files between the two stay as they are.
-func (l *Planner) ownPaths(ctx context.Context, o *promotion.Observation, t promotion.RollbackTarget) ([]string, error) {
+func (l *Planner) ownPaths(ctx context.Context, o *promotion.Observation, t promotion.Revert) ([]string, error) {
 	if promotion.OwnsBranch(o.Stage, t.Undo.RepoURL, t.Undo.Branch, o.Stages) {
 		return nil, nil
 	}
@@ -31,7 +31,7 @@ func (l *Planner) ownPaths(ctx context.Context, o *promotion.Observation, t prom
 		return nil, err //nolint:wrapcheck // names the repository already
 	}
 	undo, undoErr := git.ParseHash(t.Undo.Commit)
-	to, toErr := git.ParseHash(t.Commit)
+	to, toErr := git.ParseHash(t.To)
 	if err := errors.Join(undoErr, toErr); err != nil {
 		return nil, step.Terminal("NothingToRestore", err)
 	}

@@ -65,12 +65,17 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 	if o.Stage.Spec.PromotionTemplate != nil {
 		return plan, l.template(ctx, o, p, plan)
 	}
+	if problems := promotion.CheckUpdates(o.Stage); len(problems) > 0 {
+		return nil, step.Terminal(problems[0].Reason, fmt.Errorf("%s", problems[0].Message))
+	}
 	var src promotion.Sources
 	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
 		r, err := l.resolve(ctx, o, u, approvedPlan(o, p), plan.Collection)
 		if err != nil {
 			return nil, err
 		}
+		addBase(plan, r.base)
+		r.base, _ = baseOf(plan, r.base) // one commit for all that read the same branch
 		src.Base, src.Shared = append(src.Base, r.base), append(src.Shared, r.isShared)
 		var head *string
 		if u.ForeignCommits != "Overwrite" && !r.isShared && u.PullRequest == nil { // who merges sees what goes
@@ -79,7 +84,6 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 		}
 		src.Heads = append(src.Heads, head)
 	}
-	plan.Bases = src.Base
 	steps, err := promotion.Compile(o.Stage, plan.Collection, src)
 	var missing *promotion.ImageMissingError
 	if errors.As(err, &missing) {
@@ -102,34 +106,41 @@ func (l *Planner) rollback(ctx context.Context, o *promotion.Observation, p *v1a
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the Stage already
 	}
-	isShared := false
-	var updates []v1alpha1.GitRepoUpdate
-	if m := o.Stage.Spec.PromotionMechanisms; m != nil {
-		updates = m.GitRepoUpdates
+	plan.Collection, plan.Undoes = target.Collection, target.Promotion
+	for i := range target.Reverts {
+		if err := l.limit(ctx, o, &target.Reverts[i], plan); err != nil {
+			return nil, err
+		}
 	}
-	for _, u := range updates {
-		if u.WriteBranch != target.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, target.Undo.RepoURL) {
+	plan.Steps, err = promotion.CompileRollback(o.Stage, target)
+	return plan, err //nolint:wrapcheck // names the step already
+}
+
+// limit says which paths of its branch a revert may touch, and adds to the plan
+// what the branch is made from.
+func (l *Planner) limit(ctx context.Context, o *promotion.Observation, r *promotion.Revert, plan *v1alpha1.PromotionPlan) error {
+	if o.Stage.Spec.PromotionTemplate != nil {
+		var err error
+		r.Paths, err = l.ownPaths(ctx, o, *r)
+		return err
+	}
+	if o.Stage.Spec.PromotionMechanisms == nil {
+		return nil
+	}
+	for _, u := range o.Stage.Spec.PromotionMechanisms.GitRepoUpdates {
+		if u.WriteBranch != r.Undo.Branch || !promotion.IsSameRepository(u.RepoURL, r.Undo.RepoURL) {
 			continue
 		}
-		r, err := l.resolve(ctx, o, u, nil, nil) // a rollback builds on nothing but the branch
+		found, err := l.resolve(ctx, o, u, nil, nil) // a rollback builds on nothing but the branch
 		if err != nil {
-			return nil, err
+			return err
 		}
-		plan.Bases = append(plan.Bases, r.base)
-		isShared = r.isShared
-	}
-	plan.Collection, plan.Undoes = target.Collection, target.Promotion
-	var within []string
-	switch {
-	case isShared:
-		within = promotion.StagePaths(o.Stage, target.Undo.RepoURL, target.Undo.Branch)
-	case o.Stage.Spec.PromotionTemplate != nil:
-		if within, err = l.ownPaths(ctx, o, target); err != nil {
-			return nil, err
+		addBase(plan, found.base)
+		if found.isShared {
+			r.Paths = promotion.StagePaths(o.Stage, r.Undo.RepoURL, r.Undo.Branch)
 		}
 	}
-	plan.Steps, err = promotion.CompileRollback(o.Stage, target, within)
-	return plan, err //nolint:wrapcheck // names the step already
+	return nil
 }
 
 // resolved is where the branches of one mechanism are.

@@ -44,36 +44,18 @@ func (l *Planner) RehearseRollback(ctx context.Context, o *promotion.Observation
 // compareCommits counts how the Stage's Applications differ between what runs
 // and what is restored, and returns what is risky about it.
 func (l *Planner) compareCommits(ctx context.Context, o *promotion.Observation, target promotion.RollbackTarget, out *v1alpha1.RollbackRehearsal) ([]string, error) {
-	mirror, err := l.Repositories.Open(ctx, o.Stage.Namespace, target.Undo.RepoURL)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the repository already
-	}
-	now, err := git.ParseHash(target.Undo.Commit)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the hash already
-	}
-	then, err := git.ParseHash(target.Commit)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the hash already
-	}
-	if !mirror.Has(now) || !mirror.Has(then) {
-		return nil, fmt.Errorf("commit %s or %s is not here", now.Short(), then.Short())
-	}
 	var sentences []string
 	for i := range o.Stage.Spec.Deploy {
 		d := &o.Stage.Spec.Deploy[i]
 		app := Application{Name: promotion.ApplicationName(o.Stage, d), Source: promotion.ApplicationSource(o.Stage, d), Project: o.Stage.Namespace, Decryption: d.Decryption, Files: map[string]bool{}}
-		if app.Source.TargetRevision != target.Undo.Branch || !promotion.IsSameRepository(app.Source.RepoURL, target.Undo.RepoURL) {
+		k := slices.IndexFunc(target.Reverts, func(r promotion.Revert) bool {
+			return app.Source.TargetRevision == r.Undo.Branch && promotion.IsSameRepository(app.Source.RepoURL, r.Undo.RepoURL)
+		})
+		if k < 0 {
 			continue
 		}
-		if app.Before, app.WasBroken, _, err = l.renderTree(ctx, mirror, now, &app, d.Destination.Namespace); err != nil {
+		if err := l.renderBoth(ctx, o.Stage.Namespace, &app, target.Reverts[k], d.Destination.Namespace); err != nil {
 			return nil, err
-		}
-		if app.After, app.Broken, _, err = l.renderTree(ctx, mirror, then, &app, d.Destination.Namespace); err != nil {
-			return nil, err
-		}
-		if app.Broken != "" {
-			return nil, errors.New(app.Broken)
 		}
 		for _, c := range gitops.Compare(app.Before, app.After) {
 			switch c.Kind {
@@ -93,4 +75,30 @@ func (l *Planner) compareCommits(ctx context.Context, o *promotion.Observation, 
 		}
 	}
 	return sentences, nil
+}
+
+// renderBoth renders what an Application is told now and after a revert.
+func (l *Planner) renderBoth(ctx context.Context, project string, app *Application, r promotion.Revert, namespace string) error {
+	mirror, err := l.Repositories.Open(ctx, project, r.Undo.RepoURL)
+	if err != nil {
+		return err //nolint:wrapcheck // names the repository already
+	}
+	now, nowErr := git.ParseHash(r.Undo.Commit)
+	then, thenErr := git.ParseHash(r.To)
+	if err := errors.Join(nowErr, thenErr); err != nil {
+		return err
+	}
+	if !mirror.Has(now) || !mirror.Has(then) {
+		return fmt.Errorf("commit %s or %s is not here", now.Short(), then.Short())
+	}
+	if app.Before, app.WasBroken, _, err = l.renderTree(ctx, mirror, now, app, namespace); err != nil {
+		return err
+	}
+	if app.After, app.Broken, _, err = l.renderTree(ctx, mirror, then, app, namespace); err != nil {
+		return err
+	}
+	if app.Broken != "" {
+		return errors.New(app.Broken)
+	}
+	return nil
 }

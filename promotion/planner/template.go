@@ -142,11 +142,19 @@ func lookForOthers(mirror *git.Mirror, p *v1alpha1.Promotion, plan *v1alpha1.Pro
 	return nil
 }
 
+// addBase adds what is read, unless the plan has a commit of that branch.
 func addBase(plan *v1alpha1.PromotionPlan, base v1alpha1.PlanBase) {
+	if _, known := baseOf(plan, base); !known {
+		plan.Bases = append(plan.Bases, base)
+	}
+}
+
+// baseOf returns the base of the plan on the same branch.
+func baseOf(plan *v1alpha1.PromotionPlan, like v1alpha1.PlanBase) (v1alpha1.PlanBase, bool) {
 	for _, b := range plan.Bases {
-		if b.RepoURL == base.RepoURL && b.Branch == base.Branch {
-			return
+		if b.RepoURL == like.RepoURL && b.Branch == like.Branch {
+			return b, true
 		}
 	}
-	plan.Bases = append(plan.Bases, base)
+	return like, false
 }

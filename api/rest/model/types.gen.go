@@ -1891,7 +1891,10 @@ type Promotion struct {
 	Automatic bool       `json:"automatic"`
 	Bypass    []GateName `json:"bypass,omitempty,omitzero"`
 	Commit    Commit     `json:"commit,omitempty,omitzero"`
-	CreatedAt Time       `json:"createdAt"`
+
+	// Commits all of them when it has written several branches, in the order of the pushes; the last is commit
+	Commits   []Commit `json:"commits,omitempty,omitzero"`
+	CreatedAt Time     `json:"createdAt"`
 
 	// Cursor where the event stream goes on
 	Cursor     string     `json:"cursor,omitempty,omitzero"`

@@ -169,7 +169,7 @@ func checkOut(m *git.Mirror, refs git.Refs, repoURL, uid string, co Checkout) (*
 	} else {
 		head, err := refs.Head(co.Branch)
 		if co.Head != nil && (err == nil || co.Create) {
-			if err := isAt(co.Branch, *co.Head, head); err != nil && !isOwn(m, head, uid) {
+			if err := isAt(co.Branch, *co.Head, head); err != nil && !isOwn(m, head, *co.Head, uid) {
 				return nil, err
 			}
 		}
@@ -207,12 +207,23 @@ func isAt(branch, planned string, head git.Hash) error {
 	return fmt.Errorf("%w: branch %q moved since, it %s", step.ErrStale, branch, where)
 }
 
-// isOwn reports whether the promotion itself made the commit: an earlier step
-// pushed it, and now the run is replayed for a later one.
-func isOwn(m *git.Mirror, head git.Hash, uid string) bool {
-	if head.IsZero() {
+// isOwn reports whether the promotion itself has moved the branch from where it
+// was planned to be: an earlier step pushed it, and now the run is replayed for a
+// later one.
+func isOwn(m *git.Mirror, head git.Hash, planned, uid string) bool {
+	if head.IsZero() || uid == "" {
 		return false
 	}
-	c, err := m.Commit(head)
-	return err == nil && uid != "" && c.Trailers.Get(promotion.TrailerPromotionUID) == uid
+	stop := git.Hash{}
+	if planned != "" {
+		var err error
+		if stop, err = git.ParseHash(planned); err != nil {
+			return false
+		}
+	}
+	_, found, err := m.FindTrailer(head, stop, promotion.TrailerPromotionUID, uid, ownDepth)
+	return err == nil && found
 }
+
+// ownDepth is how many commits back a branch is searched for the promotion's own.
+const ownDepth = 500

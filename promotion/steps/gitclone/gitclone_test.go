@@ -58,15 +58,20 @@ func TestPlannedHead(t *testing.T) {
 	if err := clone(planned); err != nil {
 		t.Errorf("where it was planned: %v", err)
 	}
-	move("test: 1.27.0\n\nWaybill-Promotion-UID: uid-1")
-	if err := clone(planned); err != nil {
-		t.Errorf("moved by the promotion itself: %v", err)
+	if err := clone(""); !errors.Is(err, step.ErrStale) {
+		t.Errorf("planned where there was no branch: %v", err)
 	}
 	move("test: 1.28.0\n\nWaybill-Promotion-UID: uid-2")
 	if err := clone(planned); !errors.Is(err, step.ErrStale) {
 		t.Errorf("moved by another promotion: %v", err)
 	}
-	if err := clone(""); !errors.Is(err, step.ErrStale) {
-		t.Errorf("planned where there was no branch: %v", err)
+	planned = server.Branch("app", "main")
+	move("test: 1.27.0\n\nWaybill-Promotion-UID: uid-1")
+	if err := clone(planned); err != nil {
+		t.Errorf("moved by the promotion itself: %v", err)
+	}
+	move("a fix on top of what the promotion has pushed")
+	if err := clone(planned); err != nil {
+		t.Errorf("moved by the promotion itself, and by others since: %v", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -155,7 +154,7 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 			Message: fmt.Sprintf("branch %q holds this content already; nothing was pushed", branch),
 			Output:  map[string]any{"branch": cmp.Or(tree.Branch, branch), "commit": tree.Head.String()},
 		}
-		if !opensPullRequest(in) {
+		if !opensPullRequest(in, tree.RepoURL) {
 			result.Commit = &v1alpha1.PromotionCommit{
 				RepoURL: tree.RepoURL, Branch: branch, Commit: tree.Head.String(), Tree: tree.Root.String(), Unchanged: true,
 			}
@@ -192,16 +191,27 @@ func done(in step.Input, repoURL, branch string, c git.Commit, how string) step.
 		message = fmt.Sprintf("commit %s %s", c.Hash.Short(), how)
 	}
 	result := step.Result{Commit: commit, Message: message, Output: map[string]any{"branch": branch, "commit": commit.Commit}}
-	if opensPullRequest(in) {
+	if opensPullRequest(in, repoURL) {
 		result.Commit = nil // what the Stage runs is what the pull request is merged to
 	}
 	return result
 }
 
-// opensPullRequest reports whether the promotion changes the Stage's branch by
-// a pull request.
-func opensPullRequest(in step.Input) bool {
-	return slices.ContainsFunc(in.Promotion.Status.Plan.Steps, func(s v1alpha1.PlanStep) bool { return s.Uses == "git-open-pr" })
+// opensPullRequest reports whether the promotion changes the Stage's branch of a
+// repository by a pull request.
+func opensPullRequest(in step.Input, repoURL string) bool {
+	for i := range in.Promotion.Status.Plan.Steps {
+		if in.Promotion.Status.Plan.Steps[i].Uses != "git-open-pr" {
+			continue
+		}
+		var c struct {
+			RepoURL string `json:"repoURL"`
+		}
+		if !promotion.Static(in.Promotion, i, &c, "repoURL") || promotion.IsSameRepository(c.RepoURL, repoURL) {
+			return true
+		}
+	}
+	return false
 }
 
 func bases(head git.Hash) []git.Hash {

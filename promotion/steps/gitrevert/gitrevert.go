@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/git"
@@ -60,6 +61,13 @@ func (Step) Run(_ context.Context, in step.Input) (step.Result, error) {
 	if err != nil {
 		return step.Result{}, err
 	}
+	left, err := paths(tree, to, tree.Head)
+	if err != nil {
+		return step.Result{}, err
+	}
+	// What holds again already what it held then is done: by an earlier try, or by
+	// a person.
+	changed = slices.DeleteFunc(changed, func(p string) bool { return !slices.Contains(left, p) })
 	restore, conflicts := promotion.RevertPaths(changed, since, c.Paths)
 	if len(conflicts) > 0 {
 		return step.Result{}, step.Terminal("RevertConflict", fmt.Errorf(

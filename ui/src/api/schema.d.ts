@@ -2001,6 +2001,8 @@ export interface components {
             automatic: boolean;
             bypass?: components["schemas"]["GateName"][];
             commit?: components["schemas"]["Commit"];
+            /** @description all of them when it has written several branches, in the order of the pushes; the last is commit */
+            commits?: components["schemas"]["Commit"][];
             createdAt: components["schemas"]["Time"];
             /** @description where the event stream goes on */
             cursor?: string;

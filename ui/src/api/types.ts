@@ -34,6 +34,7 @@ export type Phase = Schemas['Phase'];
 export type Pipeline = Schemas['Pipeline'];
 export type Plan = Schemas['Plan'];
 export type PlannedApplication = Schemas['PlannedApplication'];
+export type Commit = Schemas['Commit'];
 export type PlannedCommit = Schemas['PlannedCommit'];
 export type ScalarChange = Schemas['ScalarChange'];
 export type RidingAlong = Schemas['RidingAlong'];

@@ -1,5 +1,5 @@
 import { usePipeline } from '../../api/queries';
-import type { Image, ImageChange, Promotion } from '../../api/types';
+import type { Commit, Image, ImageChange, Promotion } from '../../api/types';
 import { Card } from '../../components/Card';
 import { ExternalLink } from '../../components/ExternalLink';
 import { ImageTable } from '../../dialogs/ImageTable';
@@ -10,13 +10,13 @@ export interface ChangesCardProps {
   promotion: Promotion;
 }
 
-/** What a Promotion changed: the images before and after, and its commit. */
+/** What a Promotion changed: the images before and after, and its commits. */
 export function ChangesCard({ promotion }: ChangesCardProps) {
   const pipeline = usePipeline(promotion.project).data;
   const target = promotion.kind === 'Rollback' ? promotion.to : promotion.freight;
   const after = pipeline?.freight.find((each) => each.name === target?.name)?.images;
   const before = promotion.from?.find((each) => each.origin === promotion.freight?.origin)?.images ?? [];
-  const commit = promotion.commit;
+  const commits = promotion.commits?.length ? promotion.commits : promotion.commit ? [promotion.commit] : [];
   return (
     <div className={classes.column}>
       <Card title="Artifacts">
@@ -26,32 +26,39 @@ export function ChangesCard({ promotion }: ChangesCardProps) {
           <p className={classes.quiet}>What was in {target?.version ?? target?.name} is not listed any more.</p>
         )}
       </Card>
-      <Card title="Commit">
-        {commit ? (
-          <dl className={classes.facts}>
-            <dt>Branch</dt>
-            <dd>
-              {commit.branch} of <ExternalLink href={commit.repoURL}>{shortRepo(commit.repoURL)}</ExternalLink>
-            </dd>
-            <dt>Commit</dt>
-            <dd>
-              <code>{commit.commit}</code>
-              {commit.unchanged && ', which held this content already'}
-            </dd>
-            {commit.parent && (
-              <>
-                <dt>After</dt>
-                <dd>
-                  <code>{commit.parent}</code>
-                </dd>
-              </>
-            )}
-          </dl>
-        ) : (
+      <Card title={commits.length > 1 ? 'Commits' : 'Commit'}>
+        {commits.map((commit) => (
+          <CommitFacts key={`${commit.repoURL} ${commit.branch}`} commit={commit} />
+        ))}
+        {commits.length === 0 && (
           <p className={classes.quiet}>{promotion.finished ? 'It made no commit.' : 'It has made no commit yet.'}</p>
         )}
       </Card>
     </div>
+  );
+}
+
+function CommitFacts({ commit }: { commit: Commit }) {
+  return (
+    <dl className={classes.facts}>
+      <dt>Branch</dt>
+      <dd>
+        {commit.branch} of <ExternalLink href={commit.repoURL}>{shortRepo(commit.repoURL)}</ExternalLink>
+      </dd>
+      <dt>Commit</dt>
+      <dd>
+        <code>{commit.commit}</code>
+        {commit.unchanged && ', which held this content already'}
+      </dd>
+      {commit.parent && (
+        <>
+          <dt>After</dt>
+          <dd>
+            <code>{commit.parent}</code>
+          </dd>
+        </>
+      )}
+    </dl>
   );
 }
 

@@ -82,7 +82,8 @@ function Checks({ promotion, stage }: { promotion: Promotion; stage: Stage | und
 function StepDetail({ promotion, row }: { promotion: Promotion; row: StepRow }) {
   const step = row.step;
   const isFailed = row.state === 'Failed';
-  const commit = step?.uses === 'git-push' && row.state === 'Succeeded' ? promotion.commit : undefined;
+  const commit =
+    step?.uses === 'git-push' && row.state === 'Succeeded' && !promotion.commits?.length ? promotion.commit : undefined;
   return (
     <>
       {isFailed && <h3 className={classes.failure}>{sentence(firstWords(step?.message ?? 'it failed'))}</h3>}
