@@ -141,10 +141,7 @@ func (r *RecordReconciler) read(ctx context.Context, s *v1alpha1.Stage) (*v1alph
 	if newest == nil {
 		return &v1alpha1.StageRecord{}, nil
 	}
-	if len(written) < 2 {
-		written = nil
-	}
-	return r.complete(newest, at, written[:min(len(written), promotion.MaxWritten)]), nil
+	return r.complete(newest, at, promotion.Branches(written)), nil
 }
 
 // last returns what the newest promotion of the Stage on a branch says, and its

@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -86,10 +87,20 @@ func WrittenWith(s *v1alpha1.Stage, known []v1alpha1.BranchCommit, p *v1alpha1.P
 	for _, c := range written {
 		out = append(out, v1alpha1.BranchCommit{RepoURL: c.RepoURL, Branch: c.Branch, Commit: c.Commit})
 	}
-	if len(out) < 2 {
+	return Branches(out)
+}
+
+// Branches is what a Stage remembers of what it has written: in byte order, and
+// nil for one branch.
+func Branches(written []v1alpha1.BranchCommit) []v1alpha1.BranchCommit {
+	if len(written) < 2 {
 		return nil
 	}
-	return out[max(0, len(out)-MaxWritten):]
+	out := slices.Clone(written)
+	slices.SortFunc(out, func(a, b v1alpha1.BranchCommit) int {
+		return cmp.Or(cmp.Compare(a.RepoURL, b.RepoURL), cmp.Compare(a.Branch, b.Branch))
+	})
+	return out[:min(len(out), MaxWritten)]
 }
 
 // writtenOn returns the commit that f has on a branch; a Stage of one branch does
