@@ -73,6 +73,10 @@ type target struct {
 	pods    *watch.Pods
 	// cancel ends the watches; nil until they run.
 	cancel context.CancelFunc
+
+	// accounts are the same target for those who write as a ServiceAccount, by
+	// NAMESPACE/NAME. Guarded by ApplicationReconciler.mu.
+	accounts map[string]*target
 }
 
 // NewApplicationReconciler returns a reconciler for Applications.

@@ -42,7 +42,9 @@ func (r *ApplicationReconciler) finalize(ctx context.Context, s *appState, app *
 	var err error
 	if o.t, err = r.target(s.cluster); err != nil {
 		o.problem = &problem{reason: reasonClusterUnknown, message: err.Error(), unknown: true}
-	} else if r.observeDeletion(ctx, s, &o) {
+	} else if err := r.actAsForDeletion(ctx, s, &o); err != nil {
+		return ctrl.Result{}, err
+	} else if o.problem == nil && r.observeDeletion(ctx, s, &o) {
 		return r.writeStatus(ctx, s, &o)
 	}
 	if o.superseded != nil {

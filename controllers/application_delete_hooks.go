@@ -44,7 +44,7 @@ func (r *ApplicationReconciler) observeDeletion(ctx context.Context, s *appState
 		o.look(deadline)
 		return true
 	}
-	limits, _, err := r.limits(ctx, app)
+	limits, _, err := projectLimits(ctx, r.opts.Client, app.Namespace, r.opts.SystemNamespace)
 	if err != nil {
 		o.superseded = err
 		return false

@@ -129,6 +129,8 @@ type appFixture struct {
 	charts    *chart.Fetcher
 	chartPoll time.Duration
 	stop      func()
+	// impersonates as in ApplicationOptions.
+	impersonates bool
 }
 
 var projectNumber struct {
@@ -220,7 +222,7 @@ func (f *appFixture) start() {
 		},
 		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail, Renders: f.renders,
 		Charts: f.charts, ChartPollInterval: f.chartPoll,
-		Events: mgr.GetEventRecorder("waybill"),
+		Events: mgr.GetEventRecorder("waybill"), Impersonates: f.impersonates,
 	})
 	if err != nil {
 		f.t.Fatal(err)

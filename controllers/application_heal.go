@@ -238,7 +238,7 @@ func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, o
 	r.mu.Lock()
 	h.t = r.targets[s.cluster]
 	r.mu.Unlock()
-	if h.t == nil || !h.t.hub.IsReady([]schema.GroupVersionKind{{Group: key.Group, Kind: key.Kind}}) {
+	if h.t == nil || !r.healsAs(s, &h) || !h.t.hub.IsReady([]schema.GroupVersionKind{{Group: key.Group, Kind: key.Kind}}) {
 		return h, false
 	}
 	h.key = key

@@ -86,13 +86,17 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 		r.observeInventory(ctx, s, &o)
 		return o
 	}
-	limits, isProject, err := r.limits(ctx, app)
+	limits, project, err := projectLimits(ctx, r.opts.Client, app.Namespace, r.opts.SystemNamespace)
 	if err != nil {
 		o.superseded = err
 		return o
 	}
-	if !isProject {
+	if project.Name == "" {
 		o.problem = &problem{reason: reasonForbidden, message: fmt.Sprintf("namespace %q is not that of a Project, so nothing says what may be deployed; create the Project", app.Namespace)}
+		r.observeInventory(ctx, s, &o)
+		return o
+	}
+	if o.problem = r.actAs(s, &o, project); o.problem != nil {
 		r.observeInventory(ctx, s, &o)
 		return o
 	}
@@ -119,13 +123,6 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 	}
 	r.observeObjects(ctx, s, limits, objects, &o)
 	return o
-}
-
-// limits returns what the Project of app may touch. exists is false when there
-// is no such Project.
-func (r *ApplicationReconciler) limits(ctx context.Context, app *v1alpha1.Application) (l gitops.Limits, exists bool, err error) {
-	l, project, err := projectLimits(ctx, r.opts.Client, app.Namespace, r.opts.SystemNamespace)
-	return l, err == nil && project.Name != "", err
 }
 
 // observeHead finds the head of the branch and decides which revision has to

@@ -60,6 +60,9 @@ type ApplicationOptions struct {
 	ApplyConcurrency int
 	// HealConcurrency is how many objects are healed at a time. Default 8.
 	HealConcurrency int
+	// Impersonates says that the server may write as ServiceAccounts. Without it
+	// Applications that name one are refused.
+	Impersonates bool
 	// Events tells of what happens to Applications; nil: nobody.
 	Events EventRecorder
 	// Failpoints stop a sync where crash tests want it; nil in production.

@@ -38,6 +38,7 @@ const (
 	reasonPathMissing        = "PathMissing"
 	reasonRenderFailed       = "RenderFailed"
 	reasonDecryptionFailed   = "DecryptionFailed"
+	reasonImpersonationOff   = "ImpersonationOff"
 	reasonNothingRendered    = "NothingRendered"
 	reasonTooManyObjects     = "TooManyObjects"
 	reasonPruneGuard         = "PruneGuard"

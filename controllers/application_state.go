@@ -40,6 +40,9 @@ type appState struct {
 	// app is the newest version of the object we know; nil after a conflict.
 	app    *v1alpha1.Application
 	policy driftPolicy
+	// account is the ServiceAccount that everything is written as; empty:
+	// Waybill's own.
+	account string
 	// desired is what the cluster is held to; commit is where it is from.
 	desired map[gitops.Key]gitops.Desired
 	commit  string

@@ -90,6 +90,14 @@ type ReconcileOptions struct {
 	// is refused.
 	// +optional
 	Decryption *Decryption `json:"decryption,omitempty"`
+	// serviceAccountName is whom everything is written as: a ServiceAccount of the
+	// Project's Namespace in the destination cluster. Empty: the Project's, else
+	// Waybill's own account. It needs the server to impersonate accounts, which
+	// is off unless the installation switches it on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 	// humanGrace is how long a change made with a human tool (kubectl) stays
 	// before it is healed. It is recorded at once. Default 0.
 	// +optional

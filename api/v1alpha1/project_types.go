@@ -30,6 +30,12 @@ type ProjectSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Access []ProjectAccess `json:"access,omitempty"`
+	// serviceAccountName is that of Applications that name none: a ServiceAccount
+	// of this Namespace in the destination cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 	// destinations widens where Stages may deploy. Without it: the Namespaces
 	// <project> and <project>-* of every cluster, unless one belongs to
 	// another Project. kube-* and Waybill's own Namespace are never allowed.

@@ -74,6 +74,7 @@ type serveOptions struct {
 	tlsCert, tlsKey string
 	publicURL       string
 	allowHTTP       bool
+	impersonates    bool
 	allowLoopback   bool
 	leaderElect     bool
 	gitPoll         time.Duration
@@ -92,6 +93,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsCert, "tls-cert-file", "", "certificate to serve https with")
 	f.StringVar(&o.tlsKey, "tls-key-file", "", "its key")
 	f.StringVar(&o.publicURL, "public-url", "", "where people reach the dashboard; https makes its cookies Secure")
+	f.BoolVar(&o.impersonates, "impersonate-service-accounts", false, "write as the ServiceAccount that an Application or its Project names; the server needs the right to impersonate serviceaccounts")
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "speak plain http to Git servers and registries (credentials travel in the clear)")
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
@@ -399,7 +401,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
 		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
 		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points, Renders: p.renders,
-		Charts: p.archives, Events: mgr.GetEventRecorder("waybill"),
+		Charts: p.archives, Events: mgr.GetEventRecorder("waybill"), Impersonates: o.impersonates,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already

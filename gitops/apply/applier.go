@@ -44,6 +44,10 @@ func New(c *cluster.Cluster, concurrency int) *Applier {
 	return &Applier{cluster: c, slots: [2]chan struct{}{make(chan struct{}, concurrency), make(chan struct{}, concurrency)}}
 }
 
+// As returns an Applier that writes to the same cluster through other clients; the
+// two share their slots.
+func (a *Applier) As(c *cluster.Cluster) *Applier { return &Applier{cluster: c, slots: a.slots} }
+
 // Apply sends one server-side apply of d and returns the server's answer. It
 // waits for a free slot of the lane. Errors are *Error.
 func (a *Applier) Apply(ctx context.Context, lane Lane, d gitops.Desired) (*unstructured.Unstructured, error) {

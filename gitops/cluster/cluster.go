@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/identity"
 )
 
 // ErrUnknown is returned for a cluster that is not registered.
@@ -37,6 +39,28 @@ type Cluster struct {
 	// pods reads what containers wrote.
 	pods  corev1client.PodsGetter
 	kinds *kinds
+
+	config *rest.Config
+	http   *http.Client
+}
+
+// As returns the cluster as a ServiceAccount sees it, on the same connections: its
+// requests carry the account in their headers. What the API server serves is known
+// to both. No request is sent.
+func (c *Cluster) As(namespace, account string) (*Cluster, error) {
+	through, err := identity.AsServiceAccount(c.http.Transport, namespace, account)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the account already
+	}
+	client := &http.Client{Transport: through, Timeout: c.http.Timeout}
+	out := &Cluster{Name: c.Name, kinds: c.kinds, pods: c.pods, config: c.config, http: client}
+	if out.Dynamic, err = dynamic.NewForConfigAndClient(c.config, client); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+	}
+	if out.Metadata, err = metadata.NewForConfigAndClient(c.config, client); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+	}
+	return out, nil
 }
 
 // Connect makes the clients for config. No request is sent yet.
@@ -50,7 +74,7 @@ func Connect(name string, config *rest.Config, clk clock.PassiveClock) (*Cluster
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", name, err)
 	}
-	c := &Cluster{Name: name}
+	c := &Cluster{Name: name, config: cfg, http: httpClient}
 	if c.Dynamic, err = dynamic.NewForConfigAndClient(cfg, httpClient); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", name, err)
 	}
