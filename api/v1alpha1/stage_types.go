@@ -65,6 +65,10 @@ type StageSpec struct {
 	// verification proves what a promotion brought.
 	// +optional
 	Verification *Verification `json:"verification,omitempty"`
+	// commitStatus shows beside commits, at the provider of their repository, what
+	// becomes of them in this Stage. Absent: nothing is shown.
+	// +optional
+	CommitStatus *CommitStatusPolicy `json:"commitStatus,omitempty"`
 	// approval says who has to agree before a promotion starts.
 	// +optional
 	Approval *ApprovalPolicy `json:"approval,omitempty"`
@@ -184,6 +188,33 @@ type ApprovalPolicy struct {
 	// +kubebuilder:validation:Format=duration
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="expireAfter has to be longer than nothing"
 	ExpireAfter *metav1.Duration `json:"expireAfter,omitempty"`
+}
+
+// CommitStatusTarget says of which commits the status is set.
+// +kubebuilder:validation:Enum=Freight;Written
+type CommitStatusTarget string
+
+// The targets.
+const (
+	CommitsOfFreight CommitStatusTarget = "Freight"
+	CommitsWritten   CommitStatusTarget = "Written"
+)
+
+// CommitStatusPolicy says which commits get a status, under the name
+// waybill/PROJECT/STAGE.
+type CommitStatusPolicy struct {
+	// of: Freight is the commits in the Freight that is promoted, Written those
+	// that its promotion makes.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={Freight}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Of []CommitStatusTarget `json:"of,omitempty"`
+	// provider of the repositories whose host does not tell.
+	// +optional
+	// +kubebuilder:validation:Enum=github;gitlab;gitea
+	Provider string `json:"provider,omitempty"`
 }
 
 // PromotionMechanisms is the short form: updates of Git repositories. It

@@ -238,6 +238,7 @@ type parts struct {
 	engine       *engine.Engine
 	jobs         *jobs.Runner
 	planner      *planner.Planner
+	providers    *pullrequest.Providers
 	previews     *previews
 	charts       *helm.Pool
 	archives     *chart.Fetcher
@@ -296,6 +297,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		return nil, err //nolint:wrapcheck // names itself already
 	}
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
+	p.providers = &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)}
 	p.archives = &chart.Fetcher{Source: chart.New(p.registry, time.Now, filepath.Join(o.data, "charts")), Credentials: p.store.Lookup}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
@@ -318,7 +320,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: author(), Transport: requests, Objects: projectObjects,
-			PullRequests: &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)},
+			PullRequests: p.providers,
 			Plans:        p.previews, Charts: p.charts, Archives: p.archives, Jobs: p.jobs,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
@@ -428,6 +430,9 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 			Client: c, Registry: p.registry, Git: gitsource.New(p.mirrors, clk.Now), Charts: p.archives.Source,
 			Remote: p.store.Remote, Credentials: p.store.Lookup, SystemNamespace: o.systemNamespace, Clock: clk, Concurrency: 4}),
 		controllers.NewRecordReconciler(controllers.RecordOptions{Client: c, Repositories: p.repositories, Clock: clk}),
+		controllers.NewCommitStatusReconciler(controllers.CommitStatusOptions{
+			Client: c, Live: mgr.GetAPIReader(), Providers: p.providers, Events: mgr.GetEventRecorder("waybill"), PublicURL: o.publicURL, Clock: clk,
+		}),
 		controllers.NewStageReconciler(controllers.StageOptions{Client: c, Clock: clk, Policies: p.policies, Concurrency: 8}),
 		controllers.NewPromotionReconciler(controllers.PromotionOptions{
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,

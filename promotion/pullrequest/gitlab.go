@@ -100,10 +100,20 @@ func (g *gitLab) SetStatus(ctx context.Context, s CommitStatus) error {
 	if s.URL != "" {
 		o.TargetURL = &s.URL
 	}
-	if _, resp, err := g.client.Commits.SetCommitStatus(g.path, s.Commit, o, gitlab.WithContext(ctx)); err != nil {
+	_, resp, err := g.client.Commits.SetCommitStatus(g.path, s.Commit, o, gitlab.WithContext(ctx))
+	if err != nil && resp != nil && resp.Response != nil && resp.StatusCode == http.StatusBadRequest && g.hasStatus(ctx, s.Commit, s.Context, state) {
+		return nil // GitLab refuses the state that a commit has
+	}
+	if err != nil {
 		return g.failed("set the status of a commit", resp, err, ErrUnavailable)
 	}
 	return nil
+}
+
+// hasStatus reports whether the commit has this state under a name.
+func (g *gitLab) hasStatus(ctx context.Context, commit, name string, state gitlab.BuildStateValue) bool {
+	list, _, err := g.client.Commits.GetCommitStatuses(g.path, commit, &gitlab.GetCommitStatusesOptions{Name: &name}, gitlab.WithContext(ctx))
+	return err == nil && len(list) > 0 && list[0].Status == string(state)
 }
 
 func (g *gitLab) failed(op string, resp *gitlab.Response, err, refused error) error {

@@ -167,8 +167,18 @@ func (s *Server) gitLab(w http.ResponseWriter, r *http.Request, repo string, res
 	switch {
 	case rest[0] == "statuses" && len(rest) == 2:
 		in := read(r)
+		if last := s.lastStatus(rest[1], text(in["context"])); last == text(in["state"]) {
+			refuse(w, http.StatusBadRequest, "Cannot transition status via :enqueue from :"+last)
+			return
+		}
 		s.statuses = append(s.statuses, Status{rest[1], text(in["state"]), text(in["context"]), text(in["description"]), text(in["target_url"])})
 		say(w, http.StatusCreated, map[string]any{})
+	case rest[0] == "repository" && len(rest) == 4 && rest[3] == "statuses":
+		out := []any{}
+		if last := s.lastStatus(rest[2], r.URL.Query().Get("name")); last != "" {
+			out = append(out, map[string]any{"status": last})
+		}
+		say(w, http.StatusOK, out)
 	case rest[0] != "merge_requests":
 		refuse(w, http.StatusNotFound, "404 Not Found")
 	case len(rest) == 1 && r.Method == http.MethodGet:
@@ -211,6 +221,16 @@ func (s *Server) gitLab(w http.ResponseWriter, r *http.Request, repo string, res
 		}
 		say(w, http.StatusOK, s.gitLabPull(p))
 	}
+}
+
+// lastStatus is the state that a commit has under a name; "" without one.
+func (s *Server) lastStatus(commit, name string) string {
+	for _, st := range slices.Backward(s.statuses) {
+		if st.Commit == commit && st.Context == name {
+			return st.State
+		}
+	}
+	return ""
 }
 
 func (s *Server) gitLabPull(p *Pull) map[string]any {
