@@ -28,6 +28,9 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/jsonupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizebuild"
 	"github.com/waybill-dev/waybill/promotion/steps/kustomizesetimage"
+	"github.com/waybill-dev/waybill/promotion/steps/oci"
+	"github.com/waybill-dev/waybill/promotion/steps/ocidownload"
+	"github.com/waybill-dev/waybill/promotion/steps/ocipush"
 	"github.com/waybill-dev/waybill/promotion/steps/pulls"
 	"github.com/waybill-dev/waybill/promotion/steps/runjob"
 	"github.com/waybill-dev/waybill/promotion/steps/setfreightalias"
@@ -53,6 +56,8 @@ type Dependencies struct {
 	Charts render.Charts
 	// Archives downloads charts from their repositories.
 	Archives helmupdatechart.Charts
+	// Artifacts reads and writes OCI registries.
+	Artifacts oci.Artifacts
 	// Objects are the Stages and Freight of Projects.
 	Objects Objects
 	// PullRequests speak with providers.
@@ -99,6 +104,8 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"http-download":       httpdownload.Step{Transport: d.Transport},
 		"json-update":         jsonupdate.Step{},
 		"run-job":             runjob.Step{Jobs: d.Jobs},
+		"oci-download":        ocidownload.Step{Artifacts: d.Artifacts},
+		"oci-push":            ocipush.Step{Artifacts: d.Artifacts},
 		"set-freight-alias":   setfreightalias.Step{Aliases: d.Objects},
 		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},

@@ -100,7 +100,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
-			PullRequests: b, Charts: charts(t), Archives: b.archives(),
+			PullRequests: b, Charts: charts(t), Archives: b.archives(), Artifacts: b.artifacts(),
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")

@@ -2,14 +2,18 @@ package steps_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/credentials"
+	"github.com/waybill-dev/waybill/internal/demoregistry"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/internal/tarball"
 	"github.com/waybill-dev/waybill/promotion/steps/helmupdatechart"
+	"github.com/waybill-dev/waybill/promotion/steps/oci"
 	"github.com/waybill-dev/waybill/warehouse/chart"
 	"github.com/waybill-dev/waybill/warehouse/chart/charttest"
 	"github.com/waybill-dev/waybill/warehouse/registry"
@@ -25,6 +29,12 @@ func (b *bench) startRepositories() {
 		b.charts.Add("redis", v, charttest.Pack(b.t, "redis", v, map[string]string{"values.yaml": "replicas: 1\n"}))
 		charttest.Push(b.t.Context(), b.t, b.registry.Server, "charts/valkey", v, charttest.Pack(b.t, "valkey", v, nil))
 	}
+	policies, err := tarball.Write([]tarball.File{{Name: "allow.yaml", Content: []byte("allow: [guestbook]\n")}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.pushFiles("policies", "1.4", policies)
+	b.registry.Push("guestbook", "1.27.0", demoregistry.ImageOptions{Platforms: []string{"linux/amd64", "linux/arm64"}, Created: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
 }
 
 // registryClient speaks with the repositories of the test.
@@ -41,6 +51,49 @@ func (b *bench) registryClient() *registry.Client {
 	}
 	b.t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// artifacts are those of the test's registry, by the names of the examples.
+func (b *bench) artifacts() oci.Artifacts {
+	b.t.Helper()
+	return artifacts{b, &registry.Artifacts{Client: b.registryClient(), Credentials: b.account}}
+}
+
+type artifacts struct {
+	b *bench
+	*registry.Artifacts
+}
+
+func (a artifacts) Digest(ctx context.Context, project, ref string) (string, error) {
+	return a.Artifacts.Digest(ctx, project, a.b.there(ref))
+}
+
+func (a artifacts) Download(ctx context.Context, project, ref, digest, mediaType string, maxBytes int64) ([]byte, string, error) {
+	return a.Artifacts.Download(ctx, project, a.b.there(ref), digest, mediaType, maxBytes)
+}
+
+func (a artifacts) Copy(ctx context.Context, project, src, digest, dest string, annotations map[string]string) (registry.Copied, error) {
+	done, err := a.Artifacts.Copy(ctx, project, a.b.there(src), digest, a.b.there(dest), annotations)
+	done.Repository = strings.Replace(done.Repository, a.b.registry.Host(), "registry.example.com", 1)
+	return done, err
+}
+
+// layer is the media type of the files that pushFiles stores.
+const layer = "application/vnd.example.policies.v1.tar+gzip"
+
+// pushFiles stores an archive as an artifact with one layer.
+func (b *bench) pushFiles(repo, tag string, raw []byte) (digest string) {
+	b.t.Helper()
+	const config = "{}"
+	digest, err := b.registry.PushArtifact(b.t.Context(), repo, tag, demoregistry.Artifact{
+		MediaType: "application/vnd.oci.image.manifest.v1+json", Blobs: [][]byte{[]byte(config), raw},
+		Manifest: fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":%q,"size":2},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+			charttest.Digest([]byte(config)), layer, charttest.Digest(raw), len(raw)),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return digest
 }
 
 // account is that of the repository at an address of the test's.
