@@ -122,13 +122,22 @@ func parseStat(stat string) (time.Duration, error) {
 }
 
 // rss returns the child's resident memory in MiB.
-func (c *child) rss() (float64, error) {
+func (c *child) rss() (float64, error) { return c.memory("VmRSS") }
+
+// forgetPeak begins a new peak of resident memory (VmHWM), where the kernel can.
+func (c *child) forgetPeak() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", c.cmd.Process.Pid), []byte("5"), 0o200)
+}
+
+// memory returns a line of the child's status in MiB: VmRSS is what it holds, VmHWM
+// the most since forgetPeak.
+func (c *child) memory(field string) (float64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read memory: %w", err)
 	}
 	for line := range strings.SplitSeq(string(raw), "\n") {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+		if rest, found := strings.CutPrefix(line, field+":"); found {
 			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
 			if err != nil {
 				return 0, fmt.Errorf("read memory: %w", err)
@@ -136,7 +145,7 @@ func (c *child) rss() (float64, error) {
 			return kib / 1024, nil
 		}
 	}
-	return 0, errors.New("read memory: no VmRSS")
+	return 0, fmt.Errorf("read memory: no %s", field)
 }
 
 // get reads a page of one of the child's listeners.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,11 +31,54 @@ func (b *bench) failing(ctx context.Context, n int) (err error) {
 			return err
 		}
 		tag := fmt.Sprintf("1.28.%d", i)
-		if err := b.oneFailing(ctx, tag); err != nil {
+		limited, cancel := context.WithTimeout(ctx, failingPatience)
+		err := b.oneFailing(limited, tag)
+		cancel()
+		if err != nil {
+			b.printState(context.WithoutCancel(ctx), stages()[0])
 			return fmt.Errorf("version %s, whose check fails: %w", tag, err)
 		}
 	}
 	return nil
+}
+
+// failingPatience is how long one version may take to be taken back. It takes
+// seconds; what takes longer hangs, and is shown while it does.
+const failingPatience = 45 * time.Second
+
+// printState writes what is known of a Stage while something of it hangs: the
+// status of its Promotions, of itself and of its Application, its Deployment, and
+// what was seen since the measurement began.
+func (b *bench) printState(ctx context.Context, stage string) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	show := func(what string, o any, err error) {
+		text, encodeErr := json.Marshal(o)
+		fmt.Fprintf(b.opts.out, "\n%s: %s", what, text)
+		if err := errors.Join(err, encodeErr); err != nil {
+			fmt.Fprintf(b.opts.out, " (%v)", err)
+		}
+	}
+	var promotions v1alpha1.PromotionList
+	err := b.client.List(ctx, &promotions, client.InNamespace(project))
+	for _, p := range promotions.Items {
+		if p.Spec.Stage == stage && !p.Status.Phase.IsFinished() || p.Spec.Stage == stage && p.CreationTimestamp.After(time.Now().Add(-2*failingPatience)) {
+			show("Promotion "+p.Name, p.Status, err)
+		}
+	}
+	var s v1alpha1.Stage
+	err = b.client.Get(ctx, client.ObjectKey{Namespace: project, Name: stage}, &s)
+	show("Stage "+stage, s.Status, err)
+	var a v1alpha1.Application
+	err = b.client.Get(ctx, client.ObjectKey{Namespace: project, Name: stage}, &a)
+	show("Application "+stage, a.Status, err)
+	var d appsv1.Deployment
+	err = b.client.Get(ctx, client.ObjectKey{Namespace: project + "-" + stage, Name: "guestbook"}, &d)
+	show("Deployment", d, err)
+	for _, e := range b.seen.since() {
+		fmt.Fprintf(b.opts.out, "\n%s %s", e.At.Format("15:04:05.000"), describe(e))
+	}
+	fmt.Fprintln(b.opts.out)
 }
 
 // setChecks gives the first Stage checks that take back what fails, or none.

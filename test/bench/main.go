@@ -39,7 +39,7 @@ type options struct {
 	chains, drifts, broken, fleet int
 	rest, limit                   time.Duration
 	json, profile                 string
-	timeline                      bool
+	timeline, big                 bool
 	out                           io.Writer
 }
 
@@ -54,6 +54,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "where to write JSON (default: test/artifacts/bench.json)")
 	flag.StringVar(&o.profile, "profile", "", "also write pprof profiles of waybilld into this directory")
 	flag.BoolVar(&o.timeline, "timeline", false, "also print what happened when in every chain")
+	flag.BoolVar(&o.big, "big", false, "measure only what takes many minutes: 1,600 Applications, a storm of drift, 10,000 objects, 50 Stages at once (needs -limit 40m)")
 	flag.Parse()
 	o.out = os.Stdout
 	log.SetLogger(logr.Discard()) // controller-runtime's clients have nothing to say here
@@ -77,6 +78,8 @@ type bench struct {
 	child   *child
 	seen    *observer
 	report  *report
+	// baseline is the resident memory before anything was there, in MiB.
+	baseline float64
 }
 
 // run sets up, measures part by part, and reports whatever was measured.
@@ -122,6 +125,9 @@ type part struct {
 
 func (b *bench) parts() []part {
 	o := b.opts
+	if o.big {
+		return b.bigParts()
+	}
 	return []part{
 		{"set up the pipeline", time.Minute, b.pipeline},
 		{fmt.Sprintf("%d versions through three Stages", o.chains), 3 * time.Minute, func(ctx context.Context) error { return b.chain(ctx, o.chains) }},
@@ -132,6 +138,22 @@ func (b *bench) parts() []part {
 		{"looks at a registry", 2 * time.Minute, b.polls},
 		{"at rest", o.rest + time.Minute, func(ctx context.Context) error { return b.rest(ctx, o.rest) }},
 	}
+}
+
+// bigParts are the parts of -big.
+func (b *bench) bigParts() []part {
+	out := []part{
+		{"at the start", 2 * time.Minute, b.emptyServer},
+		{fmt.Sprintf("%d Stages at once", crowdStages), 10 * time.Minute, b.crowd},
+	}
+	for _, n := range scales() {
+		out = append(out, part{fmt.Sprintf("%d Applications x 4 objects", n), 10 * time.Minute, func(ctx context.Context) error { return b.scale(ctx, n) }})
+	}
+	return append(out,
+		part{fmt.Sprintf("%d drifts at once", stormSize), 10 * time.Minute, b.storm},
+		part{fmt.Sprintf("%d objects", manyObjects), 10 * time.Minute, b.memory},
+		part{"at rest", 3 * time.Minute, b.bigRest},
+	)
 }
 
 // measure runs the parts. One that does not come to its end is named in the

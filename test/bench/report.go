@@ -65,7 +65,11 @@ const (
 // rows judges every metric.
 func (r *report) rows() []row {
 	var out []row
-	for _, m := range metrics(r.options.fleet) {
+	lines := metrics(r.options.fleet)
+	if r.options.big {
+		lines = bigMetrics()
+	}
+	for _, m := range lines {
 		from := m.Key
 		if from == driftTail {
 			from = driftToHealed
