@@ -77,6 +77,7 @@ type serveOptions struct {
 	impersonates    bool
 	allowLoopback   bool
 	leaderElect     bool
+	allowOther      bool
 	gitPoll         time.Duration
 	verbose         bool
 	historyDSNFile  string
@@ -97,6 +98,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "speak plain http to Git servers and registries (credentials travel in the clear)")
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
+	f.BoolVar(&o.allowOther, "allow-other", false, "start although another waybilld that is no replica of this one works on the cluster (they undo each other's work)")
 	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
 	f.StringVar(&o.historyDSNFile, "history-dsn-file", "", "file with the connection string of the history's PostgreSQL, as postgres://USER:PASSWORD@HOST/DATABASE; or "+historyEnv+" in the environment (default: SQLite in --data)")
 	f.IntVar(&o.keepPromotions, "keep-promotions", 50, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
@@ -159,6 +161,10 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	defer parts.close(logger)
+	keep, err := claimCluster(ctx, config, o, logger)
+	if err != nil {
+		return err
+	}
 	if err := parts.setUp(ctx, mgr, o, points); err != nil {
 		return err
 	}
@@ -167,6 +173,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return keep(ctx) })
 	group.Go(func() error { return mgr.Start(ctx) })
 	group.Go(func() error { return api.run(ctx) })
 	group.Go(func() error { return parts.outbox.Run(ctx) })
@@ -216,7 +223,7 @@ func newManager(config *rest.Config, o serveOptions) (manager.Manager, error) {
 		Metrics:                       server.Options{BindAddress: metricsAddress},
 		PprofBindAddress:              o.pprofListen, // empty: off
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "waybill.dev",
+		LeaderElectionID:              electionLease,
 		LeaderElectionNamespace:       o.systemNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	})

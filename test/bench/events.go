@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -134,20 +135,38 @@ func (o *observer) watchAll(ctx context.Context, wg *sync.WaitGroup, c client.Wi
 			return fmt.Errorf("watch %T: %w", list, err)
 		}
 		wg.Go(func() {
-			defer w.Stop()
-			for e := range w.ResultChan() {
-				at := time.Now()
-				object, ok := e.Object.(client.Object)
-				if !ok || e.Type == watch.Error {
-					o.fail(fmt.Errorf("watch %T: %v", list, e.Object))
+			for w != nil {
+				version := o.follow(w, list)
+				if ctx.Err() != nil || version == "" {
 					return
 				}
-				o.add(event{At: at, Type: e.Type, Object: object})
-			}
-			if ctx.Err() == nil {
-				o.fail(fmt.Errorf("watch %T: the API server ended it", list))
+				// The API server ends a watch whose reader is slow. What came meanwhile
+				// is sent from where it ended.
+				if w, err = c.Watch(ctx, list, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}}); err != nil {
+					o.fail(fmt.Errorf("watch %T again: %w", list, err))
+				}
 			}
 		})
 	}
 	return nil
+}
+
+// follow keeps what a watch tells until it ends, and returns the version it came to;
+// "" when it cannot be gone on with.
+func (o *observer) follow(w watch.Interface, list client.ObjectList) (version string) {
+	defer w.Stop()
+	for e := range w.ResultChan() {
+		at := time.Now()
+		object, ok := e.Object.(client.Object)
+		if !ok || e.Type == watch.Error {
+			o.fail(fmt.Errorf("watch %T: %v", list, e.Object))
+			return ""
+		}
+		version = object.GetResourceVersion()
+		o.add(event{At: at, Type: e.Type, Object: object})
+	}
+	if version == "" {
+		o.fail(fmt.Errorf("watch %T: the API server ended it before it told anything", list))
+	}
+	return version
 }

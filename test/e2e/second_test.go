@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestSecondInstallation: a waybilld that is no replica of the one that works on the
+// cluster says so and does not start, unless it is told to. One that was killed is
+// followed by whoever starts next.
+func TestSecondInstallation(t *testing.T) {
+	w := newWorld(t, "second")
+	first := w.server
+	w.startServer()
+	w.eventually("the first is ready", first.isReady)
+
+	other := func(name string, flags ...string) *server {
+		t.Helper()
+		s, err := newServer(t.Name()+"-"+name, t.TempDir(), flags...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			s.stop()
+			_ = s.log.Close()
+		})
+		if err := s.start(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	isRefused := func(s *server) {
+		t.Helper()
+		w.wait("it ends", s.done)
+		log, err := os.ReadFile(s.log.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(log), "another waybilld works on this cluster already") {
+			t.Errorf("%s: exit code %d, log:\n%s", s.log.Name(), s.cmd.ProcessState.ExitCode(), log)
+		}
+	}
+	second := other("second")
+	isRefused(second)
+	isRefused(other("replica", "--leader-elect"))
+	if err := first.isReady(); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	told := other("told", "--allow-other")
+	w.eventually("one that was told to starts", told.isReady)
+	told.stop()
+
+	// Killed and started again, it is itself.
+	first.kill()
+	w.startServer()
+	w.eventually("the first is ready again", first.isReady)
+	isRefused(other("third"))
+
+	// Gone for good, it is followed; and the follower is the one from then on.
+	first.kill()
+	if err := second.start(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the second takes over", second.isReady)
+	w.startServer()
+	isRefused(first)
+	second.stop()
+	w.startServer()
+	w.eventually("after a proper end nobody has to wait", first.isReady)
+
+	// Replicas are noticed too.
+	first.stop()
+	replica := other("leader", "--leader-elect")
+	w.eventually("it leads", func() error {
+		if err := replica.isReady(); err != nil {
+			return err
+		}
+		if w.leaderName() == "" {
+			return errors.New("nobody leads")
+		}
+		return nil
+	})
+	w.startServer()
+	isRefused(first)
+}
