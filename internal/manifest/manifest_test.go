@@ -60,7 +60,7 @@ func TestParseFindings(t *testing.T) {
 		{"unknown field", "typing error", warehouseYAML("      constrain: ^1.0.0\n"),
 			[]string{`f.yaml: document 1, line 8: spec.subscriptions[0].image.constrain: unknown field "constrain"; did you mean "constraint"?`}},
 		{"unknown field without a neighbour", "says what there is", stage(direct + "  windows: []\n"),
-			[]string{`f.yaml: document 1, line 8: spec.windows: unknown field "windows"; known here: approval, autoPromotion, deploy, promotionMechanisms, promotionTemplate, requestedFreight, rollback, vars, verification`}},
+			[]string{`f.yaml: document 1, line 8: spec.windows: unknown field "windows"; known here: approval, autoPromotion, commitStatus, deploy, promotionMechanisms, promotionTemplate, requestedFreight, rollback, vars, verification`}},
 		{"several at once", "one run shows all", warehouseYAML("      semverConstraint: x\n      foo: 1\n"),
 			[]string{
 				"f.yaml: document 1, line 8: spec.subscriptions[0].image.semverConstraint: semverConstraint is now constraint",
