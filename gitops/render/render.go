@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -68,6 +69,8 @@ type Result struct {
 	// Objects in a fixed order: by file name and document for plain YAML, as kustomize orders them otherwise.
 	// Never empty.
 	Objects []*unstructured.Unstructured
+	// Templates are the files that Objects came from, one for each, from Source.Path; "" for what kustomize made.
+	Templates []string
 	// Files are the paths, from the root of the repository, of all files that were read, sorted. For plain YAML a
 	// file added to the folder changes the result too.
 	Files []string
@@ -160,6 +163,7 @@ func run(t *tree, source Source) (Result, error) {
 	for _, o := range found {
 		Normalize(o.object)
 		result.Objects = append(result.Objects, o.object)
+		result.Templates = append(result.Templates, strings.TrimPrefix(o.file, root+"/"))
 	}
 	for _, name := range result.Files {
 		result.Outside = result.Outside || !under(name, root)

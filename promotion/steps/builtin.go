@@ -98,7 +98,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"toml-update":         tomlupdate.Step{},
 		"yaml-parse":          yamlparse.Step{},
 		"yaml-update":         yamlupdate.Step{},
-		"helm-template":       helmtemplate.Step{Charts: d.Charts},
+		"helm-template":       helmtemplate.Step{Charts: d.Charts, Dependencies: helmupdatechart.Step{Archives: d.Archives}},
 		"helm-update-chart":   helmupdatechart.Step{Archives: d.Archives},
 		"http":                httprequest.Step{Transport: d.Transport},
 		"http-download":       httpdownload.Step{Transport: d.Transport},

@@ -61,7 +61,14 @@ const updateChart = `
 // what the branch has then.
 func updateWorld(t *testing.T, b *bench, charts string, carried ...v1alpha1.Chart) (fs.FS, *v1alpha1.Promotion, engine.Outcome) {
 	t.Helper()
-	p := promote(t, stageWith(readSteps(t, []byte(strings.Replace(updateChart, "CHARTS", charts, 1)))))
+	return runTemplate(t, b, strings.Replace(updateChart, "CHARTS", charts, 1), carried...)
+}
+
+// runTemplate runs these steps for a Freight that carries the charts as well, and
+// returns what the branch has then.
+func runTemplate(t *testing.T, b *bench, template string, carried ...v1alpha1.Chart) (fs.FS, *v1alpha1.Promotion, engine.Outcome) {
+	t.Helper()
+	p := promote(t, stageWith(readSteps(t, []byte(template))))
 	p.Status.Plan.Collection[0].Charts = carried
 	out := b.engine.Run(t.Context(), p, func(context.Context) error { return nil })
 	m, err := b.Open(t.Context(), "", b.repoURL)

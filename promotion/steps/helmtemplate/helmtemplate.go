@@ -2,8 +2,9 @@
 // what comes out.
 //
 // The chart renders in a process of its own, without network and within limits
-// of memory and time. Nothing is downloaded: what the chart depends on has to lie
-// in its charts folder. Values files lie in the repository of the chart.
+// of memory and time. What the chart depends on has to lie in its charts folder,
+// or buildDependencies fetches it first. Values files lie in the repository of the
+// chart.
 package helmtemplate
 
 import (
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/gitops/render"
@@ -28,11 +30,18 @@ type Config struct {
 	// OutPath is where the manifests go: one file if its name ends in .yaml or
 	// .yml, else a folder with a file for each object.
 	OutPath string `json:"outPath"`
-	// OutLayout of a folder: flat is all there is, with files named
-	// kind-name.yaml.
-	OutLayout string `json:"outLayout,omitempty" enum:"flat"`
+	// OutLayout of a folder: flat (default), a file for each object named
+	// kind-name.yaml; or helm, a file for each template below the chart's name, as
+	// helm template --output-dir.
+	OutLayout string `json:"outLayout,omitempty" enum:"flat,helm"`
 	// ReleaseName is what the chart is told as .Release.Name.
 	ReleaseName string `json:"releaseName"`
+	// UseReleaseName puts the files of layout helm into a folder with the name of
+	// the release.
+	UseReleaseName bool `json:"useReleaseName,omitempty"`
+	// BuildDependencies first fetches what the chart depends on, in the versions of
+	// its Chart.lock, or the newest that fit when there is none.
+	BuildDependencies bool `json:"buildDependencies,omitempty"`
 	// Namespace is what the chart is told as .Release.Namespace.
 	Namespace string `json:"namespace,omitempty"`
 	// ValuesFiles in the workspace, later ones over earlier ones.
@@ -67,6 +76,13 @@ type Value struct {
 type Step struct {
 	// Charts renders; nil: charts are refused.
 	Charts render.Charts
+	// Dependencies fetches what a chart depends on.
+	Dependencies Dependencies
+}
+
+// Dependencies fetches what the chart in a folder of the workspace depends on.
+type Dependencies interface {
+	Build(ctx context.Context, in step.Input, folder string) error
 }
 
 // NewConfig returns an empty configuration.
@@ -99,11 +115,16 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	for _, v := range c.SetValues {
 		options.Parameters = append(options.Parameters, v1alpha1.HelmParameter{Name: v.Key, Value: v.Value, ForceString: v.Literal})
 	}
+	if c.BuildDependencies {
+		if err := s.Dependencies.Build(ctx, in, c.Path); err != nil {
+			return step.Result{}, err //nolint:wrapcheck // a step's error already
+		}
+	}
 	files, err := tree.FS()
 	if err != nil {
 		return step.Result{}, err //nolint:wrapcheck // names the tree already
 	}
-	objects, err := render.Render(ctx, render.Source{FS: files, Path: path.Join(".", dir), Helm: options, Charts: s.Charts}, render.Limits{})
+	rendered, err := render.Run(ctx, render.Source{FS: files, Path: path.Join(".", dir), Helm: options, Charts: s.Charts}, render.Limits{})
 	switch {
 	case errors.Is(err, context.Canceled):
 		return step.Result{}, err //nolint:wrapcheck // the context's own
@@ -111,11 +132,40 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 		return step.Result{}, step.Reasoned("RenderFailed", fmt.Errorf("render %q: %w", c.Path, err))
 	}
 	var kept []*unstructured.Unstructured
-	for _, o := range objects {
+	var templates []string
+	for i, o := range rendered.Objects {
 		hook := o.GetAnnotations()["helm.sh/hook"]
 		if hook == "" || !c.DisableHooks && !(c.SkipTests && strings.HasPrefix(hook, "test")) {
-			kept = append(kept, o)
+			kept, templates = append(kept, o), append(templates, rendered.Templates[i])
 		}
 	}
-	return manifests.Write(in, c.OutPath, c.OutLayout, kept)
+	if c.OutLayout != "helm" || manifests.IsFile(c.OutPath) {
+		return manifests.Write(in, c.OutPath, c.OutLayout, kept)
+	}
+	folder, err := chartName(in, c.Path)
+	if err != nil {
+		return step.Result{}, err
+	}
+	if c.UseReleaseName {
+		folder = path.Join(c.ReleaseName, folder)
+	}
+	for i := range templates {
+		templates[i] = path.Join(folder, templates[i])
+	}
+	return manifests.WriteFiles(in, c.OutPath, templates, kept)
+}
+
+// chartName is what the chart in a folder calls itself.
+func chartName(in step.Input, folder string) (string, error) {
+	raw, err := in.ReadFile(path.Join(folder, "Chart.yaml"))
+	if err != nil {
+		return "", err
+	}
+	var meta struct {
+		Name string `json:"name"`
+	}
+	if err := yaml.Unmarshal(raw, &meta); err != nil || meta.Name == "" || strings.ContainsAny(meta.Name, `/\`) || meta.Name == ".." {
+		return "", step.Reasoned("FileInvalid", fmt.Errorf("file %q does not say what the chart is called", path.Join(folder, "Chart.yaml")))
+	}
+	return meta.Name, nil
 }

@@ -67,25 +67,16 @@ type resolved struct {
 // archives of its dependencies come into charts, those of others go, and
 // Chart.lock says which they are.
 func (s Step) update(ctx context.Context, in step.Input, folder string, chartYAML []byte) ([]resolved, error) {
-	var meta struct {
-		Dependencies []*dependency `json:"dependencies"`
-	}
-	if err := yaml.Unmarshal(chartYAML, &meta); err != nil {
-		return nil, step.Reasoned("FileInvalid", fmt.Errorf("file %q: %w", path.Join(folder, "Chart.yaml"), err))
-	}
-	if len(meta.Dependencies) > maxDependencies {
-		return nil, step.Terminal("InvalidConfig", fmt.Errorf("chart %q has more than %d dependencies", folder, maxDependencies))
-	}
-	tree, root, err := in.Workspace.Locate(folder)
+	wanted, err := dependenciesIn(path.Join(folder, "Chart.yaml"), chartYAML)
 	if err != nil {
-		return nil, step.Terminal("InvalidConfig", err)
+		return nil, err
 	}
-	u := updater{Step: s, in: in, tree: tree, root: root, archives: map[string][]byte{}, inPlace: map[string]bool{}, before: recorded(in)}
+	u, err := s.updater(in, folder)
+	if err != nil {
+		return nil, err
+	}
 	var locked []*dependency
-	for _, d := range meta.Dependencies {
-		if d == nil || d.Name == "" {
-			return nil, step.Reasoned("FileInvalid", fmt.Errorf("file %q has a dependency without name", path.Join(folder, "Chart.yaml")))
-		}
+	for _, d := range wanted {
 		version, err := u.resolve(ctx, d)
 		if err != nil {
 			return nil, err
@@ -96,11 +87,89 @@ func (s Step) update(ctx context.Context, in step.Input, folder string, chartYAM
 	if err != nil {
 		return nil, err
 	}
-	lock, err := u.lock(meta.Dependencies, locked)
+	lock, err := u.lock(wanted, locked)
 	if err != nil {
 		return nil, err
 	}
-	return u.resolved, step.FileError(tree.Edit(append(edits, lock...)...))
+	return u.resolved, step.FileError(u.tree.Edit(append(edits, lock...)...))
+}
+
+// Build does what helm dependency build does for the chart in folder: its
+// dependencies come into charts in the versions that Chart.lock says. Without one
+// it is as update. A Chart.lock that does not fit Chart.yaml is an error.
+func (s Step) Build(ctx context.Context, in step.Input, folder string) error {
+	file := path.Join(folder, "Chart.yaml")
+	chartYAML, err := in.ReadFile(file)
+	if err != nil {
+		return err //nolint:wrapcheck // a step's error already
+	}
+	wanted, err := dependenciesIn(file, chartYAML)
+	if err != nil || len(wanted) == 0 {
+		return err
+	}
+	u, err := s.updater(in, folder)
+	if err != nil {
+		return err
+	}
+	raw, err := u.tree.ReadFile(path.Join(".", u.root, "Chart.lock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := s.update(ctx, in, folder, chartYAML)
+		return err
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // names the path already
+	}
+	var lock lockFile
+	if err := yaml.Unmarshal(raw, &lock); err != nil {
+		return step.Reasoned("FileInvalid", fmt.Errorf("file %q: %w", path.Join(folder, "Chart.lock"), err))
+	}
+	digest, err := lockDigest(wanted, lock.Dependencies)
+	if err != nil {
+		return err
+	}
+	if digest != lock.Digest || len(lock.Dependencies) != len(wanted) {
+		return step.Terminal("FileInvalid", fmt.Errorf("file %q does not fit %q; commit what helm dependency update writes", path.Join(folder, "Chart.lock"), file))
+	}
+	for i, d := range wanted {
+		pinned := *d
+		pinned.Version = lock.Dependencies[i].Version
+		if _, err := u.resolve(ctx, &pinned); err != nil {
+			return err
+		}
+	}
+	edits, err := u.edits()
+	if err != nil {
+		return err
+	}
+	return step.FileError(u.tree.Edit(edits...))
+}
+
+// dependenciesIn reads what a Chart.yaml depends on.
+func dependenciesIn(file string, chartYAML []byte) ([]*dependency, error) {
+	var meta struct {
+		Dependencies []*dependency `json:"dependencies"`
+	}
+	if err := yaml.Unmarshal(chartYAML, &meta); err != nil {
+		return nil, step.Reasoned("FileInvalid", fmt.Errorf("file %q: %w", file, err))
+	}
+	if len(meta.Dependencies) > maxDependencies {
+		return nil, step.Terminal("InvalidConfig", fmt.Errorf("file %q has more than %d dependencies", file, maxDependencies))
+	}
+	for _, d := range meta.Dependencies {
+		if d == nil || d.Name == "" {
+			return nil, step.Reasoned("FileInvalid", fmt.Errorf("file %q has a dependency without name", file))
+		}
+	}
+	return meta.Dependencies, nil
+}
+
+// updater returns one for the chart in folder, which has found nothing yet.
+func (s Step) updater(in step.Input, folder string) (*updater, error) {
+	tree, root, err := in.Workspace.Locate(folder)
+	if err != nil {
+		return nil, step.Terminal("InvalidConfig", err)
+	}
+	return &updater{Step: s, in: in, tree: tree, root: root, archives: map[string][]byte{}, inPlace: map[string]bool{}, before: recorded(in)}, nil
 }
 
 // updater collects what one chart depends on.

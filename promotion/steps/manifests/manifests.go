@@ -2,6 +2,7 @@
 package manifests
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"strings"
@@ -21,28 +22,64 @@ func Write(in step.Input, outPath, format string, objects []*unstructured.Unstru
 	if err != nil {
 		return step.Result{}, step.Terminal("InvalidConfig", err)
 	}
+	result := step.Result{Message: fmt.Sprintf("rendered %d objects", len(objects))}
+	if IsFile(outPath) {
+		whole, err := encode(objects)
+		if err != nil {
+			return step.Result{}, err
+		}
+		return result, in.WriteFile(outPath, whole)
+	}
 	var edits []git.Edit
-	var whole strings.Builder
-	isFile := path.Ext(outPath) == ".yaml" || path.Ext(outPath) == ".yml"
+	for _, o := range objects {
+		raw, err := encode([]*unstructured.Unstructured{o})
+		if err != nil {
+			return step.Result{}, err
+		}
+		edits = append(edits, git.SetFile(path.Join(rel, fileName(format, o)), raw))
+	}
+	return result, step.FileError(out.Edit(edits...))
+}
+
+// WriteFiles puts rendered objects into the folder outPath of the workspace; files
+// names the file of each, and those of the same file go there together.
+func WriteFiles(in step.Input, outPath string, files []string, objects []*unstructured.Unstructured) (step.Result, error) {
+	out, rel, err := in.Workspace.Locate(outPath)
+	if err != nil {
+		return step.Result{}, step.Terminal("InvalidConfig", err)
+	}
+	of := map[string][]*unstructured.Unstructured{}
+	for i, o := range objects {
+		of[files[i]] = append(of[files[i]], o)
+	}
+	var edits []git.Edit
+	for name, together := range of {
+		raw, err := encode(together)
+		if err != nil {
+			return step.Result{}, err
+		}
+		edits = append(edits, git.SetFile(path.Join(rel, name), raw))
+	}
+	return step.Result{Message: fmt.Sprintf("rendered %d objects into %d files", len(objects), len(of))}, step.FileError(out.Edit(edits...))
+}
+
+// IsFile reports whether outPath names one file, and not a folder.
+func IsFile(outPath string) bool { return path.Ext(outPath) == ".yaml" || path.Ext(outPath) == ".yml" }
+
+// encode writes objects as documents of one file.
+func encode(objects []*unstructured.Unstructured) ([]byte, error) {
+	var out bytes.Buffer
 	for i, o := range objects {
 		raw, err := yaml.Marshal(o.Object)
 		if err != nil {
-			return step.Result{}, step.Terminal("RenderFailed", fmt.Errorf("write %s %q: %w", o.GetKind(), o.GetName(), err))
-		}
-		if !isFile {
-			edits = append(edits, git.SetFile(path.Join(rel, fileName(format, o)), raw))
-			continue
+			return nil, step.Terminal("RenderFailed", fmt.Errorf("write %s %q: %w", o.GetKind(), o.GetName(), err))
 		}
 		if i > 0 {
-			whole.WriteString("---\n")
+			out.WriteString("---\n")
 		}
-		whole.Write(raw)
+		out.Write(raw)
 	}
-	message := fmt.Sprintf("rendered %d objects", len(objects))
-	if isFile {
-		return step.Result{Message: message}, in.WriteFile(outPath, []byte(whole.String()))
-	}
-	return step.Result{Message: message}, step.FileError(out.Edit(edits...))
+	return out.Bytes(), nil
 }
 
 // fileName is the name of an object's file: with its namespace when it has one.
