@@ -40,13 +40,16 @@ func sameFreight(a, b v1alpha1.StageFreight) bool {
 }
 
 // plan makes the plan of p and rehearses it, so that it has its hash and says what
-// rides along. That nobody waits for may lack both: a template's steps are not run
+// rides along. That nobody waits for, now or in a step, may lack both: a template's steps are not run
 // twice for it, a rollback is not kept waiting, and what fails in the rehearsal
 // fails in the run, where it is shown with its step.
 func (r *PromotionReconciler) plan(ctx context.Context, o *promotion.Observation, p *v1alpha1.Promotion, freight *v1alpha1.Freight) (*v1alpha1.PromotionPlan, error) {
 	isAwaited := promotion.NeedsApproval(o.Stage, p) || p.Spec.Kind != v1alpha1.KindRollback && promotion.NeedsSameBase(o.Stage, freight)
 	if !isAwaited && (p.Spec.Kind == v1alpha1.KindRollback || o.Stage.Spec.PromotionMechanisms == nil) {
-		return r.Planner.Plan(ctx, o, p, freight) //nolint:wrapcheck // terminal errors are told by their type
+		plan, err := r.Planner.Plan(ctx, o, p, freight)
+		if isAwaited = err == nil && promotion.AsksInSteps(plan); !isAwaited {
+			return plan, err //nolint:wrapcheck // terminal errors are told by their type
+		}
 	}
 	rehearsal, err := r.Planner.Rehearse(ctx, o, p, freight)
 	if err != nil && !isAwaited && rehearsal != nil && ctx.Err() == nil {

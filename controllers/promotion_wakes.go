@@ -50,9 +50,14 @@ func (r *PromotionReconciler) ofFreeze(ctx context.Context, o client.Object) []c
 }
 
 // ofApproval wakes the Promotion that was decided about, and the others of its
-// Stage: newer ones may have to wait behind it.
+// Stage: newer ones may have to wait behind it. A step that waits for it looks
+// at once.
 func (r *PromotionReconciler) ofApproval(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.unsettled(ctx, o.GetNamespace(), o.(*v1alpha1.Approval).Spec.Stage, "")
+	a := o.(*v1alpha1.Approval)
+	if a.Spec.Step != "" {
+		r.nudges.put(types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Promotion})
+	}
+	return r.unsettled(ctx, o.GetNamespace(), a.Spec.Stage, "")
 }
 
 // ofProject wakes what may have waited for a window.

@@ -34,13 +34,33 @@ func NeedsApproval(s *v1alpha1.Stage, p *v1alpha1.Promotion) bool {
 	return ApprovalPolicy(s, p.Spec.Kind) != nil && !slices.Contains(p.Spec.Bypass, v1alpha1.GateApproval)
 }
 
+// Asked is an approval that a Promotion waits for.
+type Asked struct {
+	// Policy says how many approvals, and whose.
+	Policy *v1alpha1.ApprovalPolicy
+	// Step that waits, of the template; empty: the start does.
+	Step string
+}
+
+// AskedOf returns the approval that p waits for now: before it starts, that of
+// its Stage; while it runs, that of its step. It is nil when it waits for none.
+func AskedOf(s *v1alpha1.Stage, p *v1alpha1.Promotion) *Asked {
+	if !IsPending(p) {
+		return askedByStep(p)
+	}
+	if policy := ApprovalPolicy(s, p.Spec.Kind); policy != nil {
+		return &Asked{Policy: policy}
+	}
+	return nil
+}
+
 // Standing says whether an Approval counts, and if not, why.
 type Standing int
 
 // The standings, in the order they are looked at.
 const (
-	// StandingElsewhere: it names another Promotion, or one of that name that is
-	// gone. Nobody is shown these.
+	// StandingElsewhere: it names another Promotion, one of that name that is
+	// gone, or another of its steps. Nobody is shown these.
 	StandingElsewhere Standing = iota
 	// StandingOtherPlan: the plan has changed since.
 	StandingOtherPlan
@@ -54,14 +74,15 @@ const (
 	StandingCounts
 )
 
-// JudgeApproval returns the standing of a for the Promotion p under the Stage's
-// policy, and until when it counts (zero: it does not).
+// JudgeApproval returns the standing of a for what the Promotion p asks, and until
+// when it counts (zero: it does not).
 //
 // Admission proves that actor and groups are the author's, and that the author
 // may approve for the Stage that a names. It cannot know whose Promotion that
 // is, so an Approval that names another Stage than its Promotion's is nothing.
-func JudgeApproval(policy *v1alpha1.ApprovalPolicy, p *v1alpha1.Promotion, a *v1alpha1.Approval, now time.Time) (Standing, time.Time) {
-	if a.Spec.Promotion != p.Name || a.Namespace != p.Namespace || a.Spec.Stage != p.Spec.Stage || a.CreationTimestamp.Before(&p.CreationTimestamp) {
+func JudgeApproval(asked Asked, p *v1alpha1.Promotion, a *v1alpha1.Approval, now time.Time) (Standing, time.Time) {
+	policy := asked.Policy
+	if a.Spec.Step != asked.Step || a.Spec.Promotion != p.Name || a.Namespace != p.Namespace || a.Spec.Stage != p.Spec.Stage || a.CreationTimestamp.Before(&p.CreationTimestamp) {
 		return StandingElsewhere, time.Time{}
 	}
 	if p.Status.Plan == nil || p.Status.Plan.Hash == "" || a.Spec.PlanHash != p.Status.Plan.Hash {
@@ -111,9 +132,9 @@ type counted struct {
 	until    time.Time
 }
 
-// countApprovals judges every Approval of p. policy is not nil.
-func countApprovals(o *Observation, p *v1alpha1.Promotion, policy *v1alpha1.ApprovalPolicy) approvals {
-	out := approvals{policy: policy}
+// countApprovals judges every Approval of p for what it asks.
+func countApprovals(o *Observation, p *v1alpha1.Promotion, asked Asked) approvals {
+	out := approvals{policy: asked.Policy}
 	if p == nil {
 		return out
 	}
@@ -131,7 +152,7 @@ func countApprovals(o *Observation, p *v1alpha1.Promotion, policy *v1alpha1.Appr
 	best := map[string]int{} // by actor
 	aside := map[string]string{}
 	for _, a := range given {
-		standing, until := JudgeApproval(policy, p, a, o.Now)
+		standing, until := JudgeApproval(asked, p, a, o.Now)
 		switch {
 		case standing == StandingElsewhere:
 		case standing != StandingCounts:
@@ -208,8 +229,12 @@ func approvalGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 	if policy == nil {
 		return open(v1alpha1.GateApproval, GroupStart, "no approval is asked for")
 	}
-	p := ask.asks
-	all := countApprovals(o, p, policy)
+	return approvalVerdict(o, ask.asks, Asked{Policy: policy})
+}
+
+// approvalVerdict says what is missing of what p asks; p may be nil.
+func approvalVerdict(o *Observation, p *v1alpha1.Promotion, asked Asked) v1alpha1.GateVerdict {
+	policy, all := asked.Policy, countApprovals(o, p, asked)
 	var v v1alpha1.GateVerdict
 	var who []string
 	for _, c := range all.counted {
@@ -242,11 +267,11 @@ func approvalOpensBy(o *Observation, p *v1alpha1.Promotion, policy *v1alpha1.App
 	if p == nil {
 		line += ", once it is promoted"
 	}
-	return fmt.Sprintf("%s: %s", asked(policy, missing), line)
+	return fmt.Sprintf("%s: %s", askedText(policy, missing), line)
 }
 
-// asked says who is to approve: "2 of group release-managers".
-func asked(policy *v1alpha1.ApprovalPolicy, missing int32) string {
+// askedText says who is to approve: "2 of group release-managers".
+func askedText(policy *v1alpha1.ApprovalPolicy, missing int32) string {
 	var from []string
 	if len(policy.Groups) > 0 {
 		word := "group "
@@ -270,7 +295,7 @@ func RejectedBy(o *Observation, p *v1alpha1.Promotion) *v1alpha1.Approval {
 	if policy == nil {
 		return nil
 	}
-	all := countApprovals(o, p, policy)
+	all := countApprovals(o, p, Asked{Policy: policy})
 	return all.rejected
 }
 
@@ -281,7 +306,7 @@ func CountedApprovals(o *Observation, p *v1alpha1.Promotion) []v1alpha1.CountedA
 		return nil
 	}
 	var out []v1alpha1.CountedApproval
-	all := countApprovals(o, p, policy)
+	all := countApprovals(o, p, Asked{Policy: policy})
 	for _, c := range all.counted {
 		out = append(out, v1alpha1.CountedApproval{Actor: c.approval.Spec.Actor, At: c.approval.CreationTimestamp, Reason: c.approval.Spec.Reason})
 	}

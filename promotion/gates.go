@@ -327,8 +327,11 @@ func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 		}
 		if IsUnderWay(p) || ask.Promotion != "" && isQueuedBefore(o, p, ask) {
 			what := "is " + strings.ToLower(string(phaseOf(p)))
-			if IsPending(p) && HasApproval(o, p) {
+			switch {
+			case IsPending(p) && HasApproval(o, p):
 				what = "has been approved, and goes first"
+			case askedByStep(p) != nil:
+				what = "waits for approval in one of its steps: " + p.Status.Message
 			}
 			return closed(v1alpha1.GateBusy, GroupStart,
 				fmt.Sprintf("Promotion %q %s", p.Name, what),

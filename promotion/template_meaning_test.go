@@ -29,6 +29,11 @@ func TestCheckMeaning(t *testing.T) {
 		"no Pod template":   {deploy, `{uses: run-job, config: {image: x, template: {containers: []}}}`, []string{"template.containers: there is no such field"}},
 		"no containers":     {deploy, `{uses: run-job, config: {image: x, template: {spec: {containers: {name: a}}}}}`, []string{"template.spec.containers is no list"}},
 		"other fields":      {deploy, `{uses: run-job, config: {image: x, resources: {}}}`, []string{"there is no such field"}},
+		"an approval":       {deploy, `{uses: wait-for-approval, config: {required: 2, groups: [a], expireAfter: 8h}}`, nil},
+		"any approval":      {deploy, `{uses: wait-for-approval}`, nil},
+		"too many asked":    {deploy, `{uses: wait-for-approval, config: {required: 17}}`, []string{"required 17 is not between 1 and 16"}},
+		"too few asked":     {deploy, `{uses: wait-for-approval, config: {required: 3, users: [ada, bob]}}`, []string{"required 3 is more than the 2 users who are asked"}},
+		"no expiry":         {deploy, `{uses: wait-for-approval, config: {expireAfter: never}}`, []string{`expireAfter "never" is no duration`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage := templated(t, "requestedFreight: []\n"+c.deploy+"promotionTemplate: {spec: {steps: ["+c.step+"]}}")

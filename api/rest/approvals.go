@@ -36,8 +36,8 @@ func (s *Server) decide(ctx context.Context, project, name string, decision v1al
 	if err != nil {
 		return none, err
 	}
-	policy := promotion.ApprovalPolicy(st, kindOf(p))
-	if policy == nil {
+	wanted := promotion.AskedOf(st, p)
+	if wanted == nil {
 		return none, refuse(model.Conflict, "%q asks for no approval", st.Name).withHint("waybill why %s %s/%s shows what it waits for", p.Spec.Freight, project, st.Name)
 	}
 	if decision == v1alpha1.DecisionReject && strings.TrimSpace(body.Reason) == "" {
@@ -54,12 +54,12 @@ func (s *Server) decide(ctx context.Context, project, name string, decision v1al
 	if err != nil {
 		return none, err
 	}
-	if refused := mayNotDecide(policy, p, person); refused != "" && decision == v1alpha1.DecisionApprove {
+	if refused := mayNotDecide(wanted.Policy, p, person); refused != "" && decision == v1alpha1.DecisionApprove {
 		return none, refuse(model.Forbidden, "%s", refused)
 	}
 	for i := range v.approvals {
 		a := &v.approvals[i]
-		standing, _ := promotion.JudgeApproval(policy, p, a, v.now)
+		standing, _ := promotion.JudgeApproval(*wanted, p, a, v.now)
 		if a.Spec.Actor == person.User && a.Spec.Decision == decision && standing == promotion.StandingCounts && until == nil {
 			return v.promotionModel(p), nil // decided already
 		}
@@ -69,7 +69,8 @@ func (s *Server) decide(ctx context.Context, project, name string, decision v1al
 			GenerateName: st.Name + "-" + strings.ToLower(string(decision)) + "-", Namespace: project, Labels: map[string]string{v1alpha1.LabelStage: st.Name},
 		},
 		Spec: v1alpha1.ApprovalSpec{
-			Stage: st.Name, Promotion: p.Name, PlanHash: body.PlanHash, Actor: person.User, Groups: countedGroups(policy, person),
+			Stage: st.Name, Promotion: p.Name, PlanHash: body.PlanHash, Actor: person.User, Groups: countedGroups(wanted.Policy, person),
+			Step: wanted.Step,
 			Decision: decision, Reason: body.Reason, Until: until,
 		},
 	}
@@ -161,11 +162,11 @@ func (s *Server) Revoke(ctx context.Context, request RevokeRequestObject) (Revok
 
 // approvalModels returns the decisions about p, oldest first; those about an
 // earlier Promotion of its name are left out.
-func (v *projectView) approvalModels(p *v1alpha1.Promotion, policy *v1alpha1.ApprovalPolicy) []model.Approval {
+func (v *projectView) approvalModels(p *v1alpha1.Promotion, wanted promotion.Asked) []model.Approval {
 	var out []model.Approval
 	for i := range v.approvals {
 		a := &v.approvals[i]
-		standing, until := promotion.JudgeApproval(policy, p, a, v.now)
+		standing, until := promotion.JudgeApproval(wanted, p, a, v.now)
 		words := map[promotion.Standing]model.ApprovalStanding{
 			promotion.StandingCounts: model.Counts, promotion.StandingOtherPlan: model.OtherPlan, promotion.StandingExpired: model.Expired,
 			promotion.StandingNotAsked: model.NotAsked, promotion.StandingSelf: model.Self,
@@ -198,7 +199,11 @@ func (v *projectView) addApprovals(out *model.Promotion, p *v1alpha1.Promotion) 
 		out.PlanHash = p.Status.Plan.Hash
 	}
 	st := v.stageByName[p.Spec.Stage]
-	if !promotion.IsPending(p) || st == nil {
+	var wanted *promotion.Asked
+	if st != nil {
+		wanted = promotion.AskedOf(st, p)
+	}
+	if st == nil || !promotion.IsPending(p) && wanted == nil {
 		for _, a := range p.Status.Approvals {
 			out.Approvals = append(out.Approvals, model.Approval{
 				Promotion: p.Name, Stage: p.Spec.Stage, Actor: a.Actor, Decision: model.Approve, PlanHash: out.PlanHash, Reason: a.Reason,
@@ -207,13 +212,13 @@ func (v *projectView) addApprovals(out *model.Promotion, p *v1alpha1.Promotion) 
 		}
 		return
 	}
-	policy := promotion.ApprovalPolicy(st, kindOf(p))
-	if policy == nil {
+	if wanted == nil {
 		return
 	}
-	out.Approvals = v.approvalModels(p, policy)
+	verdict, _ := promotion.JudgeStep(v.observe(st), p, *wanted)
+	out.Approvals = v.approvalModels(p, *wanted)
 	out.ApprovalNeed = model.ApprovalNeed{
-		Need: int(max(policy.Required, 1)), Have: len(promotion.CountedApprovals(v.observe(st), p)),
-		Groups: policy.Groups, Users: policy.Users, SelfApproval: policy.AllowSelfApproval,
+		Need: int(verdict.Need), Have: int(verdict.Have), Step: wanted.Step,
+		Groups: wanted.Policy.Groups, Users: wanted.Policy.Users, SelfApproval: wanted.Policy.AllowSelfApproval,
 	}
 }

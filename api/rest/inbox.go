@@ -86,7 +86,7 @@ func inboxDigest(stages []v1alpha1.Stage, promotions []v1alpha1.Promotion, appro
 		if stage := p.Namespace + "/" + p.Spec.Stage; newest[stage] == nil || isLater(p, newest[stage]) {
 			newest[stage] = p
 		}
-		if promotion.IsPending(p) && p.Status.Plan != nil && p.Status.Plan.Hash != "" {
+		if (promotion.IsPending(p) || promotion.AskedOf(nil, p) != nil) && p.Status.Plan != nil && p.Status.Plan.Hash != "" {
 			add("waits", p.UID, p.Status.Plan.Hash, p.Status.Message)
 		}
 	}
@@ -154,7 +154,8 @@ func (s *Server) addToInbox(ctx context.Context, out *model.Inbox, v *projectVie
 	may := map[string]bool{}
 	for i := range v.stages {
 		st := &v.stages[i]
-		if st.Spec.Approval == nil && st.Spec.Rollback.Approval == nil {
+		asksInStep := func(p *v1alpha1.Promotion) bool { return !promotion.IsPending(p) && promotion.AskedOf(st, p) != nil }
+		if st.Spec.Approval == nil && st.Spec.Rollback.Approval == nil && !slices.ContainsFunc(v.promotionsOf[st.Name], asksInStep) {
 			continue
 		}
 		allowed, err := s.may(ctx, identity.Action{Verb: "approve", Group: v1alpha1.Group, Resource: "stages", Namespace: st.Namespace, Name: st.Name})
@@ -177,23 +178,27 @@ func (s *Server) addToInbox(ctx context.Context, out *model.Inbox, v *projectVie
 
 // addApproval adds p where the person is asked about it, or was.
 func (v *projectView) addApproval(out *model.Inbox, st *v1alpha1.Stage, p *v1alpha1.Promotion, person identity.Person, mayApprove bool) {
-	policy := promotion.ApprovalPolicy(st, kindOf(p))
-	if policy == nil {
+	wanted := promotion.AskedOf(st, p)
+	isAsked := wanted != nil
+	if !isAsked { // it may have been
+		wanted = &promotion.Asked{Policy: promotion.ApprovalPolicy(st, kindOf(p))}
+	}
+	if wanted.Policy == nil {
 		return
 	}
 	item := model.InboxApproval{Project: p.Namespace}
-	for _, a := range v.approvalModels(p, policy) {
+	for _, a := range v.approvalModels(p, *wanted) {
 		if a.Actor == person.User && (item.Decision.Name == "" || a.Standing == model.Counts) {
 			item.Decision = a
 		}
 	}
-	waits := promotion.IsPending(p) && p.Status.Plan != nil && p.Status.Plan.Hash != ""
+	waits := isAsked && p.Status.Plan != nil && p.Status.Plan.Hash != ""
 	switch {
 	case item.Decision.Name != "" && (!waits || item.Decision.Standing == model.Counts):
 		item.Promotion, item.MayNot = v.shortPromotion(p), "you have decided"
 		out.Done = append(out.Done, item)
-	case waits && mayApprove && promotion.IsAsked(policy, person.User, person.Groups):
-		item.Promotion, item.MayNot = v.shortPromotion(p), mayNotDecide(policy, p, person)
+	case waits && mayApprove && promotion.IsAsked(wanted.Policy, person.User, person.Groups):
+		item.Promotion, item.MayNot = v.shortPromotion(p), mayNotDecide(wanted.Policy, p, person)
 		item.MayDecide = item.MayNot == ""
 		out.Approvals = append(out.Approvals, item)
 	}

@@ -66,13 +66,17 @@ func (s *Server) PlanOfPromotion(ctx context.Context, request PlanOfPromotionReq
 	}
 	out := s.plan(ctx, v, st, p, f)
 	out.Promotion = v.promotionModel(p)
+	if a := promotion.AskedOf(st, p); a != nil && a.Step != "" {
+		out.PlanHash = p.Status.Plan.Hash // frozen: what is shown beside it is what is left to do
+	}
 	if p.Status.Plan != nil && p.Status.Plan.Hash != "" && out.PlanHash != "" {
 		out.Changed = p.Status.Plan.Hash != out.PlanHash
 	}
 	return PlanOfPromotion200JSONResponse(out), nil
 }
 
-// loadPending returns a Promotion that has not started.
+// loadPending returns a Promotion that has not started, or that waits for an
+// approval in one of its steps.
 func (s *Server) loadPending(ctx context.Context, project, name string) (*projectView, *v1alpha1.Promotion, *v1alpha1.Stage, error) {
 	v, err := s.loadProject(ctx, project)
 	if err != nil {
@@ -83,7 +87,7 @@ func (s *Server) loadPending(ctx context.Context, project, name string) (*projec
 		return nil, nil, nil, noPromotion(project, name)
 	}
 	p := &v.promotions[i]
-	if !promotion.IsPending(p) {
+	if !promotion.IsPending(p) && promotion.AskedOf(nil, p) == nil {
 		return nil, nil, nil, refuse(model.Conflict, "Promotion %q does not wait any more: %s", name, phaseOf(p)).
 			withHint("waybill history %s/%s", project, p.Spec.Stage)
 	}

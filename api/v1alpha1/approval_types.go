@@ -45,6 +45,12 @@ type ApprovalSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Promotion string `json:"promotion"`
+	// step that waits for it, for a wait-for-approval of the Stage's
+	// promotionTemplate; absent: the start of the Promotion.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Step string `json:"step,omitempty"`
 	// planHash is status.plan.hash of the Promotion as the person saw it. The
 	// decision counts for no other plan.
 	// +required

@@ -330,6 +330,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 			PullRequests: p.providers,
 			Plans:        p.previews, Charts: p.charts, Archives: p.archives, Jobs: p.jobs,
 			Artifacts: &registry.Artifacts{Client: p.registry, Credentials: p.store.Lookup},
+			Clock:     clock.RealClock{},
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},

@@ -153,6 +153,9 @@ func (a *App) waitsForApproval(cmd *cobra.Command, arg string) (*client.Client, 
 			wait = append(wait, q)
 		}
 	}
+	if q := &stage.Stage.ActivePromotion; q.ApprovalNeed.Need > 0 { // one of its steps waits
+		wait = append(wait, q)
+	}
 	switch len(wait) {
 	case 0:
 		return nil, nil, notFound(fmt.Sprintf("nothing waits for approval into %s", it), "waybill inbox", "waybill status -p "+it.project)

@@ -28,7 +28,7 @@ var ErrInjected = errors.New("injected by a failpoint")
 
 // action says what happens at a point.
 type action struct {
-	verb  string        // kill, error, sleep or hang
+	verb  string        // kill, error, sleep, hang or pause
 	pause time.Duration // of sleep
 	onHit int           // 0: at every hit; n: at the n-th hit only
 }
@@ -46,6 +46,8 @@ type Set struct {
 //	error         Hit returns ErrInjected
 //	sleep(150ms)  Hit waits that long, or until its context ends
 //	hang          Hit waits until its context ends
+//	pause         SIGSTOP to the own process; it goes on, whatever has happened
+//	              meanwhile, when somebody sends SIGCONT
 //
 // and may end in "@n", which limits it to the n-th hit of that point (counted
 // from 1). Empty text gives a nil Set. A name that is not in known is an error,
@@ -94,12 +96,12 @@ func parseAction(text string) (action, error) {
 			return a, fmt.Errorf("%q: want sleep(duration)", text)
 		}
 		a.pause = pause
-	case "kill", "error", "hang":
+	case "kill", "error", "hang", "pause":
 		if hasArg {
 			return a, fmt.Errorf("%q takes no argument", verb)
 		}
 	default:
-		return a, fmt.Errorf("unknown action %q; want kill, error, sleep(duration) or hang", text)
+		return a, fmt.Errorf("unknown action %q; want kill, error, sleep(duration), hang or pause", text)
 	}
 	return a, nil
 }
@@ -122,6 +124,9 @@ func (s *Set) Hit(ctx context.Context, name string) error {
 	switch a.verb {
 	case "kill":
 		killSelf()
+		return nil
+	case "pause":
+		pauseSelf()
 		return nil
 	case "error":
 		return fmt.Errorf("failpoint %q: %w", name, ErrInjected)
@@ -160,4 +165,12 @@ func wait(ctx context.Context, until <-chan time.Time) error {
 func killSelf() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
+}
+
+// pauseSelf stops the process. The signal is asynchronous; that the goroutine
+// does not go on before it is what the wait is for, which is over when the
+// process is continued.
+func pauseSelf() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-time.After(200 * time.Millisecond)
 }

@@ -182,19 +182,20 @@ func (r *run) isWanted(i int) (bool, error) {
 // now and then before others, so that people see how far the run is. A step that
 // is only asked again what it waits for has been announced.
 func (r *run) announce(ctx context.Context, i int, isOnce, isPolled bool) error {
-	st := &r.promotion.Status.Steps[i]
-	if isOnce && !isPolled {
+	switch {
+	case isOnce && !isPolled:
 		if err := r.Failpoints.Hit(ctx, FailBeforeIntent); err != nil {
 			return err //nolint:wrapcheck // only in crash tests
 		}
-		st.Once = true
+		r.promotion.Status.Steps[i].Once = true
 		if err := r.save(ctx); err != nil {
 			return err
 		}
-		return r.Failpoints.Hit(ctx, FailAfterIntent) //nolint:wrapcheck // only in crash tests
-	}
-	if !isOnce && r.Clock.Now().Sub(r.savedAt) > progressEvery {
+	case !isOnce && r.Clock.Now().Sub(r.savedAt) > progressEvery:
 		return r.save(ctx)
+	}
+	if isOnce {
+		return r.Failpoints.Hit(ctx, FailAfterIntent) //nolint:wrapcheck // only in crash tests
 	}
 	return nil
 }

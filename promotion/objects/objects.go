@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -120,6 +121,15 @@ func (s *Store) SetAlias(ctx context.Context, project, name, alias string) error
 		return refusal(fmt.Sprintf("set the alias of Freight %q", name), err)
 	}
 	return nil
+}
+
+// Approvals returns what people have decided about the Promotions of a Stage.
+func (s *Store) Approvals(ctx context.Context, project, stage string) ([]v1alpha1.Approval, error) {
+	var all v1alpha1.ApprovalList
+	if err := s.Live.List(ctx, &all, client.InNamespace(project)); err != nil {
+		return nil, fmt.Errorf("list the Approvals of Project %q: %w", project, err)
+	}
+	return slices.DeleteFunc(all.Items, func(a v1alpha1.Approval) bool { return a.Spec.Stage != stage }), nil
 }
 
 // Functions returns the functions of expressions that read Stages and Freight.

@@ -4,6 +4,8 @@ package steps
 import (
 	"net/http"
 
+	"k8s.io/utils/clock"
+
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/promotion/steps/composeoutput"
@@ -40,6 +42,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/tomlparse"
 	"github.com/waybill-dev/waybill/promotion/steps/tomlupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/untarstep"
+	"github.com/waybill-dev/waybill/promotion/steps/waitforapproval"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlmerge"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlparse"
 	"github.com/waybill-dev/waybill/promotion/steps/yamlupdate"
@@ -66,12 +69,15 @@ type Dependencies struct {
 	Plans gitopenpr.Describer
 	// Jobs run in the clusters of Stages.
 	Jobs runjob.Jobs
+	// Clock says which approvals have expired.
+	Clock clock.PassiveClock
 }
 
-// Objects is what steps write of the Project's own objects.
+// Objects is what steps read and write of the Project's own objects.
 type Objects interface {
 	setmetadata.Metadata
 	setfreightalias.Aliases
+	waitforapproval.Approvals
 }
 
 // Builtin returns every built-in step by the name templates use.
@@ -110,6 +116,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},
 		"untar":               untarstep.Step{},
+		"wait-for-approval":   waitforapproval.Step{Approvals: d.Objects, Clock: d.Clock},
 		"yaml-merge":          yamlmerge.Step{},
 	}
 }

@@ -98,12 +98,17 @@ func (j *exampleJobs) of(t *testing.T, p *v1alpha1.Promotion) (all []batchv1.Job
 	return list.Items, released
 }
 
-// others do what a promotion waits for: a person merges its pull request, its
-// Jobs end. Then it is time to look again.
+// others do what a promotion waits for: a person merges its pull request, two
+// approve it, its Jobs end. Then it is time to look again.
 func (b *bench) others(p *v1alpha1.Promotion) {
 	b.t.Helper()
 	if n := len(b.provider.Pulls()); n > 0 && !b.provider.Pulls()[n-1].IsMerged {
 		b.provider.Merge(n)
+	}
+	if asked := promotion.AskedOf(nil, p); asked != nil {
+		for _, who := range []string{"bob", "carol"} {
+			b.approves(p, who, asked.Step, v1alpha1.DecisionApprove)
+		}
 	}
 	all, _ := b.jobs.of(b.t, p)
 	for i := range all {

@@ -54,6 +54,8 @@ type bench struct {
 	// registry what they call registry.example.com.
 	charts   *charttest.Server
 	registry *registrytest.Registry
+	// store holds the objects of the Project.
+	store *objects.Store
 }
 
 // Open implements step.Repositories: examples name a repository that is the
@@ -96,10 +98,11 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	t.Cleanup(web.Close)
 	store := exampleObjects(t)
 	b.startRepositories()
+	b.store = store
 	b.engine = &engine.Engine{
 		Lookups: store,
 		Steps: steps.Builtin(steps.Dependencies{
-			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store,
+			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store, Clock: clock.RealClock{},
 			PullRequests: b, Charts: charts(t), Archives: b.archives(), Artifacts: b.artifacts(),
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
@@ -181,6 +184,9 @@ func stageWith(templateSteps []v1alpha1.PromotionStep, vars ...v1alpha1.Variable
 	return s
 }
 
+// examplePlan is the hash of every plan.
+const examplePlan = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
 const exampleDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 // promote returns a Promotion of guestbook 1.27.0 with the plan of stage.
@@ -197,7 +203,8 @@ func promote(t *testing.T, stage *v1alpha1.Stage, tasks ...v1alpha1.PromotionTas
 	p.Namespace, p.Name, p.UID = stage.Namespace, stage.Name+".1.f1", "uid-1"
 	p.Spec.Stage, p.Spec.Freight, p.Spec.Kind, p.Spec.RequestedBy = stage.Name, "f1", v1alpha1.KindPromote, "waybill:alice"
 	p.Status.StartedAt = &metav1.MicroTime{Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
-	p.Status.Plan = &v1alpha1.PromotionPlan{Steps: compiled, Vars: vars, FreightAlias: "amber-heron", Collection: []v1alpha1.StageFreight{{
+	p.Status.Phase = v1alpha1.PhaseRunning
+	p.Status.Plan = &v1alpha1.PromotionPlan{Hash: examplePlan, Steps: compiled, Vars: vars, FreightAlias: "amber-heron", Collection: []v1alpha1.StageFreight{{
 		Origin: "guestbook", Freight: "f1", Order: 3,
 		Images: []v1alpha1.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: exampleDigest}},
 	}}}

@@ -1015,7 +1015,7 @@ type ApprovalDecision string
 // self: the person requested it
 type ApprovalStanding string
 
-// ApprovalNeed who has to agree before a Promotion starts
+// ApprovalNeed who has to agree before a Promotion starts, or before its step goes on
 type ApprovalNeed struct {
 	// Groups whose members count; neither groups nor users: everybody who may approve
 	Groups []string `json:"groups,omitempty,omitzero"`
@@ -1023,8 +1023,11 @@ type ApprovalNeed struct {
 	Need   int      `json:"need"`
 
 	// SelfApproval who requested it may approve it too
-	SelfApproval bool     `json:"selfApproval,omitempty,omitzero"`
-	Users        []string `json:"users,omitempty,omitzero"`
+	SelfApproval bool `json:"selfApproval,omitempty,omitzero"`
+
+	// Step the step that waits for it; absent: the start
+	Step  string   `json:"step,omitempty,omitzero"`
+	Users []string `json:"users,omitempty,omitzero"`
 }
 
 // ArtifactChoice defines model for ArtifactChoice.
@@ -1883,7 +1886,7 @@ type PromoteRequestBypass string
 type Promotion struct {
 	Abort Abort `json:"abort,omitempty,omitzero"`
 
-	// ApprovalNeed who has to agree before a Promotion starts
+	// ApprovalNeed who has to agree before a Promotion starts, or before its step goes on
 	ApprovalNeed ApprovalNeed `json:"approvalNeed,omitempty,omitzero"`
 
 	// Approvals decisions about it, oldest first, with what they count for

@@ -1369,7 +1369,7 @@ export interface components {
             /** @description when it stops counting */
             until?: components["schemas"]["Time"];
         };
-        /** @description who has to agree before a Promotion starts */
+        /** @description who has to agree before a Promotion starts, or before its step goes on */
         ApprovalNeed: {
             /** @description whose members count; neither groups nor users: everybody who may approve */
             groups?: string[];
@@ -1377,6 +1377,8 @@ export interface components {
             need: number;
             /** @description who requested it may approve it too */
             selfApproval?: boolean;
+            /** @description the step that waits for it; absent: the start */
+            step?: string;
             users?: string[];
         };
         ArtifactChoice: {
