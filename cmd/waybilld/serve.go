@@ -58,6 +58,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/warehouse/chart"
 	"github.com/waybill-dev/waybill/warehouse/gitsource"
 	"github.com/waybill-dev/waybill/warehouse/registry"
@@ -331,6 +332,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 			Plans:        p.previews, Charts: p.charts, Archives: p.archives, Jobs: p.jobs,
 			Artifacts: &registry.Artifacts{Client: p.registry, Credentials: p.store.Lookup},
 			Clock:     clock.RealClock{},
+			Messages:  sendmessage.Step{Channels: p.store, Outbound: p.messagesOut(mgr.GetClient())},
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},

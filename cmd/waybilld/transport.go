@@ -1,11 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 )
 
 // withCA returns the guarded transport for servers with their own certificates.
@@ -23,4 +30,24 @@ func checkTransports(o serveOptions, own []netip.AddrPort) controllers.CheckTran
 			AllowLoopback: o.allowLoopback, RefusePrivate: true, AllowHosts: hosts, PlainHTTPHosts: hosts, DenyAddrs: own,
 		})
 	})
+}
+
+// messagesOut returns the way out for the messages of a Project: that of its
+// checks.
+func (p *parts) messagesOut(reader client.Reader) func(context.Context, string) (sendmessage.Outbound, error) {
+	return func(ctx context.Context, project string) (sendmessage.Outbound, error) {
+		var found v1alpha1.Project
+		if err := reader.Get(ctx, client.ObjectKey{Name: project}, &found); err != nil {
+			return nil, fmt.Errorf("read Project %q: %w", project, err)
+		}
+		transport, err := p.checkTransports(found.Spec.AllowedHosts)
+		if err != nil {
+			return nil, err
+		}
+		out, ok := transport.(sendmessage.Outbound)
+		if !ok {
+			return nil, errors.New("the transport of checks cannot send e-mail")
+		}
+		return out, nil
+	}
 }

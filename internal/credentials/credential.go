@@ -31,8 +31,15 @@ const (
 	Generic Type = "generic"
 )
 
-// Webhook marks the Secret of a webhook receiver, which is no credential.
-const Webhook = "webhook"
+// Webhook marks the Secret of a webhook receiver, and Message that of a channel
+// for messages, which are no credentials.
+const (
+	Webhook = "webhook"
+	Message = "message"
+)
+
+// ErrNoChannel says that a Project has no channel of a name.
+var ErrNoChannel = errors.New("no such channel for messages")
 
 // SOPS marks the Secret of keys for encrypted files, which is no credential.
 const SOPS = "sops"

@@ -35,6 +35,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/steps/ocipush"
 	"github.com/waybill-dev/waybill/promotion/steps/pulls"
 	"github.com/waybill-dev/waybill/promotion/steps/runjob"
+	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/promotion/steps/setfreightalias"
 	"github.com/waybill-dev/waybill/promotion/steps/setmetadata"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -69,6 +70,8 @@ type Dependencies struct {
 	Plans gitopenpr.Describer
 	// Jobs run in the clusters of Stages.
 	Jobs runjob.Jobs
+	// Messages sends messages; the zero value sends none.
+	Messages sendmessage.Step
 	// Clock says which approvals have expired.
 	Clock clock.PassiveClock
 }
@@ -112,6 +115,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"run-job":             runjob.Step{Jobs: d.Jobs},
 		"oci-download":        ocidownload.Step{Artifacts: d.Artifacts},
 		"oci-push":            ocipush.Step{Artifacts: d.Artifacts},
+		"send-message":        d.Messages,
 		"set-freight-alias":   setfreightalias.Step{Aliases: d.Objects},
 		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},

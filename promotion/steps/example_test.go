@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,6 +35,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/test/provider"
 	"github.com/waybill-dev/waybill/warehouse/chart/charttest"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
@@ -104,11 +106,10 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store, Clock: clock.RealClock{},
 			PullRequests: b, Charts: charts(t), Archives: b.archives(), Artifacts: b.artifacts(),
-			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-				r = r.Clone(r.Context())
-				r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(web.URL, "http://")
-				return http.DefaultTransport.RoundTrip(r)
-			}),
+			Transport: outside(web.URL), Messages: sendmessage.Step{
+				Channels: exampleChannels{},
+				Outbound: func(context.Context, string) (sendmessage.Outbound, error) { return outside(web.URL), nil },
+			},
 		}),
 		Repositories: b, Clock: clock.RealClock{},
 	}
@@ -141,9 +142,28 @@ func charts(t *testing.T) *helm.Pool {
 	return pool
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// outside is the way out of examples: every request goes to one server.
+type outside string
 
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+// RoundTrip sends the request there.
+func (o outside) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(string(o), "http://")
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// DialContext connects to the address it is given.
+func (o outside) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// exampleChannels is the channel of the example of send-message.
+type exampleChannels struct{}
+
+// Channel implements sendmessage.Channels.
+func (exampleChannels) Channel(context.Context, string, string) (map[string][]byte, error) {
+	return map[string][]byte{"type": []byte("slack"), "url": []byte("https://hooks.slack.example.com/services/T0/B0/secret")}, nil
+}
 
 // serveExample is the outside world of examples.
 func serveExample(w http.ResponseWriter, r *http.Request) {
