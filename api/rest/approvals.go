@@ -70,7 +70,7 @@ func (s *Server) decide(ctx context.Context, project, name string, decision v1al
 		},
 		Spec: v1alpha1.ApprovalSpec{
 			Stage: st.Name, Promotion: p.Name, PlanHash: body.PlanHash, Actor: person.User, Groups: countedGroups(wanted.Policy, person),
-			Step: wanted.Step,
+			Step:     wanted.Step,
 			Decision: decision, Reason: body.Reason, Until: until,
 		},
 	}
