@@ -4,6 +4,7 @@
 // same work. It also writes test/artifacts/bench.json.
 //
 //	make bench
+//	make bench-big                                       # -big: 1,600 Applications, storms, 50 Stages at once
 //	go run ./test/bench -chains 3 -drifts 40 -rest 10s   # a quick look
 //	go run ./test/bench -profile /tmp/profiles -timeline # where the time goes
 //
