@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -269,6 +270,9 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	b.report.add(manyRSS, rss)
 	b.report.add(manyAbove, rss-b.baseline)
+	if b.opts.profile != "" {
+		return b.child.profile(ctx, "heap", filepath.Join(b.opts.profile, "objects-heap.pprof"))
+	}
 	return nil
 }
 
