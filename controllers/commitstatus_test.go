@@ -2,7 +2,6 @@ package controllers_test
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +38,9 @@ func TestCommitStatus(t *testing.T) {
 		"github": {"pending", "success", "failure"},
 		"gitlab": {"pending", "success", "failed"},
 		"gitea":  {"pending", "success", "failure"},
+
+		"bitbucket": {"INPROGRESS", "SUCCESSFUL", "FAILED"},
+		"azure":     {"pending", "succeeded", "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,13 +48,17 @@ func TestCommitStatus(t *testing.T) {
 			server.CreateRepo("guestbook", map[string]string{"a": "1"})
 			source := server.Branch("guestbook", "main")
 
+			repoURL := map[string]string{"bitbucket": "https://bitbucket.org/team/guestbook", "azure": "https://dev.azure.com/org/team/_git/guestbook"}[name]
+			if repoURL == "" {
+				repoURL = server.CloneURL("guestbook")
+			}
 			s := &v1alpha1.Stage{}
 			s.Namespace, s.Name = "guestbook", "prod"
 			s.Spec.CommitStatus = &v1alpha1.CommitStatusPolicy{Of: []v1alpha1.CommitStatusTarget{v1alpha1.CommitsOfFreight}, Provider: name}
 			p := &v1alpha1.Promotion{}
 			p.Namespace, p.Name, p.Spec.Stage, p.Spec.Freight, p.Spec.Kind = "guestbook", "prod.1.f1", "prod", "f1", v1alpha1.KindPromote
 			p.Status.Plan = &v1alpha1.PromotionPlan{Collection: []v1alpha1.StageFreight{{
-				Origin: "guestbook", Freight: "f1", Commits: []v1alpha1.Commit{{RepoURL: server.CloneURL("guestbook"), ID: source}},
+				Origin: "guestbook", Freight: "f1", Commits: []v1alpha1.Commit{{RepoURL: repoURL, ID: source}},
 			}}}
 			scheme := runtime.NewScheme()
 			if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -62,7 +68,7 @@ func TestCommitStatus(t *testing.T) {
 			start := func() *controllers.CommitStatusReconciler {
 				return controllers.NewCommitStatusReconciler(controllers.CommitStatusOptions{
 					Client: c, Live: c, Clock: clock.RealClock{}, PublicURL: "https://waybill.example.com/",
-					Providers: &pullrequest.Providers{Credentials: tokens{}, Transport: http.DefaultTransport},
+					Providers: &pullrequest.Providers{Credentials: tokens{}, Transport: server.Transport()},
 				})
 			}
 			r := start()

@@ -213,7 +213,7 @@ type CommitStatusPolicy struct {
 	Of []CommitStatusTarget `json:"of,omitempty"`
 	// provider of the repositories whose host does not tell.
 	// +optional
-	// +kubebuilder:validation:Enum=github;gitlab;gitea
+	// +kubebuilder:validation:Enum=github;gitlab;gitea;bitbucket;azure
 	Provider string `json:"provider,omitempty"`
 }
 
@@ -271,7 +271,7 @@ type GitRepoUpdate struct {
 }
 
 // PullRequestUpdate says who serves the repository; empty: as its host says.
-// +kubebuilder:validation:XValidation:rule="(has(self.github) ? 1 : 0) + (has(self.gitlab) ? 1 : 0) + (has(self.gitea) ? 1 : 0) <= 1",message="set one of github, gitlab and gitea, or none where the host tells"
+// +kubebuilder:validation:XValidation:rule="(has(self.github) ? 1 : 0) + (has(self.gitlab) ? 1 : 0) + (has(self.gitea) ? 1 : 0) + (has(self.bitbucket) ? 1 : 0) + (has(self.azure) ? 1 : 0) <= 1",message="set one of github, gitlab, gitea, bitbucket and azure, or none where the host tells"
 type PullRequestUpdate struct {
 	// github is GitHub, of the public or of a company's own.
 	// +optional
@@ -282,6 +282,12 @@ type PullRequestUpdate struct {
 	// gitea is Gitea or Forgejo.
 	// +optional
 	Gitea *PullRequestProvider `json:"gitea,omitempty"`
+	// bitbucket is Bitbucket Cloud.
+	// +optional
+	Bitbucket *PullRequestProvider `json:"bitbucket,omitempty"`
+	// azure is Azure DevOps.
+	// +optional
+	Azure *PullRequestProvider `json:"azure,omitempty"`
 }
 
 // PullRequestProvider has no settings.
@@ -296,6 +302,10 @@ func (p *PullRequestUpdate) Provider() string {
 		return "gitlab"
 	case p.Gitea != nil:
 		return "gitea"
+	case p.Bitbucket != nil:
+		return "bitbucket"
+	case p.Azure != nil:
+		return "azure"
 	default:
 		return ""
 	}

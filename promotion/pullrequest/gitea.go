@@ -65,7 +65,7 @@ func (g *giteaServer) Open(ctx context.Context, d Draft) (PullRequest, error) {
 		return PullRequest{}, err
 	}
 	owner, name := g.owner()
-	o := gitea.CreatePullRequestOption{Head: d.Source, Base: d.Target, Title: d.Title, Body: d.Body}
+	o := gitea.CreatePullRequestOption{Head: d.Source, Base: d.Target, Title: d.Title, Body: d.text(maxBody)}
 	if len(d.Labels) > 0 {
 		all, resp, err := c.ListRepoLabels(owner, name, gitea.ListLabelsOptions{ListOptions: gitea.ListOptions{PageSize: pageSize}})
 		if err != nil {

@@ -55,7 +55,8 @@ func (g *gitHub) Find(ctx context.Context, source, target string) ([]PullRequest
 // Open implements Client.
 func (g *gitHub) Open(ctx context.Context, d Draft) (PullRequest, error) {
 	owner, name := g.owner()
-	p, resp, err := g.client.PullRequests.Create(ctx, owner, name, &github.NewPullRequest{Title: &d.Title, Head: &d.Source, Base: &d.Target, Body: &d.Body})
+	body := d.text(maxBody)
+	p, resp, err := g.client.PullRequests.Create(ctx, owner, name, &github.NewPullRequest{Title: &d.Title, Head: &d.Source, Base: &d.Target, Body: &body})
 	if err != nil {
 		return PullRequest{}, g.failed("open a pull request", resp, err, ErrExists)
 	}

@@ -52,7 +52,8 @@ func (g *gitLab) Find(ctx context.Context, source, target string) ([]PullRequest
 
 // Open implements Client.
 func (g *gitLab) Open(ctx context.Context, d Draft) (PullRequest, error) {
-	o := &gitlab.CreateMergeRequestOptions{Title: &d.Title, Description: &d.Body, SourceBranch: &d.Source, TargetBranch: &d.Target}
+	body := d.text(maxBody)
+	o := &gitlab.CreateMergeRequestOptions{Title: &d.Title, Description: &body, SourceBranch: &d.Source, TargetBranch: &d.Target}
 	if len(d.Labels) > 0 {
 		labels := gitlab.LabelOptions(d.Labels)
 		o.Labels = &labels

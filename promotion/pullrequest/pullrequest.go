@@ -1,5 +1,6 @@
 // Package pullrequest speaks of pull requests with GitHub, GitLab, Gitea and
-// Forgejo, each by the SDK of its makers.
+// Forgejo, each by the SDK of its makers, and with Bitbucket Cloud and Azure
+// DevOps, of whose APIs a few calls are enough.
 //
 // A merge request of GitLab is a pull request here. What a provider answers is
 // classified once, at this edge.
@@ -64,9 +65,26 @@ type PullRequest struct {
 
 // Draft is a pull request to open.
 type Draft struct {
-	Source, Target, Title, Body string
+	Source, Target, Title string
+	// Body for people, and Foot below it, which is kept whole when there is no
+	// room for both: by it the pull request is found again.
+	Body, Foot string
 	// Labels by name; what the repository does not have, some providers make.
 	Labels []string
+}
+
+// text returns body and foot within limit characters.
+func (d Draft) text(limit int) string {
+	const cut = " ...\n\n"
+	body, foot := []rune(d.Body), []rune(d.Foot)
+	if len(body)+len(foot) <= limit {
+		return d.Body + d.Foot
+	}
+	foot = foot[:min(len(foot), limit)]
+	if room := limit - len(foot) - len(cut); room > 0 {
+		return string(body[:room]) + cut + string(foot)
+	}
+	return string(foot)
 }
 
 // Method is how a pull request is merged.
@@ -129,6 +147,10 @@ const (
 	GitLab Provider = "gitlab"
 	// Gitea is Forgejo as well.
 	Gitea Provider = "gitea"
+	// Bitbucket is Bitbucket Cloud.
+	Bitbucket Provider = "bitbucket"
+	// Azure is Azure DevOps.
+	Azure Provider = "azure"
 )
 
 // Credentials finds the credentials of Projects.
@@ -152,6 +174,9 @@ const (
 	maxAnswerBytes = 8 << 20
 	// maxPages and pageSize bound a list.
 	maxPages, pageSize = 4, 50
+	// maxBody bounds the text of a pull request where the provider takes that much,
+	// in characters.
+	maxBody = 60_000
 	// maxDetail bounds what is repeated of an error, in characters.
 	maxDetail = 300
 )
@@ -186,6 +211,10 @@ func (p *Providers) Client(ctx context.Context, project, repoURL string, provide
 		return newGitHub(at, web, c.Password)
 	case GitLab:
 		return newGitLab(at, web, c.Password)
+	case Bitbucket:
+		return newBitbucket(at, web, c.Username, c.Password)
+	case Azure:
+		return newAzure(at, web, c.Password)
 	default:
 		return newGitea(at, web, c.Password)
 	}
@@ -220,6 +249,9 @@ func locate(repoURL string, provider Provider) (place, error) {
 			return p, fmt.Errorf("pull requests of %s: %w", p.shown, ErrProvider)
 		}
 		p.origin = "https://" + host
+		if host == "ssh."+azureHost {
+			p.origin = "https://" + azureHost
+		}
 	} else {
 		host, p.path = a.URL.Host, a.URL.Path
 		p.origin = a.URL.Scheme + "://" + host
@@ -228,16 +260,30 @@ func locate(repoURL string, provider Provider) (place, error) {
 	if p.provider == "" {
 		p.provider = guess(host)
 	}
+	return p, p.check(host)
+}
+
+// check reports whether the address is one of the provider's repositories.
+func (p place) check(host string) error {
 	parts := strings.Split(p.path, "/")
-	switch {
-	case p.provider == "":
-		return p, fmt.Errorf("pull requests of %s: %w: set provider to github, gitlab or gitea (which is Forgejo too)", p.shown, ErrProvider)
-	case p.provider != GitHub && p.provider != GitLab && p.provider != Gitea:
-		return p, fmt.Errorf("pull requests of %s: %w: %q; there are github, gitlab and gitea", p.shown, ErrProvider, p.provider)
-	case len(parts) < 2 || p.provider != GitLab && len(parts) != 2:
-		return p, fmt.Errorf("pull requests of %s: %w: the address is not that of a repository of %s", p.shown, ErrProvider, p.provider)
+	switch p.provider {
+	case "":
+		return fmt.Errorf("pull requests of %s: %w: set provider to github, gitlab, gitea (which is Forgejo too), bitbucket or azure", p.shown, ErrProvider)
+	case Azure:
+		_, _, err := p.azure()
+		return err
+	case Bitbucket:
+		if host != bitbucketHost {
+			return fmt.Errorf("pull requests of %s: %w: bitbucket is Bitbucket Cloud at %s; Bitbucket Data Center is not supported", p.shown, ErrProvider, bitbucketHost)
+		}
+	case GitHub, GitLab, Gitea:
+	default:
+		return fmt.Errorf("pull requests of %s: %w: %q; there are github, gitlab, gitea, bitbucket and azure", p.shown, ErrProvider, p.provider)
 	}
-	return p, nil
+	if len(parts) < 2 || p.provider != GitLab && len(parts) != 2 {
+		return fmt.Errorf("pull requests of %s: %w: the address is not that of a repository of %s", p.shown, ErrProvider, p.provider)
+	}
+	return nil
 }
 
 // guess names the provider by its host; "" where that does not tell.
@@ -246,7 +292,7 @@ func guess(host string) Provider {
 	for _, k := range []struct {
 		part     string
 		provider Provider
-	}{{"github", GitHub}, {"ghe.com", GitHub}, {"gitlab", GitLab}, {"gitea", Gitea}, {"forgejo", Gitea}, {"codeberg.org", Gitea}} {
+	}{{"github", GitHub}, {"ghe.com", GitHub}, {"gitlab", GitLab}, {"gitea", Gitea}, {"forgejo", Gitea}, {"codeberg.org", Gitea}, {bitbucketHost, Bitbucket}, {azureHost, Azure}, {"visualstudio.com", Azure}} {
 		if strings.Contains(host, k.part) {
 			return k.provider
 		}

@@ -69,8 +69,16 @@ func (b *bench) Open(_ context.Context, _, repoURL string) (*git.Mirror, error) 
 
 // Client implements pulls.Clients as Open does Repositories.
 func (b *bench) Client(ctx context.Context, project, repoURL string, p pullrequest.Provider) (pullrequest.Client, error) {
-	providers := pullrequest.Providers{Credentials: b, Transport: http.DefaultTransport}
-	return providers.Client(ctx, project, strings.Replace(repoURL, "https://git.example.com/", b.base(), 1), p)
+	providers := pullrequest.Providers{Credentials: b, Transport: b.provider.Transport()}
+	switch p { // what is a service has one address
+	case pullrequest.Bitbucket:
+		repoURL = strings.Replace(repoURL, "git.example.com", "bitbucket.org", 1)
+	case pullrequest.Azure:
+		repoURL = strings.Replace(repoURL, "git.example.com/team/guestbook.git", "dev.azure.com/org/team/_git/guestbook", 1)
+	default:
+		repoURL = strings.Replace(repoURL, "https://git.example.com/", b.base(), 1)
+	}
+	return providers.Client(ctx, project, repoURL, p)
 }
 
 // Lookup implements pullrequest.Credentials.

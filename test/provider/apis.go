@@ -29,6 +29,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.gitLab(w, r, strings.TrimPrefix(parts[3], Owner+"/"), parts[4:])
 	case len(parts) > 5 && parts[1] == "v1" && parts[2] == "repos" && parts[3] == Owner:
 		s.gitea(w, r, parts[4], parts[5:])
+	case len(parts) > 6 && parts[1] == "bitbucket" && parts[2] == "2.0" && parts[3] == "repositories" && parts[4] == Owner:
+		s.bitbucket(w, r, parts[5], parts[6:])
+	case len(parts) > 8 && parts[1] == "azure" && parts[3] == Owner && parts[4] == "_apis" && parts[5] == "git" && parts[6] == "repositories":
+		s.azure(w, r, parts[7], parts[8:])
 	default:
 		say(w, http.StatusNotFound, map[string]any{"message": "Not Found"})
 	}

@@ -2,8 +2,8 @@
 // branch be merged into another. What the promotion changes is in its text, the
 // same plan that the dashboard shows.
 //
-// It works with GitHub, GitLab, Gitea and Forgejo, with the token of the
-// credential that the Project has for the repository. A promotion opens one pull
+// It works with GitHub, GitLab, Gitea, Forgejo, Bitbucket Cloud and Azure DevOps,
+// with the token of the credential that the Project has for the repository. A promotion opens one pull
 // request, also when the server is stopped in the midst of it; an open one from
 // the same branch is used again. When the branches hold the same, the step is
 // skipped and pr.id is 0. Output: pr.id and pr.url.
@@ -29,7 +29,7 @@ type Config struct {
 	// RepoURL of the repository.
 	RepoURL string `json:"repoURL"`
 	// Provider of the repository; default: as its host says.
-	Provider string `json:"provider,omitempty" enum:"github,gitlab,gitea"`
+	Provider string `json:"provider,omitempty" enum:"github,gitlab,gitea,bitbucket,azure"`
 	// SourceBranch to merge: the branch that git-push has put out.
 	SourceBranch string `json:"sourceBranch"`
 	// TargetBranch to merge it into. It has to exist.
@@ -38,7 +38,8 @@ type Config struct {
 	Title string `json:"title,omitempty"`
 	// Description before the plan.
 	Description string `json:"description,omitempty"`
-	// Labels to give it. Of Gitea only those that the repository has.
+	// Labels to give it. Of Gitea only those that the repository has; Bitbucket has
+	// none.
 	Labels []string `json:"labels,omitempty"`
 }
 
@@ -58,10 +59,8 @@ type Step struct {
 
 var _ step.Once = Step{}
 
-const (
-	// maxTitle and maxBody bound what a provider is sent, in characters.
-	maxTitle, maxBody = 200, 60_000
-)
+// maxTitle bounds the title that a provider is sent, in characters.
+const maxTitle = 200
 
 // NewConfig returns an empty configuration.
 func (Step) NewConfig() any { return new(Config) }
@@ -93,7 +92,7 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 		}, nil
 	}
 	opened, err := client.Open(ctx, pullrequest.Draft{
-		Source: c.SourceBranch, Target: c.TargetBranch, Title: promotion.Shorten(title, maxTitle), Body: s.body(ctx, in, c), Labels: c.Labels,
+		Source: c.SourceBranch, Target: c.TargetBranch, Title: promotion.Shorten(title, maxTitle), Body: s.body(ctx, in, c), Foot: foot(in), Labels: c.Labels,
 	})
 	if errors.Is(err, pullrequest.ErrExists) { // another replica, or a request whose answer was lost
 		if found, ok, findErr := s.find(ctx, in, client, c); findErr == nil && ok {
@@ -171,8 +170,8 @@ func (s Step) compare(ctx context.Context, in step.Input, c Config) (title strin
 	return cmp.Or(c.Title, subject), commits[0].Tree != commits[1].Tree, nil
 }
 
-// body is the description, the plan, and what the pull request is found by. A
-// plan that cannot be made is left out: the changes themselves are to be seen.
+// body is the description and the plan. A plan that cannot be made is left out:
+// the changes themselves are to be seen.
 func (s Step) body(ctx context.Context, in step.Input, c Config) string {
 	var parts []string
 	if c.Description != "" {
@@ -183,12 +182,16 @@ func (s Step) body(ctx context.Context, in step.Input, c Config) string {
 			parts = append(parts, defused(plan))
 		}
 	}
+	return strings.Join(append(parts, ""), "\n\n")
+}
+
+// foot is what the pull request is found by.
+func foot(in step.Input) string {
 	var trailers []string
 	for _, t := range promotion.Trailers(in.Promotion, in.Promotion.Status.Plan.Collection) {
 		trailers = append(trailers, t.Key+": "+t.Value)
 	}
-	end := strings.Join(trailers, "\n")
-	return promotion.Shorten(strings.Join(append(parts, ""), "\n\n"), maxBody-len([]rune(end))) + end + "\n"
+	return strings.Join(trailers, "\n") + "\n"
 }
 
 // defused returns text in which no line is one of our trailers.

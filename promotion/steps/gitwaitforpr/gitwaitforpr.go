@@ -22,7 +22,7 @@ type Config struct {
 	// RepoURL of the repository.
 	RepoURL string `json:"repoURL"`
 	// Provider of the repository; default: as its host says.
-	Provider string `json:"provider,omitempty" enum:"github,gitlab,gitea"`
+	Provider string `json:"provider,omitempty" enum:"github,gitlab,gitea,bitbucket,azure"`
 	// PRNumber of the pull request: ${{ outputs.STEP.pr.id }} of git-open-pr. With
 	// 0 there is nothing to wait for, and the step is skipped.
 	PRNumber int64 `json:"prNumber"`
