@@ -3,6 +3,7 @@ package rest
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -305,8 +306,16 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	if st := v.stageByName[p.Spec.Stage]; st != nil {
 		out.StageStatus = statusModel(promotion.Summarize(v.observe(st)))
 		out.StageHealth = model.Health(healthOf(st).Status)
+		out.Verified = p.Status.Phase == v1alpha1.PhaseSucceeded && v.isVerified(st, p.Spec.Freight)
 	}
 	return out
+}
+
+// isVerified reports whether Freight counts as verified in a Stage, or runs there
+// no more: what its Promotion leads to is then known to everybody.
+func (v *projectView) isVerified(st *v1alpha1.Stage, freight string) bool {
+	f := v.freightByName[freight]
+	return f == nil || f.Status.Stages[st.Name].VerifiedAt != nil || !slices.Contains(v.runningIn[freight], st.Name)
 }
 
 func commitModel(c v1alpha1.PromotionCommit) model.Commit {

@@ -127,7 +127,7 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 // shortPromotion leaves out the status of the Stage it stands in.
 func (v *projectView) shortPromotion(p *v1alpha1.Promotion) model.Promotion {
 	m := v.promotionModel(p)
-	m.StageStatus, m.StageHealth = model.Status{}, ""
+	m.StageStatus, m.StageHealth, m.Verified = model.Status{}, "", false
 	for i := range m.Verification.Checks {
 		m.Verification.Checks[i].Log = ""
 	}

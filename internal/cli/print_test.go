@@ -98,6 +98,7 @@ func promotion(phase model.Phase) model.Promotion {
 	case model.PhaseSucceeded, model.PhaseFailed, model.PhaseAborted, model.PhaseRolledBack, model.PhaseSuperseded:
 		p.Finished, p.FinishedAt = true, noon.Add(1400*time.Millisecond)
 	}
+	p.Verified = phase == model.PhaseSucceeded
 	return p
 }
 

@@ -140,8 +140,10 @@ func (a *App) isDeployed(ctx context.Context, c *client.Client, p *model.Promoti
 func verdict(p *model.Promotion, deployed bool, deadline time.Time) (isEnd bool, _ error) {
 	switch p.Phase {
 	case model.PhaseSucceeded:
-		// Healthy may still be on its way to the Stage's status.
-		return !deployed || p.StageHealth == model.HealthHealthy, nil
+		// Healthy may still be on its way to the Stage's status, and verified to the
+		// Freight's: who is told that it is done may promote it into the next Stage.
+		isKnown := p.Kind == model.PromotionKindRollback || p.Verified
+		return isKnown && (!deployed || p.StageHealth == model.HealthHealthy), nil
 	case model.PhasePending:
 		if blocked := lastingGates(p.Gates, deadline); len(blocked) > 0 {
 			return true, &failure{code: client.ExitBlocked,

@@ -1942,6 +1942,9 @@ type Promotion struct {
 
 	// Verification the last run of the Stage's checks
 	Verification Verification `json:"verification,omitempty,omitzero"`
+
+	// Verified it Succeeded and its Freight counts as verified in the Stage, so that the Stages after it may take it; also when the Freight has left by now
+	Verified bool `json:"verified,omitempty,omitzero"`
 }
 
 // PromotionKind defines model for Promotion.Kind.

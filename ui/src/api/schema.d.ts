@@ -2040,6 +2040,8 @@ export interface components {
             to?: components["schemas"]["FreightRef"];
             uid?: string;
             verification?: components["schemas"]["Verification"];
+            /** @description it Succeeded and its Freight counts as verified in the Stage, so that the Stages after it may take it; also when the Freight has left by now */
+            verified?: boolean;
         };
         PromotionList: {
             items: components["schemas"]["Promotion"][];
