@@ -7,7 +7,7 @@ import { StatusIcon } from '../components/StatusIcon';
 import { statusOfPhase } from '../components/status';
 import { When } from '../components/When';
 import { fullName, personName, versionOf } from '../lib/freight';
-import { titleVersion } from './decision';
+import { isDecidable, titleVersion } from './decision';
 import classes from './Review.module.css';
 
 /** What the decision is about: "Promote to prod", "Roll back prod". */
@@ -19,7 +19,7 @@ export function reviewTitle(promotion: Promotion): string {
 export function ReviewPill({ promotion }: { promotion: Promotion }) {
   const need = promotion.approvalNeed;
   const missing = need ? need.need - need.have : 0;
-  if (promotion.phase !== 'Pending') {
+  if (!isDecidable(promotion)) {
     return (
       <span className={`${classes.pill} ${statusClass(statusOfPhase[promotion.phase])}`} data-phase={promotion.phase}>
         <PhaseIcon phase={promotion.phase} size={14} /> {phaseWords[promotion.phase] ?? promotion.phase}

@@ -30,7 +30,7 @@ export function useDecision(project: string, name: string) {
   const toast = useToast();
   const { phase } = useLiveState();
   const promotion = usePromotion(project, name);
-  const isWaiting = promotion.data?.phase === 'Pending';
+  const isWaiting = promotion.data !== undefined && isDecidable(promotion.data);
   const plan = useQuery({ ...promotionPlanOptions(project, name), enabled: isWaiting });
   const inbox = useInbox();
   const permissions = useStagePermissions(project, promotion.data?.stage ?? '');
@@ -153,4 +153,9 @@ function whyNotNow({ isLive, isAllowed, item, isInboxKnown, plan, isPlanBroken, 
   if (!plan) return 'The plan is being worked out.';
   if (!plan.planHash) return plan.filesMissing ? sentence(plan.filesMissing) : 'The plan could not be worked out.';
   return undefined;
+}
+
+/** Whether people can decide about it: it has not started, or one of its steps waits for approval. */
+export function isDecidable(promotion: Promotion): boolean {
+  return promotion.phase === 'Pending' || (promotion.phase === 'Running' && !!promotion.approvalNeed?.step);
 }

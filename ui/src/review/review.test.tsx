@@ -18,6 +18,18 @@ async function open(change?: (network: Network) => void) {
 const posted = (network: Network) => network.recorded.find(({ call }) => call.startsWith('POST'));
 
 describe('deciding about a promotion', () => {
+  it('a promotion that runs and asks in one of its steps is decided about in the same way', async () => {
+    const asking = {
+      ...fixtures.review,
+      phase: 'Running',
+      gates: [],
+      approvalNeed: { need: 2, have: 1, step: 'agree' },
+    };
+    const { dialog } = await open(({ answers }) => answers.set(`GET ${base}`, { status: 200, body: asking }));
+    expect(await within(dialog).findByText('Waiting · 1 more approval')).toBeVisible();
+    expect(within(dialog).getByRole('button', { name: /^Approve/ })).toBeVisible();
+  });
+
   it('shows the plan: request, risks, artifacts, gates, commits, manifests with deletions first', async () => {
     const { container, dialog } = await open();
     expect(await within(dialog).findByText('2 things to look at.')).toBeVisible();

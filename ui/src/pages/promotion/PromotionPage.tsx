@@ -20,7 +20,7 @@ import { useNow } from '../../lib/now';
 import { isDialogOpen, type PromotionSearch, useDialog } from '../../lib/search';
 import { instant, span } from '../../lib/time';
 import { routes } from '../../paths';
-import { titleVersion } from '../../review/decision';
+import { isDecidable, titleVersion } from '../../review/decision';
 import review from '../../review/Review.module.css';
 import { ReviewPill, ReviewVersions } from '../../review/ReviewHead';
 import { AbortDialog } from './AbortDialog';
@@ -187,7 +187,8 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
   const permissions = usePermissions(promotion.project).data;
   const icon = { size: 16, stroke: 1.7, 'aria-hidden': true } as const;
   const mayReview =
-    promotion.phase === 'Pending' && promotion.gates?.some(({ gate, open }) => gate === 'approval' && !open);
+    isDecidable(promotion) &&
+    (!!promotion.approvalNeed?.step || promotion.gates?.some(({ gate, open }) => gate === 'approval' && !open));
   const copy = () => {
     const failed = rows.find((row) => row.state === 'Failed');
     const text = forChat(promotion, titleVersion(promotion), failed, window.location.href);
