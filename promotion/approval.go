@@ -46,7 +46,7 @@ type Asked struct {
 // its Stage; while it runs, that of its step. It is nil when it waits for none.
 func AskedOf(s *v1alpha1.Stage, p *v1alpha1.Promotion) *Asked {
 	if !IsPending(p) {
-		return askedByStep(p)
+		return AskedByStep(p)
 	}
 	if policy := ApprovalPolicy(s, p.Spec.Kind); policy != nil {
 		return &Asked{Policy: policy}

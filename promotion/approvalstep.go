@@ -36,8 +36,8 @@ func AsksInSteps(plan *v1alpha1.PromotionPlan) bool {
 	return plan != nil && slices.ContainsFunc(plan.Steps, func(s v1alpha1.PlanStep) bool { return s.Uses == StepWaitForApproval })
 }
 
-// askedByStep returns what the step asks that p waits in, or nil.
-func askedByStep(p *v1alpha1.Promotion) *Asked {
+// AskedByStep returns the approval that p waits for in one of its steps, or nil.
+func AskedByStep(p *v1alpha1.Promotion) *Asked {
 	if p.Status.Phase != v1alpha1.PhaseRunning || p.Spec.Abort != nil {
 		return nil
 	}

@@ -330,7 +330,7 @@ func busyGate(o *Observation, ask Ask) v1alpha1.GateVerdict {
 			switch {
 			case IsPending(p) && HasApproval(o, p):
 				what = "has been approved, and goes first"
-			case askedByStep(p) != nil:
+			case AskedByStep(p) != nil:
 				what = "waits for approval in one of its steps: " + p.Status.Message
 			}
 			return closed(v1alpha1.GateBusy, GroupStart,

@@ -86,7 +86,7 @@ func inboxDigest(stages []v1alpha1.Stage, promotions []v1alpha1.Promotion, appro
 		if stage := p.Namespace + "/" + p.Spec.Stage; newest[stage] == nil || isLater(p, newest[stage]) {
 			newest[stage] = p
 		}
-		if (promotion.IsPending(p) || promotion.AskedOf(nil, p) != nil) && p.Status.Plan != nil && p.Status.Plan.Hash != "" {
+		if (promotion.IsPending(p) || promotion.AskedByStep(p) != nil) && p.Status.Plan != nil && p.Status.Plan.Hash != "" {
 			add("waits", p.UID, p.Status.Plan.Hash, p.Status.Message)
 		}
 	}

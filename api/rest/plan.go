@@ -87,7 +87,7 @@ func (s *Server) loadPending(ctx context.Context, project, name string) (*projec
 		return nil, nil, nil, noPromotion(project, name)
 	}
 	p := &v.promotions[i]
-	if !promotion.IsPending(p) && promotion.AskedOf(nil, p) == nil {
+	if !promotion.IsPending(p) && promotion.AskedByStep(p) == nil {
 		return nil, nil, nil, refuse(model.Conflict, "Promotion %q does not wait any more: %s", name, phaseOf(p)).
 			withHint("waybill history %s/%s", project, p.Spec.Stage)
 	}

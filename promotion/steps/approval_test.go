@@ -86,7 +86,7 @@ func TestWaitForApproval(t *testing.T) {
 			if out := b.engine.Run(t.Context(), p, persist); out.Waiting == "" {
 				t.Fatalf("it does not wait: %+v", out)
 			}
-			if asked := promotion.AskedOf(nil, p); asked == nil || asked.Step != "agree" || asked.Policy.Required != 2 {
+			if asked := promotion.AskedByStep(p); asked == nil || asked.Step != "agree" || asked.Policy.Required != 2 {
 				t.Fatalf("what it asks is %+v", asked)
 			}
 			c.decide(b, p, now)
@@ -104,7 +104,7 @@ func TestWaitForApproval(t *testing.T) {
 			case !out.Done:
 				t.Errorf("it ended with %+v", out)
 			}
-			if out.Waiting == "" && promotion.AskedOf(nil, p) != nil {
+			if out.Waiting == "" && promotion.AskedByStep(p) != nil {
 				t.Error("it still asks")
 			}
 		})

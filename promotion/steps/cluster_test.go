@@ -105,7 +105,7 @@ func (b *bench) others(p *v1alpha1.Promotion) {
 	if n := len(b.provider.Pulls()); n > 0 && !b.provider.Pulls()[n-1].IsMerged {
 		b.provider.Merge(n)
 	}
-	if asked := promotion.AskedOf(nil, p); asked != nil {
+	if asked := promotion.AskedByStep(p); asked != nil {
 		for _, who := range []string{"bob", "carol"} {
 			b.approves(p, who, asked.Step, v1alpha1.DecisionApprove)
 		}
