@@ -32,6 +32,9 @@ func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 		"promotion-checked": &model.Promotion{},
 		"rollback":          &model.RollbackPreview{},
 		"stage":             &model.StageDetail{},
+		"tree":              &model.ResourceTree{},
+		"object-events":     &model.ObjectEventList{},
+		"logs":              &model.ContainerLogList{},
 		"webhooks":          &model.WebhookList{},
 		"why":               &model.Why{},
 	}

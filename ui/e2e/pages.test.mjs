@@ -43,6 +43,8 @@ const pages = {
   'freight that is rejected': () => '/projects/checkout/freight/2.13.5',
   sources: () => '/projects/checkout/sources',
   stage: () => '/projects/checkout/stages/prod-us',
+  resources: () => '/projects/checkout/stages/prod-us/resources',
+  'resources, logs': () => '/projects/checkout/stages/prod-us/resources?tab=logs',
   review: () => '/projects/checkout?review=prod-eu-000012',
   'review as a page': () => '/projects/checkout/review/prod-eu-000012',
   inbox: () => '/inbox',

@@ -72,6 +72,14 @@ try {
     await page.goto(`/projects/${wanted}/stages/${stage}`);
     await settled(page);
     await shoot('stage');
+    await page.goto(`/projects/${wanted}/stages/${stage}/resources`);
+    await page.getByRole('list', { name: 'Events' }).waitFor();
+    await settled(page);
+    await shoot('resources');
+    await page.goto(`/projects/${wanted}/stages/${stage}/resources?tab=logs`);
+    await page.getByRole('button', { name: 'Read again' }).waitFor();
+    await settled(page);
+    await shoot('resources-logs');
     await page.goto(`/projects/${wanted}/sources`);
     await settled(page);
     await shoot('sources');

@@ -7,6 +7,7 @@ export const routes = {
   pipeline: '/projects/$project',
   sources: '/projects/$project/sources',
   stage: '/projects/$project/stages/$stage',
+  resources: '/projects/$project/stages/$stage/resources',
   promotion: '/projects/$project/promotions/$promotion',
   freight: '/projects/$project/freight/$freight',
   review: '/projects/$project/review/$promotion',
@@ -47,6 +48,11 @@ export const api = {
   reject: (project: string, promotion: string) => `${api.promotion(project, promotion)}/reject`,
   revoke: (project: string, promotion: string) => `${api.promotion(project, promotion)}/revoke`,
   abort: (project: string, promotion: string) => `${api.promotion(project, promotion)}/abort`,
+  application: (project: string, name: string) => `${root}/projects/${seg(project)}/applications/${seg(name)}`,
+  tree: (project: string, name: string) => `${api.application(project, name)}/tree`,
+  objectEvents: (project: string, name: string) => `${api.application(project, name)}/events`,
+  logs: (project: string, name: string, of?: { kind: string; name: string }) =>
+    `${api.application(project, name)}/logs${of === undefined ? '' : `?kind=${seg(of.kind)}&name=${seg(of.name)}`}`,
   inbox: () => `${root}/inbox`,
   definition: (project: string, kind: string, name: string) =>
     `${root}/projects/${seg(project)}/definitions/${seg(kind)}/${seg(name)}`,

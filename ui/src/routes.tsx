@@ -12,13 +12,21 @@ import { Problem } from './api/problem';
 import { sessionOptions } from './api/session';
 import { ErrorState } from './components/ErrorState';
 import { Shell } from './components/Shell';
-import { dialogSearch, inboxSearch, pipelineSearch, projectsSearch, promotionSearch } from './lib/search';
+import {
+  dialogSearch,
+  inboxSearch,
+  pipelineSearch,
+  projectsSearch,
+  promotionSearch,
+  resourcesSearch,
+} from './lib/search';
 import { FreightPage } from './pages/freight/FreightPage';
 import { InboxPage } from './pages/inbox/InboxPage';
 import { LoginPage } from './pages/login/LoginPage';
 import { PipelinePage } from './pages/pipeline/PipelinePage';
 import { ProjectsPage } from './pages/projects/ProjectsPage';
 import { PromotionPage } from './pages/promotion/PromotionPage';
+import { ResourcesPage } from './pages/resources/ResourcesPage';
 import { ReviewPage } from './pages/review/ReviewPage';
 import { SourcesPage } from './pages/sources/SourcesPage';
 import { StagePage } from './pages/stage/StagePage';
@@ -107,6 +115,16 @@ const stage = createRoute({
   },
 });
 
+const resources = createRoute({
+  getParentRoute: () => inside,
+  path: routes.resources,
+  validateSearch: resourcesSearch,
+  component: function Resources() {
+    const { project, stage: name } = resources.useParams();
+    return <ResourcesPage key={`${project}/${name}`} project={project} stage={name} search={resources.useSearch()} />;
+  },
+});
+
 const sources = createRoute({
   getParentRoute: () => inside,
   path: routes.sources,
@@ -158,7 +176,7 @@ const review = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([start, projects, pipeline, sources, stage, promotion, freight, inbox, review]),
+  inside.addChildren([start, projects, pipeline, sources, stage, resources, promotion, freight, inbox, review]),
 ]);
 
 function Broken({ error, reset }: ErrorComponentProps) {

@@ -3,18 +3,21 @@ import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
+  ContainerLogs,
   DecisionRequest,
   Freeze,
   FreezeRequest,
   Freight,
   HoldRequest,
   Inbox,
+  ObjectEvents,
   Permissions,
   Pipeline,
   Plan,
   Projects,
   PromoteRequest,
   Promotion,
+  ResourceTree,
   RollbackPreview,
   RollbackRequest,
   StageDetail,
@@ -39,6 +42,9 @@ export const keys = {
   promotionPlan: (project: string, name: string) => ['promotion-plan', project, name] as const,
   definition: (project: string, kind: string, name: string) => ['definition', project, kind, name] as const,
   webhooks: (project: string) => ['webhooks', project] as const,
+  tree: (project: string, app: string) => ['tree', project, app] as const,
+  objectEvents: (project: string, app: string) => ['object-events', project, app] as const,
+  logs: (project: string, app: string, of: string) => ['logs', project, app, of] as const,
   inbox: ['inbox'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
 };
@@ -146,6 +152,37 @@ export function promotionPlanOptions(project: string, name: string) {
   return queryOptions({
     queryKey: keys.promotionPlan(project, name),
     queryFn: ({ signal }) => call<Plan>(api.promotionPlan(project, name), { signal }),
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+// No stream tells of what lives in clusters, so while somebody looks it is looked at every ten seconds.
+const looked = { refetchInterval: 10_000, gcTime: 0 } as const;
+
+/** What an Application has in its cluster, and what that owns. */
+export function treeOptions(project: string, app: string) {
+  return queryOptions({
+    queryKey: keys.tree(project, app),
+    queryFn: ({ signal }) => call<ResourceTree>(api.tree(project, app), { signal }),
+    ...looked,
+  });
+}
+
+/** What happened to an Application and its objects. */
+export function objectEventsOptions(project: string, app: string) {
+  return queryOptions({
+    queryKey: keys.objectEvents(project, app),
+    queryFn: ({ signal }) => call<ObjectEvents>(api.objectEvents(project, app), { signal }),
+    ...looked,
+  });
+}
+
+/** What containers wrote last, of one object or of all. Read when somebody asks. */
+export function logsOptions(project: string, app: string, of: { kind: string; name: string } | undefined) {
+  return queryOptions({
+    queryKey: keys.logs(project, app, of ? `${of.kind}/${of.name}` : ''),
+    queryFn: ({ signal }) => call<ContainerLogs>(api.logs(project, app, of), { signal }),
     gcTime: 0,
     staleTime: Number.POSITIVE_INFINITY,
   });

@@ -40,6 +40,15 @@ export interface ProjectsSearch {
   status?: StatusWord;
 }
 
+export interface ResourcesSearch {
+  /** Name of the Application; absent: the Stage's first. */
+  app?: string;
+  /** Key of the object in view; absent: all. */
+  object?: string;
+  /** Absent: events. */
+  tab?: 'logs';
+}
+
 export interface InboxSearch {
   q?: string;
   state?: 'done';
@@ -82,6 +91,12 @@ export function projectsSearch(raw: Record<string, unknown>): ProjectsSearch {
 export function promotionSearch(raw: Record<string, unknown>): PromotionSearch {
   const tab = raw.tab === 'changes' || raw.tab === 'yaml' ? raw.tab : undefined;
   return { ...dialogSearch(raw), tab, step: text(raw.step), abort: raw.abort === true ? true : undefined };
+}
+
+/** Reads the resources page's address. */
+export function resourcesSearch(raw: Record<string, unknown>): ResourcesSearch {
+  const object = typeof raw.object === 'string' && raw.object.length <= 640 ? raw.object : undefined;
+  return { app: text(raw.app), object, tab: raw.tab === 'logs' ? 'logs' : undefined };
 }
 
 /** Reads the inbox page's address. */

@@ -2,7 +2,9 @@ import { createMemoryHistory } from '@tanstack/react-router';
 import { render } from '@testing-library/react';
 import { vi } from 'vitest';
 import inbox from '../../fixtures/inbox.json';
+import logs from '../../fixtures/logs.json';
 import me from '../../fixtures/me.json';
+import objectEvents from '../../fixtures/object-events.json';
 import permissions from '../../fixtures/permissions.json';
 import pipeline from '../../fixtures/pipeline.json';
 import plan from '../../fixtures/plan.json';
@@ -14,6 +16,7 @@ import review from '../../fixtures/review.json';
 import reviewPlan from '../../fixtures/review-plan.json';
 import rollback from '../../fixtures/rollback.json';
 import stage from '../../fixtures/stage.json';
+import tree from '../../fixtures/tree.json';
 import webhooks from '../../fixtures/webhooks.json';
 import why from '../../fixtures/why.json';
 import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail } from '../api/types';
@@ -23,7 +26,9 @@ import { wire } from '../app/wire';
 /** The fixtures with the types of the API; `structuredClone` them before changing anything. */
 export const fixtures = {
   inbox: inbox as unknown as Inbox,
+  logs,
   me,
+  objectEvents,
   permissions,
   pipeline: pipeline as unknown as Pipeline,
   plan: plan as unknown as Plan,
@@ -35,6 +40,7 @@ export const fixtures = {
   reviewPlan: reviewPlan as unknown as Plan,
   rollback,
   stage: stage as unknown as StageDetail,
+  tree,
   webhooks,
   why,
 };
@@ -85,6 +91,10 @@ export class Network {
     ok(`${base}/pipeline`, fixtures.pipeline);
     ok(`${base}/webhooks`, fixtures.webhooks);
     ok(`${base}/stages/prod-us`, fixtures.stage);
+    ok(`${base}/applications/prod-us/tree`, fixtures.tree);
+    ok(`${base}/applications/prod-us/events`, fixtures.objectEvents);
+    ok(`${base}/applications/prod-us/logs`, fixtures.logs);
+    ok(`${base}/applications/prod-us/logs?kind=Pod&name=checkout-api-6c9f7d58b4-2xk9p`, fixtures.logs);
     const freight = fixtures.plan.freight.name;
     ok(`${base}/stages/prod-eu/plan?freight=${freight}`, fixtures.plan);
     ok(`${base}/stages/prod-us/why?freight=${freight}`, fixtures.why);

@@ -1,16 +1,19 @@
+import { Link } from '@tanstack/react-router';
 import type { Application, Stage } from '../../api/types';
 import { Card } from '../../components/Card';
 import { HealthIcon } from '../../components/HealthIcon';
 import { StatusIcon } from '../../components/StatusIcon';
 import { When } from '../../components/When';
+import { routes } from '../../paths';
 import classes from './StagePage.module.css';
 
 export interface HealthCardProps {
+  project: string;
   stage: Stage;
 }
 
 /** How the Stage is, why, and each object that is not well. */
-export function HealthCard({ stage }: HealthCardProps) {
+export function HealthCard({ project, stage }: HealthCardProps) {
   const many = stage.destinations.length > 1;
   return (
     <Card title="Health" aside={stage.synced ? 'synced with Git' : 'not synced with Git'}>
@@ -26,6 +29,13 @@ export function HealthCard({ stage }: HealthCardProps) {
           <Destination key={app.name} app={app} isNamed={many} />
         ))}
       </ul>
+      {stage.destinations.length > 0 && (
+        <p className={classes.more}>
+          <Link to={routes.resources} params={{ project, stage: stage.name }}>
+            Objects, events and logs
+          </Link>
+        </p>
+      )}
     </Card>
   );
 }

@@ -184,7 +184,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
               </Card>
             )}
             <ChecksCard project={pipeline.project} stage={stage} />
-            <HealthCard stage={stage} />
+            <HealthCard project={pipeline.project} stage={stage} />
             <DriftCard applications={stage.destinations} />
           </div>
           <div className={classes.column}>
