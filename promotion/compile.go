@@ -135,7 +135,7 @@ func (c *compiledUpdate) compile(stage string, u v1alpha1.GitRepoUpdate, collect
 	for _, p := range chartPaths(u) {
 		errs = append(errs, makes("helm-update-chart", map[string]any{"path": path.Join(out, p), "charts": chartsAt(u, p)}))
 	}
-	errs = append(errs, makes("git-commit", map[string]any{"path": out, "message": commitSubject(stage, u, collection)}))
+	errs = append(errs, makes("git-commit", map[string]any{"path": out, "message": orText(u.CommitMessage, commitSubject(stage, u, collection))}))
 	return errors.Join(append(errs, c.deliver(u, out))...)
 }
 
@@ -181,7 +181,14 @@ func (c *compiledUpdate) deliver(u v1alpha1.GitRepoUpdate, out string) error {
 		push = map[string]any{"path": out, "targetBranch": fmt.Sprintf("waybill/${{ ctx.stage }}/${{ ctx.promotion }}.%d", c.entry)}
 	}
 	pushed, pushErr := c.add(&c.pushes, "git-push", push)
-	opened, openErr := c.add(&c.pushes, "git-open-pr", with(map[string]any{"sourceBranch": outputOf(pushed, "branch"), "targetBranch": u.WriteBranch}))
+	open := with(map[string]any{"sourceBranch": outputOf(pushed, "branch"), "targetBranch": u.WriteBranch})
+	if u.PullRequest.Title != "" {
+		open["title"] = u.PullRequest.Title
+	}
+	if u.PullRequest.Description != "" {
+		open["description"] = u.PullRequest.Description
+	}
+	opened, openErr := c.add(&c.pushes, "git-open-pr", open)
 	_, waitErr := c.add(&c.awaits, "git-wait-for-pr", with(map[string]any{"prNumber": outputOf(opened, "pr.id")}))
 	return errors.Join(pushErr, openErr, waitErr)
 }

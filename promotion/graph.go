@@ -2,6 +2,8 @@ package promotion
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -100,7 +102,8 @@ func CheckStage(stage *v1alpha1.Stage, stages []v1alpha1.Stage, warehouses []str
 }
 
 // CheckUpdates finds entries of the short form that write one branch, also when
-// its repository is spelled differently.
+// its repository is spelled differently, and texts whose expressions cannot be
+// read.
 func CheckUpdates(stage *v1alpha1.Stage) []Problem {
 	var out []Problem
 	if stage.Spec.PromotionMechanisms == nil {
@@ -108,9 +111,19 @@ func CheckUpdates(stage *v1alpha1.Stage) []Problem {
 	}
 	updates := stage.Spec.PromotionMechanisms.GitRepoUpdates
 	for i, u := range updates {
+		at := fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d]", i)
+		texts := map[string]string{at + ".commitMessage": u.CommitMessage}
+		if u.PullRequest != nil {
+			texts[at+".pullRequest.title"], texts[at+".pullRequest.description"] = u.PullRequest.Title, u.PullRequest.Description
+		}
+		for _, field := range slices.Sorted(maps.Keys(texts)) {
+			if err := checkExpressions(texts[field], false, nil, nil, nil); err != nil {
+				out = append(out, Problem{ReasonInvalidExpression, fmt.Sprintf("%s: %v", field, err)})
+			}
+		}
 		for k, v := range updates[:i] {
 			if u.WriteBranch == v.WriteBranch && IsSameRepository(u.RepoURL, v.RepoURL) {
-				out = append(out, Problem{ReasonSharedPath, fmt.Sprintf("spec.promotionMechanisms.gitRepoUpdates[%d] writes branch %q of %s like gitRepoUpdates[%d]; join them into one", i, u.WriteBranch, u.RepoURL, k)})
+				out = append(out, Problem{ReasonSharedPath, fmt.Sprintf("%s writes branch %q of %s like gitRepoUpdates[%d]; join them into one", at, u.WriteBranch, u.RepoURL, k)})
 			}
 		}
 	}

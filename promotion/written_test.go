@@ -164,3 +164,44 @@ promotionMechanisms:
 		t.Errorf("one branch twice: %+v", problems)
 	}
 }
+
+// TestTextsOfUpdates: what the short form says of its commit and pull request goes
+// to the steps as it is written, and what cannot be read is refused when the Stage
+// is applied.
+func TestTextsOfUpdates(t *testing.T) {
+	const message = "${{ ctx.stage }}: ${{ imageFrom('r.example/app').Tag }}"
+	s := templated(t, `
+requestedFreight: []
+promotionMechanisms:
+  gitRepoUpdates:
+  - repoURL: https://git.example/app.git
+    writeBranch: stage/test
+    commitMessage: "`+message+`"
+    pullRequest: {title: "${{ ctx.promotion }}", description: "see ${{ ctx.project }}"}
+`)
+	steps, err := promotion.Compile(s, nil, promotion.Sources{Base: []v1alpha1.PlanBase{{Branch: "main", Commit: "a"}}, Shared: make([]bool, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ""
+	for _, st := range steps {
+		all += string(st.Config.Raw) + "\n"
+	}
+	for _, want := range []string{`"message":"` + message + `"`, `"title":"${{ ctx.promotion }}"`, `"description":"see ${{ ctx.project }}"`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no step has %s:\n%s", want, all)
+		}
+	}
+	if problems := promotion.CheckUpdates(s); len(problems) > 0 {
+		t.Errorf("%+v", problems)
+	}
+	u := &s.Spec.PromotionMechanisms.GitRepoUpdates[0]
+	for bad, field := range map[string]*string{"${{ ctx.colour }}": &u.CommitMessage, "${{ imageFrom( }}": &u.PullRequest.Title, "${{ outputs.push.branch }}": &u.PullRequest.Description} {
+		was := *field
+		*field = bad
+		if problems := promotion.CheckStage(s, nil, nil, nil); len(problems) != 1 || problems[0].Reason != promotion.ReasonInvalidExpression {
+			t.Errorf("%s: %+v", bad, problems)
+		}
+		*field = was
+	}
+}

@@ -264,6 +264,13 @@ type GitRepoUpdate struct {
 	// helm sets images in values files, and versions of charts in Chart.yaml.
 	// +optional
 	Helm HelmUpdate `json:"helm,omitzero"`
+	// commitMessage of the commit, above its trailers; expressions as in steps:
+	// ${{ ctx.stage }}, ${{ imageFrom("registry/image").Tag }}. Default: what is
+	// promoted, in one line.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	CommitMessage string `json:"commitMessage,omitempty"`
 	// pullRequest asks for the commit to be merged into writeBranch, which has to
 	// exist, in place of pushing it there. The promotion waits for the merge.
 	// +optional
@@ -288,6 +295,16 @@ type PullRequestUpdate struct {
 	// azure is Azure DevOps.
 	// +optional
 	Azure *PullRequestProvider `json:"azure,omitempty"`
+	// title of the pull request, with expressions; default: the first line of the
+	// commit.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Title string `json:"title,omitempty"`
+	// description above the plan, with expressions.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Description string `json:"description,omitempty"`
 }
 
 // PullRequestProvider has no settings.

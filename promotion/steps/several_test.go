@@ -135,6 +135,7 @@ func TestSeveralRepositoriesGoBackTogether(t *testing.T) {
 	for _, repo := range both {
 		b.server.SetBranch(repo, "stage/test", b.server.Branch(repo, "main"))
 	}
+	s.Spec.PromotionMechanisms.GitRepoUpdates[1].CommitMessage = "${{ ctx.stage }} brings ${{ imageFrom('registry.example.com/guestbook').Tag }}\n\nas asked"
 	bad := b.promoteBoth(s, "uid-bad")
 	if out := b.run(bad); !out.Done {
 		t.Fatalf("%+v: %s", out, states(bad))
@@ -152,6 +153,10 @@ func TestSeveralRepositoriesGoBackTogether(t *testing.T) {
 		p := withSteps(promote(t, stageWith(nil)), steps)
 		p.UID = types.UID(uid)
 		return p
+	}
+
+	if message := b.server.Git("infra", "log", "-1", "--format=%B", "stage/test"); !strings.HasPrefix(message, "test brings 1.27.0\n\nas asked\n\n"+promotion.TrailerPromotion+": guestbook/test.1.f1\n") {
+		t.Errorf("the message in infra is %q", message)
 	}
 
 	// Somebody edits in one repository what the rollback would restore.
