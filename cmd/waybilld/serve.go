@@ -58,6 +58,7 @@ import (
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
+	"github.com/waybill-dev/waybill/promotion/steps/argocd"
 	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/warehouse/chart"
 	"github.com/waybill-dev/waybill/warehouse/gitsource"
@@ -330,6 +331,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 			Author: author(), Transport: requests, Objects: projectObjects,
 			PullRequests: p.providers,
 			Plans:        p.previews, Charts: p.charts, Archives: p.archives, Jobs: p.jobs,
+			ArgoCD:    &argocd.Applications{Objects: objects.ArgoCD{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()}},
 			Artifacts: &registry.Artifacts{Client: p.registry, Credentials: p.store.Lookup},
 			Clock:     clock.RealClock{},
 			Messages:  sendmessage.Step{Channels: p.store, Outbound: p.messagesOut(mgr.GetClient())},

@@ -8,6 +8,9 @@ import (
 
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/promotion/steps/argocd"
+	"github.com/waybill-dev/waybill/promotion/steps/argocdupdate"
+	"github.com/waybill-dev/waybill/promotion/steps/argocdwait"
 	"github.com/waybill-dev/waybill/promotion/steps/composeoutput"
 	"github.com/waybill-dev/waybill/promotion/steps/copytree"
 	"github.com/waybill-dev/waybill/promotion/steps/deletepath"
@@ -62,6 +65,8 @@ type Dependencies struct {
 	Archives helmupdatechart.Charts
 	// Artifacts reads and writes OCI registries.
 	Artifacts oci.Artifacts
+	// ArgoCD reads and writes Applications of Argo CD.
+	ArgoCD *argocd.Applications
 	// Objects are the Stages and Freight of Projects.
 	Objects Objects
 	// PullRequests speak with providers.
@@ -86,6 +91,8 @@ type Objects interface {
 // Builtin returns every built-in step by the name templates use.
 func Builtin(d Dependencies) map[string]step.Step {
 	return map[string]step.Step{
+		"argocd-update":       argocdupdate.Step{Applications: d.ArgoCD},
+		"argocd-wait":         argocdwait.Step{Applications: d.ArgoCD},
 		"compose-output":      composeoutput.Step{},
 		"copy":                copytree.Step{},
 		"delete":              deletepath.Step{},

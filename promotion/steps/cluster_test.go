@@ -27,7 +27,7 @@ import (
 // jobNamespace is where the Jobs of examples run.
 const jobNamespace = "guestbook-test"
 
-// realCluster is one API server for all tests of this package that run Jobs.
+// realCluster is one API server for all tests of this package that need one.
 var realCluster struct {
 	once sync.Once
 	env  *env.Env
@@ -48,10 +48,11 @@ type exampleJobs struct {
 	*jobs.Runner
 }
 
-// needsCluster gives the engine a cluster for Jobs, if a step needs one.
+// needsCluster gives the engine a cluster, if a step needs one.
 func (b *bench) needsCluster(step string) {
 	b.t.Helper()
-	if step != "run-job" {
+	isArgoCD := strings.HasPrefix(step, "argocd-")
+	if step != "run-job" && !isArgoCD {
 		return
 	}
 	if testing.Short() {
@@ -66,6 +67,10 @@ func (b *bench) needsCluster(step string) {
 	})
 	if realCluster.err != nil {
 		b.t.Fatal(realCluster.err)
+	}
+	if isArgoCD {
+		b.needsArgoCD()
+		return
 	}
 	to, err := cluster.Connect(v1alpha1.InCluster, realCluster.env.Config, clock.RealClock{})
 	all, err2 := batchclient.NewForConfig(realCluster.env.Config)
@@ -109,6 +114,9 @@ func (b *bench) others(p *v1alpha1.Promotion) {
 		for _, who := range []string{"bob", "carol"} {
 			b.approves(p, who, asked.Step, v1alpha1.DecisionApprove)
 		}
+	}
+	if b.argo != nil {
+		b.argo.look()
 	}
 	all, _ := b.jobs.of(b.t, p)
 	for i := range all {

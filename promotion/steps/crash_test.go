@@ -108,12 +108,19 @@ func (b *bench) stopAt(t *testing.T, p *v1alpha1.Promotion, point, name string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	syncs := 0
+	if b.argo != nil {
+		syncs = b.argo.syncs
+	}
 	p, out, wasStopped := b.runStopped(p, stop)
 	if !out.Done && (out.Failed == nil || out.Failed.Reason != "FailedOnPurpose") {
 		t.Fatalf("%s: it ended with %+v; steps %s", point, out, states(p))
 	}
 	if all, released := b.jobs.of(t, p); b.jobs != nil && (len(all) != 1 || released != 1) {
 		t.Errorf("%s: %d Jobs, of which %d ran", point, len(all), released)
+	}
+	if b.argo != nil && strings.Contains(states(p), "argocd-update") && b.argo.syncs != syncs+1 {
+		t.Errorf("%s: %d syncs by Argo CD", point, b.argo.syncs-syncs)
 	}
 	if n := len(b.provider.Pulls()) - pulls; n > 1 {
 		t.Errorf("%s: %d pull requests", point, n)

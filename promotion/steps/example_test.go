@@ -52,6 +52,8 @@ type bench struct {
 	repoURL  string
 	// jobs of examples, where there is a cluster.
 	jobs *exampleJobs
+	// argo is Argo CD, where there is one.
+	argo *exampleArgo
 	// charts is the repository that examples call https://charts.example.com, and
 	// registry what they call registry.example.com.
 	charts   *charttest.Server

@@ -122,7 +122,7 @@ const everything = `
   digest: sha256:` + "0123456789012345678901234567890123456789012345678901234567890123" + `
   pullPolicy: Always
   pullSecrets: [registry]
-server: {gitPollInterval: 1m30s, verbose: true, allowHTTP: true, impersonateServiceAccounts: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
+server: {gitPollInterval: 1m30s, verbose: true, allowHTTP: true, impersonateServiceAccounts: true, argoCD: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
 data: {persistent: true, size: 20Gi, storageClassName: fast}
 history: {dsnSecretName: waybill-history, keepPromotions: 20}
 service: {type: LoadBalancer, port: 443, annotations: {example.com/lb: internal}}
