@@ -109,6 +109,8 @@ func checkMeaning(stage *v1alpha1.Stage, s placed) []Problem {
 	switch s.Uses {
 	case "run-job":
 		faults = checkRunJob(stage, fields)
+	case "send-message":
+		faults = checkSendMessage(fields)
 	case StepWaitForApproval:
 		faults = checkWaitForApproval(fields)
 	}

@@ -34,6 +34,10 @@ func TestCheckMeaning(t *testing.T) {
 		"too many asked":    {deploy, `{uses: wait-for-approval, config: {required: 17}}`, []string{"required 17 is not between 1 and 16"}},
 		"too few asked":     {deploy, `{uses: wait-for-approval, config: {required: 3, users: [ada, bob]}}`, []string{"required 3 is more than the 2 users who are asked"}},
 		"no expiry":         {deploy, `{uses: wait-for-approval, config: {expireAfter: never}}`, []string{`expireAfter "never" is no duration`}},
+		"a message":         {deploy, `{uses: send-message, config: {channel: releases, message: hello}}`, nil},
+		"no channel":        {deploy, `{uses: send-message, config: {channel: "#releases", message: hello}}`, []string{`channel "#releases" is no name of a Secret`}},
+		"no message":        {deploy, `{uses: send-message, config: {channel: releases}}`, []string{"is required"}},
+		"a long message":    {deploy, `{uses: send-message, config: {channel: releases, message: ` + strings.Repeat("x", 17<<10) + `}}`, []string{"message has 17408 bytes, more than 16384"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage := templated(t, "requestedFreight: []\n"+c.deploy+"promotionTemplate: {spec: {steps: ["+c.step+"]}}")

@@ -31,8 +31,6 @@ import (
 )
 
 const (
-	// maxMessage bounds the text, in bytes.
-	maxMessage = 16 << 10
 	// maxAnswer bounds the answer of a webhook, maxShown what is shown of it.
 	maxAnswer, maxShown = 64 << 10, 200
 )
@@ -94,8 +92,8 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	if err := step.Decode(in.Config, &c); err != nil {
 		return step.Result{}, err
 	}
-	if len(c.Message) > maxMessage {
-		return step.Result{}, step.Terminal(promotion.ReasonInvalidConfig, fmt.Errorf("message has %d bytes, more than %d", len(c.Message), maxMessage))
+	if len(c.Message) > promotion.MaxMessage {
+		return step.Result{}, step.Terminal(promotion.ReasonInvalidConfig, fmt.Errorf("message has %d bytes, more than %d", len(c.Message), promotion.MaxMessage))
 	}
 	if s.Channels == nil || s.Outbound == nil {
 		return step.Result{}, step.Terminal("DestinationRefused", errors.New("this server sends no messages"))
