@@ -129,7 +129,7 @@ func (v *Observer) application(ctx context.Context, obj *unstructured.Unstructur
 	t, err := translate(obj)
 	if err != nil {
 		out.Verdict, out.Reason = Unsupported, err.Error()
-		return out, nil
+		return out, nil //nolint:nilerr // said in the report: it is this Application's own
 	}
 	out.Project, out.RepoURL, out.Path, out.LastSynced, out.Argo = t.project, withoutUser(t.app.Spec.Source.RepoURL), t.app.Spec.Source.Path, t.lastSynced, t.says
 	limits, notes := limitsOf(t.project, v.projects[t.project])
@@ -203,7 +203,7 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 	mirror, err := v.o.Mirrors.Open(remote)
 	if err != nil {
 		out.Verdict, out.Reason = Refuses, err.Error()
-		return nil, nil
+		return nil, nil //nolint:nilerr // said in the report: it is this Application's own
 	}
 	branch := c.app.Spec.Source.TargetRevision
 	refs, err := v.o.Mirrors.LsRemote(ctx, remote)
