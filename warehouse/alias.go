@@ -3,9 +3,57 @@ package warehouse
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
+
+// Why Freight cannot have an alias.
+var (
+	// ErrAliasInvalid: it is no name, or a word that means something already.
+	ErrAliasInvalid = errors.New("it cannot be an alias")
+	// ErrAliasTaken: people would find other Freight by it.
+	ErrAliasTaken = errors.New("the alias is taken")
+)
+
+// aliasPattern is what the schema of Freight takes, and labels take too.
+var aliasPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+// MinNamePrefix is the shortest start of a Freight's name that is taken for one.
+const MinNamePrefix = 5
+
+// CheckAlias returns nil when the Freight called name may have the alias beside all
+// the others of its Project: everybody finds just this one by it. Errors wrap
+// ErrAliasInvalid or ErrAliasTaken.
+func CheckAlias(alias, name string, all []v1alpha1.Freight) error {
+	switch {
+	case !aliasPattern.MatchString(alias) || len(alias) > 63:
+		return fmt.Errorf("%w: it is made of at most 63 lower-case letters, digits and dashes, not %.80q", ErrAliasInvalid, alias)
+	case alias == "latest" || alias == "prev":
+		return fmt.Errorf("%w: %q already means something wherever Freight is named", ErrAliasInvalid, alias)
+	}
+	for i := range all {
+		f := &all[i]
+		isOther := f.Name != name && (f.Alias == alias || IsVersionOf(f.Artifacts(), alias) || len(alias) >= MinNamePrefix && strings.HasPrefix(f.Name, alias))
+		if isOther {
+			return fmt.Errorf("%w: %q means Freight %q already", ErrAliasTaken, alias, f.Name)
+		}
+	}
+	return nil
+}
+
+// IsVersionOf reports whether text is what people call one of the artifacts: a
+// tag, a digest, a commit by at least seven digits, a version of a chart.
+func IsVersionOf(a v1alpha1.Artifacts, text string) bool {
+	return slices.Contains(a.Versions(), text) ||
+		slices.ContainsFunc(a.Images, func(i v1alpha1.Image) bool { return i.Digest == text }) ||
+		slices.ContainsFunc(a.Commits, func(c v1alpha1.Commit) bool { return len(text) >= 7 && strings.HasPrefix(c.ID, text) })
+}
 
 // Alias returns the adjective-animal name of the Freight called name. The same
 // name starts at the same alias; while isTaken says that one is in use, the next

@@ -2,8 +2,8 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -69,8 +69,10 @@ func (s *Server) RenameFreight(ctx context.Context, request RenameFreightRequest
 		return nil, err
 	}
 	alias := request.Body.Alias
-	if err := v.mayBeAlias(f, alias); err != nil {
-		return nil, err
+	if err := warehouse.CheckAlias(alias, f.Name, v.freight); errors.Is(err, warehouse.ErrAliasTaken) {
+		return nil, refuse(model.Conflict, "%v", err)
+	} else if err != nil {
+		return nil, refuse(model.InvalidRequest, "%v", err)
 	}
 	who, err := whoIs(ctx)
 	if err != nil {
@@ -86,20 +88,6 @@ func (s *Server) RenameFreight(ctx context.Context, request RenameFreightRequest
 		return nil, fromKube(fmt.Sprintf("rename Freight %q", f.Name), err)
 	}
 	return RenameFreight200JSONResponse(v.freightModel(renamed)), nil
-}
-
-// mayBeAlias refuses an alias by which people would find something else.
-func (v *projectView) mayBeAlias(f *v1alpha1.Freight, alias string) error {
-	if alias == "latest" || alias == "prev" {
-		return refuse(model.InvalidRequest, "%q already means something wherever Freight is named", alias)
-	}
-	for i := range v.freight {
-		other := &v.freight[i]
-		if other.Name != f.Name && (other.Alias == alias || isVersionOf(other.Artifacts(), alias) || len(alias) >= minPrefix && strings.HasPrefix(other.Name, alias)) {
-			return refuse(model.Conflict, "%q means Freight %q already", alias, other.Name)
-		}
-	}
-	return nil
 }
 
 // RejectFreight keeps a Freight out of one Stage or of all, as the person.

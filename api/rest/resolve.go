@@ -8,10 +8,8 @@ import (
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/warehouse"
 )
-
-// minPrefix is the shortest start of a Freight's name that is taken for one.
-const minPrefix = 5
 
 // resolved is the Freight somebody meant.
 type resolved struct {
@@ -132,7 +130,7 @@ func (v *projectView) find(text string, preferred []string) (*v1alpha1.Freight, 
 		return nil, ambiguous(text, fs)
 	}
 	fs := byRule(func(f *v1alpha1.Freight) bool {
-		return isVersionOf(f.Artifacts(), text)
+		return warehouse.IsVersionOf(f.Artifacts(), text)
 	})
 	if len(fs) > 0 {
 		for _, f := range fs[1:] {
@@ -142,7 +140,7 @@ func (v *projectView) find(text string, preferred []string) (*v1alpha1.Freight, 
 		}
 		return fs[0], nil
 	}
-	if len(text) >= minPrefix {
+	if len(text) >= warehouse.MinNamePrefix {
 		fs = byRule(func(f *v1alpha1.Freight) bool { return strings.HasPrefix(f.Name, text) })
 		if len(fs) == 1 {
 			return fs[0], nil
@@ -155,14 +153,6 @@ func (v *projectView) find(text string, preferred []string) (*v1alpha1.Freight, 
 		return nil, r.withHint("the newest are %s", known)
 	}
 	return nil, r.withHint("there is no Freight yet; waybill get warehouses -p %s shows what the Warehouses found", v.project.Name)
-}
-
-// isVersionOf reports whether text is what people call one of the artifacts: a
-// tag, a digest, a commit by at least seven digits, a version of a chart.
-func isVersionOf(a v1alpha1.Artifacts, text string) bool {
-	return slices.Contains(a.Versions(), text) ||
-		slices.ContainsFunc(a.Images, func(i v1alpha1.Image) bool { return i.Digest == text }) ||
-		slices.ContainsFunc(a.Commits, func(c v1alpha1.Commit) bool { return len(text) >= 7 && strings.HasPrefix(c.ID, text) })
 }
 
 func ambiguous(text string, fs []*v1alpha1.Freight) *refusal {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
@@ -26,8 +25,6 @@ import (
 var (
 	// ErrNotFound: there is no such Stage or Freight.
 	ErrNotFound = errors.New("there is none of that name")
-	// ErrAliasTaken: another Freight of the Project has the alias.
-	ErrAliasTaken = errors.New("the alias is taken")
 	// ErrTooLarge: the metadata of the object would grow too large.
 	ErrTooLarge = fmt.Errorf("more than %d KiB of metadata", maxMetadataBytes>>10)
 	// ErrRefused: the API server refuses the value.
@@ -36,9 +33,6 @@ var (
 
 // maxMetadataBytes bounds what one object may carry: it is part of the object.
 const maxMetadataBytes = 32 << 10
-
-// aliasPattern is what the schema of Freight takes, and labels take too.
-var aliasPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
 // Store reads and writes objects of Projects. It is safe for concurrent use.
 type Store struct {
@@ -94,19 +88,15 @@ func setMetadata(o client.Object, raw *runtime.RawExtension) {
 	}
 }
 
-// SetAlias gives a Freight of the Project another alias.
+// SetAlias gives a Freight of the Project another alias. Errors are those of
+// warehouse.CheckAlias, and of the store.
 func (s *Store) SetAlias(ctx context.Context, project, name, alias string) error {
-	if !aliasPattern.MatchString(alias) || len(alias) > 63 {
-		return fmt.Errorf("%w: an alias is made of at most 63 lower-case letters, digits and dashes, not %.80q", ErrRefused, alias)
-	}
 	var all v1alpha1.FreightList
-	if err := s.Live.List(ctx, &all, client.InNamespace(project), client.MatchingLabels{v1alpha1.LabelAlias: alias}); err != nil {
+	if err := s.Live.List(ctx, &all, client.InNamespace(project)); err != nil {
 		return fmt.Errorf("look for alias %q: %w", alias, err)
 	}
-	for i := range all.Items {
-		if all.Items[i].Name != name {
-			return fmt.Errorf("%w: Freight %q is called %q", ErrAliasTaken, all.Items[i].Name, alias)
-		}
+	if err := warehouse.CheckAlias(alias, name, all.Items); err != nil {
+		return err //nolint:wrapcheck // says which alias already
 	}
 	var f v1alpha1.Freight
 	if err := s.get(ctx, project, "Freight", name, &f); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion/objects"
+	"github.com/waybill-dev/waybill/warehouse"
 	"github.com/waybill-dev/waybill/test/env"
 )
 
@@ -87,8 +88,8 @@ func TestStore(t *testing.T) {
 		err  error
 		want error
 	}{
-		"another Freight's alias": {s.SetAlias(ctx, "guestbook", "f2", "release-7"), objects.ErrAliasTaken},
-		"an alias that is none":   {s.SetAlias(ctx, "guestbook", "f2", "Release 7"), objects.ErrRefused},
+		"another Freight's alias": {s.SetAlias(ctx, "guestbook", "f2", "release-7"), warehouse.ErrAliasTaken},
+		"an alias that is none":   {s.SetAlias(ctx, "guestbook", "f2", "Release 7"), warehouse.ErrAliasInvalid},
 		"no such Freight":         {s.SetAlias(ctx, "guestbook", "f3", "new"), objects.ErrNotFound},
 		"another Project's":       {s.SetMetadata(ctx, "other", "Stage", "test", map[string]any{"a": 1}), objects.ErrNotFound},
 		"too much":                {s.SetMetadata(ctx, "guestbook", "Stage", "test", map[string]any{"a": strings.Repeat("x", 40<<10)}), objects.ErrTooLarge},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
+	"github.com/waybill-dev/waybill/warehouse"
 )
 
 // Config of set-freight-alias.
@@ -52,9 +53,9 @@ func (s Step) Run(ctx context.Context, in step.Input) (step.Result, error) {
 	switch {
 	case errors.Is(err, objects.ErrNotFound):
 		return step.Result{}, step.Terminal("ObjectNotFound", err)
-	case errors.Is(err, objects.ErrAliasTaken):
+	case errors.Is(err, warehouse.ErrAliasTaken):
 		return step.Result{}, step.Terminal("AliasTaken", err)
-	case errors.Is(err, objects.ErrRefused):
+	case errors.Is(err, objects.ErrRefused), errors.Is(err, warehouse.ErrAliasInvalid):
 		return step.Result{}, step.Terminal("InvalidConfig", err)
 	case err != nil:
 		return step.Result{}, err //nolint:wrapcheck // names the Freight already
