@@ -13,8 +13,8 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/promotion/objects"
-	"github.com/waybill-dev/waybill/warehouse"
 	"github.com/waybill-dev/waybill/test/env"
+	"github.com/waybill-dev/waybill/warehouse"
 )
 
 func must(t *testing.T, err error) {
