@@ -15,6 +15,30 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
+// FuzzRefName: what is taken for a branch is one to every program that reads it, and
+// leads nowhere else as the path of a file.
+func FuzzRefName(f *testing.F) {
+	for _, name := range []string{"main", "stage/test", "a..b", "-x", "a/.b", "a.lock/b", "a@{1}", "@", "HEAD", "refs/heads/a", "a\x00b", "a//b", "/a", "a/", "\u2028", "a\\b"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if err := ValidateBranch(name); err != nil {
+			if !errors.Is(err, ErrInvalidBranch) {
+				t.Errorf("%q: %v", name, err)
+			}
+			return
+		}
+		if len(name) > maxBranchBytes || strings.ContainsAny(name, " ~^:?*[\\\x00\x7f\n\r\t") || strings.Contains(name, "..") || strings.Contains(name, "@{") {
+			t.Errorf("%q is taken", name)
+		}
+		for part := range strings.SplitSeq(name, "/") {
+			if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
+				t.Errorf("%q is taken, with the part %q", name, part)
+			}
+		}
+	})
+}
+
 // FuzzMessage: no message and no value can add, change or hide a trailer of
 // ours.
 func FuzzMessage(f *testing.F) {
