@@ -152,7 +152,9 @@ test('a promotion is asked for with the keyboard alone', async () => {
   await menu.focus();
   await page.keyboard.press('Enter');
   await page.getByRole('menuitem', { name: 'Promote…' }).waitFor();
+  await page.waitForFunction(() => document.activeElement?.closest('[role="menu"]'));
   await page.keyboard.press('ArrowDown');
+  await page.waitForFunction(() => document.activeElement?.textContent === 'Promote…');
   await page.keyboard.press('Enter');
   await page.getByRole('dialog', { name: 'Promote into prod-eu' }).waitFor();
   await page.getByText('A commit on stage/prod-eu').waitFor();

@@ -62,7 +62,7 @@ export function WhyDialog({ pipeline, stage, freight }: WhyDialogProps) {
       transitionProps={{ duration: 0 }}
     >
       <p className={classes.lead}>
-        <Link to={routes.freight} params={{ project: pipeline.project, freight }}>
+        <Link to={routes.freight} params={{ project: pipeline.project, freight }} className={classes.link}>
           {known ? fullName(known) : freight}
         </Link>
         : {count(closed)}

@@ -72,7 +72,7 @@ function Loaded({ pipeline, freight, search }: LoadedProps) {
           {freight.alias && <span>{freight.alias}</span>}
           <span>
             number {freight.order} of{' '}
-            <Link to={routes.sources} params={{ project: pipeline.project }}>
+            <Link to={routes.sources} params={{ project: pipeline.project }} className={classes.link}>
               {freight.origin}
             </Link>
           </span>
