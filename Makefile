@@ -118,7 +118,7 @@ bench-big: build ## Measure what takes a quarter of an hour: 1,600 Applications,
 	$(GO) run ./test/bench -big -limit 40m -json test/artifacts/bench-big.json $(BENCH_FLAGS)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (30s)
+fuzz: ## Run every fuzz target for FUZZTIME (30s), one for each processor side by side
 	@GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
 
 ##@ Check

@@ -1,12 +1,35 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the main module for a while.
+# Runs every fuzz target of the main module for a while, several side by side.
 #
-#   fuzz.sh DURATION
+#   fuzz.sh DURATION [SIDE_BY_SIDE]      default: one for each processor
 #
-# Making an interesting input smaller is given ten tries, not a minute: the time is for finding them.
+# Each target has one worker, so DURATION is processor time too. Making an interesting input smaller is given ten
+# tries, not a minute: the time is for finding them. What fails is printed whole, and its input stays in testdata.
 set -euo pipefail
-git grep -hoE --untracked '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' >/dev/null || { echo 'no fuzz targets'; exit 1; }
-git grep -oE --untracked '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | while IFS=: read -r file target; do
-	printf '==> %s %s\n' "$(dirname "$file")" "${target#func }"
-	${GO:-go} test -run '^$' -fuzz "^${target#func }\$" -fuzztime "$1" -fuzzminimizetime 10x "./$(dirname "$file")" </dev/null
-done
+duration=$1 side=${2:-$(nproc)} go=${GO:-go}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+git grep -oE --untracked '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | sed 's/:func /:/' >"$work/found" || { echo 'no fuzz targets'; exit 1; }
+sed 's,/[^/]*:.*,,' "$work/found" | sort -u >"$work/folders"
+echo "building $(wc -l <"$work/found") fuzz targets of $(wc -l <"$work/folders") packages"
+while read -r folder; do
+	$go test -c -fuzz . -o "$work/${folder//\//_}.test" "./$folder" </dev/null
+done <"$work/folders"
+
+one() { # FILE:TARGET
+	local folder target log start=$SECONDS
+	folder=$(dirname "${1%%:*}") target=${1##*:}
+	log=$work/$target.${folder//\//_}.log
+	if (cd "$folder" && "$work/${folder//\//_}.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$duration" \
+		-test.fuzzminimizetime 10x -test.parallel 1 -test.fuzzcachedir "$cache/$folder") >"$log" 2>&1; then
+		printf 'ok   %s %s  %d s, %s\n' "$folder" "$target" $((SECONDS - start)) "$(grep -oE 'execs: [0-9]+' "$log" | tail -1)"
+	else
+		printf 'FAIL %s %s\n%s\n' "$folder" "$target" "$(cat "$log")"
+		return 1
+	fi
+}
+export -f one
+cache=$($go env GOCACHE)/fuzz
+export work duration cache
+xargs -P "$side" -I{} bash -c 'one {}' <"$work/found"

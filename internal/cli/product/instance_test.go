@@ -134,8 +134,8 @@ func (i *instance) normal(text string) string {
 	text = freightName.ReplaceAllString(text, "FREIGHT")
 	text = shortFreight.ReplaceAllString(text, "FREIGHT")
 	text = commit.ReplaceAllStringFunc(text, func(word string) string {
-		if strings.Trim(word, "0123456789") == "" || strings.Trim(word, "abcdef") == "" {
-			return word // a number, or a word
+		if strings.Trim(word, "abcdef") == "" {
+			return word // a word; of a commit, one in a thousand; a number of seven digits is one
 		}
 		return "COMMIT"
 	})
