@@ -306,16 +306,21 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 	if st := v.stageByName[p.Spec.Stage]; st != nil {
 		out.StageStatus = statusModel(promotion.Summarize(v.observe(st)))
 		out.StageHealth = model.Health(healthOf(st).Status)
-		out.Verified = p.Status.Phase == v1alpha1.PhaseSucceeded && v.isVerified(st, p.Spec.Freight)
+		out.Verified = p.Status.Phase == v1alpha1.PhaseSucceeded && v.isVerified(st, p)
 	}
 	return out
 }
 
-// isVerified reports whether Freight counts as verified in a Stage, or runs there
-// no more: what its Promotion leads to is then known to everybody.
-func (v *projectView) isVerified(st *v1alpha1.Stage, freight string) bool {
-	f := v.freightByName[freight]
-	return f == nil || f.Status.Stages[st.Name].VerifiedAt != nil || !slices.Contains(v.runningIn[freight], st.Name)
+// isVerified reports whether what p brought counts as verified in the Stage, or
+// has been replaced there: what p leads to is then known to everybody.
+func (v *projectView) isVerified(st *v1alpha1.Stage, p *v1alpha1.Promotion) bool {
+	f := v.freightByName[p.Spec.Freight]
+	if f == nil || f.Status.Stages[st.Name].VerifiedAt != nil {
+		return true
+	}
+	return slices.ContainsFunc(v.promotionsOf[st.Name], func(q *v1alpha1.Promotion) bool {
+		return q.Status.PushedAt != nil && promotion.Seq(q.Name) > promotion.Seq(p.Name)
+	})
 }
 
 func commitModel(c v1alpha1.PromotionCommit) model.Commit {
