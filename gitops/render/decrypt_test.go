@@ -46,6 +46,9 @@ func TestEncrypted(t *testing.T) {
 		{name: "no keys", files: map[string]string{"app/s.yaml": string(secret)}, noKeys: true, refused: "no decryption.secretRef"},
 		{name: "configMapGenerator", files: map[string]string{"app/kustomization.yaml": "configMapGenerator: [{name: e, envs: [app.env]}]\n", "app/app.env": string(env)}, refused: "use secretGenerator"},
 		{name: "a ConfigMap", files: map[string]string{"app/s.yaml": string(sopsFile(t, "enc/refused-configmap.yaml"))}, refused: "only Secrets"},
+		{name: "copied into a ConfigMap", files: map[string]string{"app/s.yaml": string(secret), "app/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shown}\ndata: {url: unset}\n",
+			"app/kustomization.yaml": "resources: [s.yaml, cm.yaml]\nreplacements:\n- source: {kind: Secret, fieldPath: stringData.password}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.url]}]\n"},
+			refused: `ConfigMap "shown" says a value that is encrypted in "app/s.yaml"`},
 		{name: "damaged", files: map[string]string{"app/s.yaml": strings.Replace(string(secret), "    name: ENC", "    title: ENC", 1)}, refused: "changed after it was encrypted"},
 		{name: "for another key", files: map[string]string{"app/s.yaml": string(sopsFile(t, "enc/pgp-secret.yaml"))}, refused: "no key for it"},
 	} {

@@ -159,6 +159,9 @@ func run(t *tree, source Source) (Result, error) {
 	if err := rejectDuplicates(root, found); err != nil {
 		return Result{}, err
 	}
+	if err := t.rejectShown(root, found); err != nil {
+		return Result{}, err
+	}
 	result := Result{Files: t.inputs()}
 	for _, o := range found {
 		Normalize(o.object)

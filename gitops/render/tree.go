@@ -22,6 +22,7 @@ type tree struct {
 	files  fs.FS
 	limits Limits
 	keys   *sops.Keys // nil: encrypted files are refused
+	opened *opened
 
 	mu      sync.Mutex
 	reads   int
@@ -31,13 +32,13 @@ type tree struct {
 }
 
 func newTree(ctx context.Context, files fs.FS, limits Limits) *tree {
-	return &tree{ctx: ctx, files: files, limits: limits, names: map[string]bool{}}
+	return &tree{ctx: ctx, files: files, limits: limits, names: map[string]bool{}, opened: &opened{files: map[string]string{}}}
 }
 
-// over returns a tree of other files with the limits and keys of t.
+// over returns a tree of other files with the limits and keys of t, and what was decrypted.
 func (t *tree) over(files fs.FS) *tree {
 	other := newTree(t.ctx, files, t.limits)
-	other.keys = t.keys
+	other.keys, other.opened = t.keys, t.opened
 	return other
 }
 
