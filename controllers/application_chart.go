@@ -47,7 +47,7 @@ func (r *ApplicationReconciler) headOf(ctx context.Context, s *appState, o *obse
 	remote, err := r.opts.Remote(ctx, o.app.Namespace, source.RepoURL)
 	if err != nil {
 		o.problem = &problem{reason: "CredentialsInvalid", message: err.Error()}
-		return "", false, nil
+		return "", false, nil //nolint:nilerr // told as the problem
 	}
 	return r.heads.head(s.name, remote, source.TargetRevision)
 }
