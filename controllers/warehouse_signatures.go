@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (r *WarehouseReconciler) proveFreight(ctx context.Context, w *v1alpha1.Ware
 	if len(policies) == 0 {
 		return nil
 	}
-	slices.SortFunc(own, func(a, b v1alpha1.Freight) int { return int(b.Order - a.Order) }) // a look has its limits: the newest first
+	slices.SortFunc(own, func(a, b v1alpha1.Freight) int { return cmp.Compare(b.Order, a.Order) }) // a look has its limits: the newest first
 	proven := make([]*v1alpha1.Freight, len(own))
 	for i := range own {
 		proven[i] = own[i].DeepCopy()

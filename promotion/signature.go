@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -65,26 +66,13 @@ func imageOf(f *v1alpha1.Freight, repoURL string) *v1alpha1.Image {
 // isUnsigned reports whether one of wanted asks a signature of an image of f that
 // is not known to have it.
 func isUnsigned(wanted []WantedSignature, f *v1alpha1.Freight) bool {
-	for _, want := range wanted {
-		if want.Origin != f.Origin.Name || imageOf(f, want.RepoURL) == nil {
-			continue
-		}
-		if s := f.Signature(want.RepoURL, want.By); s == nil || s.VerifiedAt == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(Signatures(wanted, f), func(s v1alpha1.FreightSignature) bool { return s.VerifiedAt == nil })
 }
 
 // wantsSignature reports whether the Warehouse of f wants one of its images
 // signed.
 func wantsSignature(o *Observation, f *v1alpha1.Freight) bool {
-	for _, want := range o.Signatures {
-		if want.Origin == f.Origin.Name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.Signatures, func(want WantedSignature) bool { return want.Origin == f.Origin.Name })
 }
 
 // signatureGate is closed while an image is not known to be signed by whom its

@@ -3,7 +3,6 @@ package render
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"path"
 	"strconv"
 	"strings"
@@ -49,11 +48,11 @@ func (t *tree) noteOpened(name string, content, plain []byte) {
 		if i >= len(documents) || unmarshal(d.text, &before) != nil || unmarshal(documents[i].text, &after) != nil {
 			return
 		}
-		for value := range openedIn(held(before, after), after) {
+		walkOpened(held(before, after), after, func(value string) {
 			if len(value) >= minHidden {
 				t.opened.files[value] = name
 			}
-		}
+		})
 	}
 }
 
@@ -77,37 +76,29 @@ type opened struct {
 	files map[string]string
 }
 
-// openedIn yields the values of after that are encrypted in before.
-func openedIn(before, after any) iter.Seq[string] {
-	return func(yield func(string) bool) { walkOpened(before, after, yield) }
-}
-
-func walkOpened(before, after any, yield func(string) bool) bool {
+// walkOpened calls found with the values of after that are encrypted in before.
+func walkOpened(before, after any, found func(value string)) {
 	switch b := before.(type) {
 	case map[string]any:
 		a, _ := after.(map[string]any)
 		for k := range b {
-			if !walkOpened(b[k], a[k], yield) {
-				return false
-			}
+			walkOpened(b[k], a[k], found)
 		}
 	case []any:
 		a, _ := after.([]any)
 		for i := range min(len(a), len(b)) {
-			if !walkOpened(b[i], a[i], yield) {
-				return false
-			}
+			walkOpened(b[i], a[i], found)
 		}
 	case string:
 		if !strings.HasPrefix(b, "ENC[") || after == nil {
-			break
+			return
 		}
 		if number, isNumber := after.(float64); isNumber {
-			return yield(strconv.FormatFloat(number, 'f', -1, 64))
+			found(strconv.FormatFloat(number, 'f', -1, 64))
+		} else {
+			found(fmt.Sprint(after))
 		}
-		return yield(fmt.Sprint(after))
 	}
-	return true
 }
 
 // rejectShown refuses objects other than Secrets that say what was decrypted, by

@@ -221,6 +221,16 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 		return nil, nil
 	}
 	out.Revision = head.String()
+	objects, err := v.renderRevision(ctx, c, mirror, out)
+	if objects != nil {
+		c.isNew = c.lastSynced != out.Revision && !sameTree(mirror, c.lastSynced, out.Revision, c.app.Spec.Source.Path)
+	}
+	return objects, err
+}
+
+// renderRevision renders out.Revision, which lies in mirror unless it is a chart's.
+// It returns nil and says why in out when nothing comes out.
+func (v *Observer) renderRevision(ctx context.Context, c *comparison, mirror *git.Mirror, out *Application) ([]*unstructured.Unstructured, error) {
 	inspector, err := v.inspector(c, mirror)
 	if err != nil {
 		return nil, err
@@ -234,7 +244,6 @@ func (v *Observer) render(ctx context.Context, c *comparison, out *Application, 
 		out.Verdict, out.Reason = Refuses, broken
 		return nil, nil
 	}
-	c.isNew = c.lastSynced != out.Revision && !sameTree(mirror, c.lastSynced, out.Revision, c.app.Spec.Source.Path)
 	return objects, nil
 }
 
@@ -247,21 +256,11 @@ func (v *Observer) renderChart(ctx context.Context, c *comparison, out *Applicat
 		return nil, ctx.Err()
 	}
 	out.Revision, out.Path = newest.Version, source.Chart
-	inspector, err := v.inspector(c, nil)
-	if err != nil {
-		return nil, err
+	objects, err := v.renderRevision(ctx, c, nil, out)
+	if objects != nil {
+		c.isNew = c.lastSynced != newest.Version
 	}
-	objects, broken, err := inspector.Render(ctx, c.app, newest.Version)
-	switch {
-	case err != nil:
-		out.Reason = err.Error()
-		return nil, ctx.Err()
-	case broken != "":
-		out.Verdict, out.Reason = Refuses, broken
-		return nil, nil
-	}
-	c.isNew = c.lastSynced != newest.Version
-	return objects, nil
+	return objects, err
 }
 
 // inspector renders as the server does.

@@ -118,7 +118,8 @@ func expand(ctx context.Context, r client.Reader, stage *v1alpha1.Stage) error {
 // signatures returns what a Warehouse wants signed. One that is gone wants nothing.
 func signatures(ctx context.Context, r client.Reader, key client.ObjectKey) ([]promotion.WantedSignature, error) {
 	var w v1alpha1.Warehouse
-	if err := r.Get(ctx, key, &w); err != nil {
+	// Only read: what it found need not be copied at every look at a Stage.
+	if err := r.Get(ctx, key, &w, client.UnsafeDisableDeepCopy); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, nil
 		}

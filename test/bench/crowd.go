@@ -134,21 +134,7 @@ func (b *bench) countCommits(ctx context.Context) error {
 
 // crowdManifests are the Project, its Warehouse and fifty Stages without a cluster.
 func crowdManifests(url, image string) []string {
-	out := []string{projectManifest(crowdProject, url) + `
----
-apiVersion: v1
-kind: Secret
-metadata: {name: registry, namespace: ` + crowdProject + `, labels: {waybill.dev/cred-type: image}}
-stringData: {repoURL: "` + image + `", username: "` + account + `", password: "` + password + `"}
----
-apiVersion: waybill.dev/v1alpha1
-kind: Warehouse
-metadata: {name: crowd, namespace: ` + crowdProject + `}
-spec:
-  interval: 1h
-  subscriptions:
-  - image: {repoURL: "` + image + `", constraint: "^1.0.0"}
-`}
+	out := []string{projectManifest(crowdProject, url) + warehouseManifest(crowdProject, "crowd", image)}
 	for i := range crowdStages {
 		out = append(out, strings.NewReplacer("<stage>", crowdStage(i), "<url>", url, "<image>", image, "<project>", crowdProject).Replace(`
 apiVersion: waybill.dev/v1alpha1

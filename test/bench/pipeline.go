@@ -65,21 +65,7 @@ func (b *bench) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manifests := []string{projectManifest(project, url) + `
----
-apiVersion: v1
-kind: Secret
-metadata: {name: registry, namespace: ` + project + `, labels: {waybill.dev/cred-type: image}}
-stringData: {repoURL: "` + b.image() + `", username: "` + account + `", password: "` + password + `"}
----
-apiVersion: waybill.dev/v1alpha1
-kind: Warehouse
-metadata: {name: guestbook, namespace: ` + project + `}
-spec:
-  interval: 1h
-  subscriptions:
-  - image: {repoURL: "` + b.image() + `", constraint: "^1.0.0"}
-`}
+	manifests := []string{projectManifest(project, url) + warehouseManifest(project, "guestbook", b.image())}
 	from := "direct: true"
 	for _, s := range stages() {
 		manifests = append(manifests, strings.NewReplacer("<stage>", s, "<from>", from, "<url>", url, "<image>", b.image(), "<project>", project).Replace(`
@@ -126,6 +112,25 @@ kind: Secret
 metadata: {name: git, namespace: <name>, labels: {waybill.dev/cred-type: git}}
 stringData: {repoURL: "<url>", username: "<user>", password: "<password>"}
 `)
+}
+
+// warehouseManifest is a Warehouse of one image, with the account of its registry.
+func warehouseManifest(project, name, image string) string {
+	return `
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: registry, namespace: ` + project + `, labels: {waybill.dev/cred-type: image}}
+stringData: {repoURL: "` + image + `", username: "` + account + `", password: "` + password + `"}
+---
+apiVersion: waybill.dev/v1alpha1
+kind: Warehouse
+metadata: {name: ` + name + `, namespace: ` + project + `}
+spec:
+  interval: 1h
+  subscriptions:
+  - image: {repoURL: "` + image + `", constraint: "^1.0.0"}
+`
 }
 
 // newRepository makes a repository with files on its default branch.
