@@ -390,6 +390,39 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestJustCreated: who creates a Promotion finds it with the next request,
+// whatever the cache knows by then, and can end it.
+func TestJustCreated(t *testing.T) {
+	f := newProject(t)
+	alice := shared.as(t, "alice")
+	for range 10 {
+		var made, found model.Promotion
+		alice.do(t, "POST", f.path("/stages/test/promotions"), promote("latest")).into(t, &made)
+		if a := alice.do(t, "GET", f.path("/promotions/"+made.Name), nil); a.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", made.Name, a.status, a.body)
+		} else if a.into(t, &found); found.UID != made.UID {
+			t.Fatalf("%s is %s, not %s", made.Name, found.UID, made.UID)
+		}
+		if a := alice.do(t, "POST", f.path("/promotions/"+made.Name+"/abort"), model.ReasonRequest{}); a.status != http.StatusAccepted {
+			t.Fatalf("abort %s: %d %s", made.Name, a.status, a.body)
+		}
+		p := f.promotion(t, made.Name)
+		p.Status.Phase = v1alpha1.PhaseAborted
+		updateStatus(t, p)
+		eventually(t, func() error {
+			if alice.do(t, "GET", f.path("/promotions/"+made.Name), nil).into(t, &found); !found.Finished {
+				return fmt.Errorf("%s is %s", found.Name, found.Phase)
+			}
+			return nil
+		})
+	}
+	for _, name := range []string{"test.9.none", "..%2f", "a%2fb", "%25"} {
+		if a := alice.do(t, "GET", f.path("/promotions/"+name), nil); a.status != http.StatusNotFound && a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
 func TestAbort(t *testing.T) {
 	f := newProject(t)
 	alice, admin := shared.as(t, "alice"), shared.as(t, "admin")

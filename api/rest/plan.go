@@ -78,15 +78,13 @@ func (s *Server) PlanOfPromotion(ctx context.Context, request PlanOfPromotionReq
 // loadPending returns a Promotion that has not started, or that waits for an
 // approval in one of its steps.
 func (s *Server) loadPending(ctx context.Context, project, name string) (*projectView, *v1alpha1.Promotion, *v1alpha1.Stage, error) {
-	v, err := s.loadProject(ctx, project)
+	v, p, err := s.loadPromotion(ctx, project, name)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	i := slices.IndexFunc(v.promotions, func(p v1alpha1.Promotion) bool { return p.Name == name })
-	if i < 0 {
+	if p == nil {
 		return nil, nil, nil, noPromotion(project, name)
 	}
-	p := &v.promotions[i]
 	if !promotion.IsPending(p) && promotion.AskedByStep(p) == nil {
 		return nil, nil, nil, refuse(model.Conflict, "Promotion %q does not wait any more: %s", name, phaseOf(p)).
 			withHint("waybill history %s/%s", project, p.Spec.Stage)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,16 +25,41 @@ const maxNameTries = 10
 // buildPromotion returns the page of one Promotion: of its object, or of what is
 // kept of it.
 func (s *Server) buildPromotion(ctx context.Context, project, name string) (model.Promotion, error) {
+	v, p, err := s.loadPromotion(ctx, project, name)
+	switch {
+	case err != nil:
+		return model.Promotion{}, err
+	case p == nil:
+		return s.recorded(ctx, project, name)
+	}
+	return v.promotionModel(p), nil
+}
+
+// loadPromotion returns a Project and the Promotion of that name, nil when there
+// is none. What the cache does not have is asked for: it may have been created a
+// moment ago, here or by another replica, and who created it asks for it next.
+func (s *Server) loadPromotion(ctx context.Context, project, name string) (*projectView, *v1alpha1.Promotion, error) {
 	v, err := s.loadProject(ctx, project)
 	if err != nil {
-		return model.Promotion{}, err
+		return nil, nil, err
 	}
-	for i := range v.promotions {
-		if v.promotions[i].Name == name {
-			return v.promotionModel(&v.promotions[i]), nil
-		}
+	named := func(p v1alpha1.Promotion) bool { return p.Name == name }
+	if i := slices.IndexFunc(v.promotions, named); i >= 0 {
+		return v, &v.promotions[i], nil
 	}
-	return s.recorded(ctx, project, name)
+	if len(path.IsValidPathSegmentName(name)) > 0 {
+		return v, nil, nil
+	}
+	var p v1alpha1.Promotion
+	switch err := s.own.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &p); {
+	case apierrors.IsNotFound(err):
+		return v, nil, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("read Promotion %q of Project %q: %w", name, project, err)
+	}
+	v.promotions = append(v.promotions, p)
+	v.index()
+	return v, &v.promotions[slices.IndexFunc(v.promotions, named)], nil
 }
 
 func noPromotion(project, name string) *refusal {
@@ -258,15 +284,14 @@ func isSameRequest(a, b *v1alpha1.Promotion) bool {
 
 // AbortPromotion stops a Promotion, as the person.
 func (s *Server) AbortPromotion(ctx context.Context, request AbortPromotionRequestObject) (AbortPromotionResponseObject, error) {
-	v, err := s.loadProject(ctx, request.Project)
+	v, found, err := s.loadPromotion(ctx, request.Project, request.Promotion)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(v.promotions, func(p v1alpha1.Promotion) bool { return p.Name == request.Promotion })
-	if i < 0 {
+	if found == nil {
 		return nil, noPromotion(request.Project, request.Promotion)
 	}
-	p := v.promotions[i].DeepCopy()
+	p := found.DeepCopy()
 	switch {
 	case p.Spec.Abort != nil:
 		return AbortPromotion202JSONResponse(v.promotionModel(p)), nil
