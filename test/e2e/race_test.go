@@ -206,20 +206,10 @@ func TestTwoServers(t *testing.T) {
 	w := newWorld(t, "leader", "--leader-elect")
 	w.guestbook()
 	a := w.server
-	b, err := newServer(t.Name()+"-b", t.TempDir(), "--leader-elect")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		b.stop()
-		_ = b.log.Close()
-	})
 	w.startServer()
 	w.eventually("the first waybilld leads", func() error { return w.leader("") })
 	first := w.leaderName()
-	if err := b.start(); err != nil {
-		t.Fatal(err)
-	}
+	w.anotherServer("b", "--leader-elect")
 	w.pipeline([]string{"test"})
 	w.push("1.26.0")
 	w.runs("test", "1.26.0")

@@ -16,21 +16,7 @@ func TestSecondInstallation(t *testing.T) {
 	w.startServer()
 	w.eventually("the first is ready", first.isReady)
 
-	other := func(name string, flags ...string) *server {
-		t.Helper()
-		s, err := newServer(t.Name()+"-"+name, t.TempDir(), flags...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			s.stop()
-			_ = s.log.Close()
-		})
-		if err := s.start(); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	other := w.anotherServer
 	isRefused := func(s *server) {
 		t.Helper()
 		w.wait("it ends", s.done)
