@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -40,8 +41,10 @@ type PolicyReconciler struct {
 	inForce map[string]int64
 	// skipped are optional ones that the API server does not serve.
 	skipped map[string]bool
-	// told is what was missing when those who wait were told.
-	told []string
+	// told is what was missing when those who wait were told; they were when
+	// hasLooked.
+	told      []string
+	hasLooked bool
 	// waiting are told when what is missing changes.
 	waiting []chan event.GenericEvent
 }
@@ -123,11 +126,17 @@ func (r *PolicyReconciler) Changed() <-chan event.GenericEvent {
 // Reconcile applies every policy and binding.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	result, err := r.applyAll(ctx)
-	r.tell(r.Missing())
+	if ctx.Err() == nil {
+		r.tell()
+	}
 	return result, err
 }
 
+// applyAll tries every one, so that what is missing afterwards is what could not
+// be put into force.
 func (r *PolicyReconciler) applyAll(ctx context.Context) (ctrl.Result, error) {
+	var result ctrl.Result
+	var errs []error
 	for _, u := range r.wanted {
 		live := u.DeepCopy()
 		err := r.restore(ctx, live)
@@ -141,25 +150,29 @@ func (r *PolicyReconciler) applyAll(ctx context.Context) (ctrl.Result, error) {
 			delete(r.inForce, policyKey(u))
 		}
 		r.mu.Unlock()
-		if err != nil && !meta.IsNoMatchError(err) {
-			if apierrors.IsForbidden(err) {
-				// Somebody took our right away; look again in a while.
-				return ctrl.Result{RequeueAfter: policyRetry}, nil
-			}
-			return ctrl.Result{}, err
+		switch {
+		case apierrors.IsForbidden(err):
+			// Somebody took our right away; look again in a while.
+			result.RequeueAfter = policyRetry
+		case err != nil && !meta.IsNoMatchError(err):
+			errs = append(errs, err)
 		}
 	}
-	return ctrl.Result{}, nil
+	if len(errs) > 0 {
+		return ctrl.Result{}, errors.Join(errs...)
+	}
+	return result, nil
 }
 
 // tell wakes those who wait for a change of what is missing.
-func (r *PolicyReconciler) tell(missing []string) {
+func (r *PolicyReconciler) tell() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(missing) > 0 && slices.Equal(missing, r.told) {
+	missing := r.missing()
+	if r.hasLooked && len(missing) > 0 && slices.Equal(missing, r.told) {
 		return
 	}
-	r.told = missing
+	r.told, r.hasLooked = missing, true
 	for _, ch := range r.waiting {
 		select {
 		case ch <- event.GenericEvent{Object: r.wanted[0]}:
@@ -184,10 +197,16 @@ func (r *PolicyReconciler) restore(ctx context.Context, u *unstructured.Unstruct
 	return nil
 }
 
-// Missing returns the names of policies and bindings that are not in force.
-func (r *PolicyReconciler) Missing() []string {
+// Missing returns the names of policies and bindings that are not in force, once
+// it has tried to put each of them into force.
+func (r *PolicyReconciler) Missing() (names []string, isKnown bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.missing(), r.hasLooked
+}
+
+// missing needs the lock.
+func (r *PolicyReconciler) missing() []string {
 	var out []string
 	for _, u := range r.wanted {
 		if _, ok := r.inForce[policyKey(u)]; !ok && !r.skipped[policyKey(u)] {

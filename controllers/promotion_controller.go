@@ -155,7 +155,10 @@ func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	o.PoliciesMissing = r.Policies.Missing()
+	isKnown := false
+	if o.PoliciesMissing, isKnown = r.Policies.Missing(); !isKnown {
+		return ctrl.Result{}, nil // woken when it is
+	}
 	result, err := r.advance(ctx, o, &p)
 	if ctx.Err() != nil && whole.Err() == nil {
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // stopped, to be aborted

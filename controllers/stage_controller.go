@@ -38,10 +38,12 @@ type StageOptions struct {
 // PolicyWatch says which of Waybill's admission policies are not in force.
 type PolicyWatch interface {
 	// Missing returns the names of policies and bindings that are absent or
-	// were changed, sorted; nil when all are in force.
-	Missing() []string
-	// Changed returns a channel that gets an event when all are in force again,
-	// and when one is missing that cannot be put back.
+	// were changed, sorted; nil when all are in force. Nothing is known of them
+	// before the first look at them: then nothing starts, and nobody is told that
+	// they are missing.
+	Missing() (names []string, isKnown bool)
+	// Changed returns a channel that gets an event when all are in force, at first
+	// or again, and when one is missing that cannot be put back.
 	Changed() <-chan event.GenericEvent
 }
 
@@ -91,7 +93,10 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err != nil || o.Stage.DeletionTimestamp != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	o.PoliciesMissing = r.Policies.Missing()
+	isKnown := false
+	if o.PoliciesMissing, isKnown = r.Policies.Missing(); !isKnown {
+		return ctrl.Result{}, nil // woken when it is
+	}
 	apps, err := r.applications(ctx, o.Stage)
 	if err != nil {
 		return settle(ctrl.Result{}, err)

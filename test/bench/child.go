@@ -28,6 +28,8 @@ type child struct {
 	metrics string // host:port
 	pprof   string // host:port
 	log     *os.File
+	// command starts it.
+	command []string
 }
 
 // startChild starts binary with its default settings.
@@ -36,27 +38,41 @@ func startChild(binary, kubeconfig, dir string, log *os.File) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{exited: make(chan struct{}), metrics: addresses[1], pprof: addresses[2], log: log}
-	c.cmd = exec.Command(binary, "--kubeconfig", kubeconfig, "--listen", addresses[0], "--data", dir,
+	c := &child{metrics: addresses[1], pprof: addresses[2], log: log}
+	c.command = []string{
+		binary, "--kubeconfig", kubeconfig, "--listen", addresses[0], "--data", dir,
 		"--system-namespace", systemNamespace, "--allow-http", "--allow-loopback",
-		"--metrics-listen", c.metrics, "--pprof-listen", c.pprof)
-	c.cmd.Stdout, c.cmd.Stderr = log, log
+		"--metrics-listen", c.metrics, "--pprof-listen", c.pprof,
+	}
+	return c, c.start()
+}
+
+// again ends the child if it runs, and starts it as before.
+func (c *child) again() error {
+	c.stop()
+	return c.start()
+}
+
+func (c *child) start() error {
+	c.cmd = exec.Command(c.command[0], c.command[1:]...)
+	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	c.cmd.SysProcAttr = endWithParent()
-	started := make(chan error)
+	c.exited = make(chan struct{})
+	cmd, exited, started := c.cmd, c.exited, make(chan error)
 	go func() {
 		// The kernel ends the child with the thread that started it.
 		runtime.LockOSThread()
-		err := c.cmd.Start()
+		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = c.cmd.Wait() // how it ended is in its log
+			_ = cmd.Wait() // how it ended is in its log
 		}
-		close(c.exited)
+		close(exited)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", filepath.Base(binary), err)
+		return fmt.Errorf("start %s: %w", filepath.Base(c.command[0]), err)
 	}
-	return c, nil
+	return nil
 }
 
 // freeAddresses returns n loopback addresses nobody listens on.

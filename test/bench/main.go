@@ -153,6 +153,7 @@ func (b *bench) bigParts() []part {
 		part{fmt.Sprintf("%d drifts at once", stormSize), 10 * time.Minute, b.storm},
 		part{fmt.Sprintf("%d objects", manyObjects), 10 * time.Minute, b.memory},
 		part{"at rest", 3 * time.Minute, b.bigRest},
+		part{"restarts with those", 3 * time.Minute, b.restart},
 	)
 }
 

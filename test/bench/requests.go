@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"strconv"
 	"strings"
@@ -84,22 +85,34 @@ func (c *child) clientRequests(ctx context.Context) (requests, passes counts, er
 // the value of one label.
 func sumBy(text, metric, label string) counts {
 	out := counts{}
-	for line := range strings.SplitSeq(text, "\n") {
-		rest, isMetric := strings.CutPrefix(line, metric+"{")
-		if !isMetric {
-			continue
-		}
-		end := strings.LastIndex(rest, "}")
-		if end < 0 {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(rest[end+1:]), 64)
-		if err != nil {
-			continue
-		}
-		out[labelOf(rest[:end], label)] += value
+	for labels, value := range series(text, metric) {
+		out[labelOf(labels, label)] += value
 	}
 	return out
+}
+
+// series yields the labels and the value of each series of one metric in the text
+// format of Prometheus.
+func series(text, metric string) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for line := range strings.SplitSeq(text, "\n") {
+			rest, isMetric := strings.CutPrefix(line, metric+"{")
+			if !isMetric {
+				continue
+			}
+			end := strings.LastIndex(rest, "}")
+			if end < 0 {
+				continue
+			}
+			value, err := strconv.ParseFloat(strings.TrimSpace(rest[end+1:]), 64)
+			if err != nil {
+				continue
+			}
+			if !yield(rest[:end], value) {
+				return
+			}
+		}
+	}
 }
 
 // labelOf returns the value of one label in `a="x",b="y"`. The values read here

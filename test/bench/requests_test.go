@@ -50,3 +50,18 @@ func TestParsePush(t *testing.T) {
 		}
 	}
 }
+
+func TestCountWrites(t *testing.T) {
+	const text = `# TYPE apiserver_request_total counter
+apiserver_request_total{code="200",group="apps",resource="deployments",subresource="",verb="APPLY"} 3
+apiserver_request_total{code="200",group="apps",resource="deployments",subresource="status",verb="PATCH"} 40
+apiserver_request_total{code="200",group="apps",resource="deployments",subresource="",verb="WATCH"} 50
+apiserver_request_total{code="201",group="",resource="configmaps",subresource="",verb="POST"} 2
+apiserver_request_total{code="200",group="waybill.dev",resource="stages",subresource="status",verb="PATCH"} 7
+apiserver_request_total{code="200",group="waybill.dev",resource="stages",subresource="",verb="LIST"} 9
+apiserver_request_total{code="200",group="coordination.k8s.io",resource="leases",subresource="",verb="PUT"} 11
+`
+	if diff := cmp.Diff(counts{toManaged: 5, toOwn: 7}, countWrites(text)); diff != "" {
+		t.Error(diff)
+	}
+}

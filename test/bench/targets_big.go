@@ -19,6 +19,10 @@ const (
 	bigCPU       = "big-rest-cpu"
 	bigBaseline  = "big-start-rss"
 	bigRestShort = "idle with them"
+
+	restartWrites = "big-restart-writes"
+	restartOwn    = "big-restart-own-writes"
+	restartHealed = "big-restart-healed"
 )
 
 func scaleKey(what string, n int) string { return fmt.Sprintf("scale-%d-%s", n, what) }
@@ -56,6 +60,9 @@ func bigMetrics() []metric {
 		metric{Key: manyAbove, Name: "  above the start", Unit: "MiB", Judge: "max", HasTarget: true, Below: 60},
 		metric{Key: bigRequests, Name: bigRestShort + ": requests, no watches", Unit: "/min", Judge: "max", HasTarget: true, Below: 0, Inclusive: true},
 		metric{Key: bigCPU, Name: "  CPU", Unit: "% of a core"},
+		metric{Key: restartWrites, Name: "restarted with them: writes to managed objects", Judge: "max", HasTarget: true, Below: 0, Inclusive: true},
+		metric{Key: restartOwn, Name: "  writes to Waybill's own objects"},
+		metric{Key: restartHealed, Name: "  start -> what changed meanwhile healed", Unit: "s", Judge: "max", HasTarget: true, Below: 10},
 		metric{Key: crowdDone, Name: fmt.Sprintf("%d Stages of one repository at once, an outsider pushing", crowdStages), Unit: "s"},
 		metric{Key: crowdDone + costCPU, Name: "  CPU time", Unit: "s"},
 		metric{Key: crowdDone + costGit, Name: "  Git requests"},

@@ -3,15 +3,20 @@ package safety
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/controllers"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 // TestWeakenedPolicyIsPutBackWhole: a policy with a condition more is a policy
@@ -28,8 +33,8 @@ func TestWeakenedPolicyIsPutBackWhole(t *testing.T) {
 		if _, err := keeper.Reconcile(context.WithoutCancel(t.Context()), ctrl.Request{}); err != nil {
 			t.Fatal(err)
 		}
-		if missing := keeper.Missing(); len(missing) > 0 {
-			t.Fatalf("not in force: %v", missing)
+		if missing, isKnown := keeper.Missing(); len(missing) > 0 || !isKnown {
+			t.Fatalf("not in force: %v; known: %v", missing, isKnown)
 		}
 	}
 	keep()
@@ -89,4 +94,36 @@ func listOf(v any) []string {
 		}
 	}
 	return out
+}
+
+// TestNothingIsSaidOfPoliciesUnseen: a waybilld that has not looked at the
+// admission policies yet changes nothing and starts nothing; once it has looked,
+// it says what is missing.
+func TestNothingIsSaidOfPoliciesUnseen(t *testing.T) {
+	r := newRig(t, "p-unseen")
+	r.stage("test")
+	st := r.stepStage("test")
+	p := r.promotion("test.1.x", r.freight(1, "1.26.0").Name)
+
+	r.policies.isUnknown = true
+	if now := r.stepStage("test"); now.ResourceVersion != st.ResourceVersion {
+		t.Errorf("the Stage was written: %+v", now.Status.Conditions)
+	}
+	if now := r.step(p); now.ResourceVersion != p.ResourceVersion {
+		t.Errorf("the Promotion was written: %+v", now.Status)
+	}
+
+	r.policies = policies{missing: []string{"ValidatingAdmissionPolicy/promotions.waybill.dev"}}
+	c := meta.FindStatusCondition(r.stepStage("test").Status.Conditions, "Ready")
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != promotion.ReasonPolicyMissing || !strings.Contains(c.Message, "promotions.waybill.dev") {
+		t.Errorf("the Stage says %+v", c)
+	}
+	if now := r.step(p); now.Status.Phase != v1alpha1.PhasePending || now.Status.Reason != promotion.ReasonPolicyMissing {
+		t.Errorf("the Promotion says %q, %q", now.Status.Phase, now.Status.Reason)
+	}
+
+	r.policies = policies{}
+	if now := r.step(p); now.Status.Reason == promotion.ReasonPolicyMissing {
+		t.Errorf("the Promotion still says %q", now.Status.Message)
+	}
 }

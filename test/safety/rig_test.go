@@ -41,6 +41,8 @@ type rig struct {
 	git     *gittest.Server
 	url     string
 	mirrors *git.Mirrors
+	// policies are all in force unless a test says otherwise.
+	policies policies
 
 	promotions *controllers.PromotionReconciler
 	stages     *controllers.StageReconciler
@@ -59,11 +61,14 @@ func (l *laggard) List(ctx context.Context, list client.ObjectList, opts ...clie
 	return l.Client.List(ctx, list, opts...)
 }
 
-// inForce says that every policy is.
-type inForce struct{}
+// policies says which admission policies are not in force.
+type policies struct {
+	missing   []string
+	isUnknown bool
+}
 
-func (inForce) Missing() []string                  { return nil }
-func (inForce) Changed() <-chan event.GenericEvent { return nil }
+func (p *policies) Missing() ([]string, bool)          { return p.missing, !p.isUnknown }
+func (p *policies) Changed() <-chan event.GenericEvent { return nil }
 
 func newRig(t *testing.T, project string) *rig {
 	t.Helper()
@@ -116,10 +121,10 @@ func newRig(t *testing.T, project string) *rig {
 		Repositories: r, Clock: clock.RealClock{},
 	}
 	r.promotions = controllers.NewPromotionReconciler(controllers.PromotionOptions{
-		Client: r.cached, Live: r.admin, Clock: clock.RealClock{}, Policies: inForce{}, Repositories: r,
+		Client: r.cached, Live: r.admin, Clock: clock.RealClock{}, Policies: &r.policies, Repositories: r,
 		Planner: planner.New(r, e, render.NewCache(16<<20, nil)), Engine: e,
 	})
-	r.stages = controllers.NewStageReconciler(controllers.StageOptions{Client: r.cached, Clock: clock.RealClock{}, Policies: inForce{}})
+	r.stages = controllers.NewStageReconciler(controllers.StageOptions{Client: r.cached, Clock: clock.RealClock{}, Policies: &r.policies})
 	r.create(&v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: project, Name: "guestbook"}, Spec: v1alpha1.WarehouseSpec{
 		Interval:      metav1.Duration{Duration: time.Hour},
 		Subscriptions: []v1alpha1.Subscription{{Image: &v1alpha1.ImageSubscription{RepoURL: image, Constraint: "^1.0.0"}}},
