@@ -109,6 +109,7 @@ func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(readyChanged())).
 		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.promotionChanged}).
 		Watches(&v1alpha1.Project{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfProject), builder.WithPredicates(projectChanged())).
+		Watches(&v1alpha1.Freeze{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfPause)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.applicationsOfSecret), builder.WithPredicates(credentialSecret())).
 		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			r.mu.Lock()

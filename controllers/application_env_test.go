@@ -129,6 +129,7 @@ type appFixture struct {
 	charts    *chart.Fetcher
 	chartPoll time.Duration
 	stop      func()
+	clock     clock.WithTicker // of the reconciler; default: the real one
 	// impersonates as in ApplicationOptions.
 	impersonates bool
 }
@@ -150,6 +151,7 @@ func newAppFixture(t testing.TB, options ...func(*appFixture)) *appFixture {
 	f := &appFixture{
 		appEnv: e, t: t, project: project, git: gittest.NewServer(t), mirrors: t.TempDir(),
 		wake: make(chan controllers.BranchMoved, 16), counter: &requestCounter{}, own: &requestCounter{}, cable: &cable{}, west: &cable{}, poll: time.Hour,
+		clock: clock.RealClock{},
 	}
 	f.password.Store(gittest.Password)
 	for _, o := range options {
@@ -220,7 +222,7 @@ func (f *appFixture) start() {
 			password, _ := f.password.Load().(string)
 			return git.Remote{URL: repoURL, Username: gittest.Username, Password: secret.New(password), CredentialName: project + "/git"}, nil
 		},
-		Clock: clock.RealClock{}, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail, Renders: f.renders,
+		Clock: f.clock, PollInterval: f.poll, SystemNamespace: "waybill-system", Wake: f.wake, Failpoints: f.fail, Renders: f.renders,
 		Charts: f.charts, ChartPollInterval: f.chartPoll,
 		Events: mgr.GetEventRecorder("waybill"), Impersonates: f.impersonates,
 	})

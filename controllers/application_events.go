@@ -68,7 +68,7 @@ func occurrences(before, after *v1alpha1.Application) []occurrence {
 func isPassing(reason string) bool {
 	switch reason {
 	case string(v1alpha1.HealthProgressing), string(v1alpha1.HealthMissing), reasonWaiting, reasonHooksRunning, reasonOutOfSync, reasonNothingPromoted,
-		reasonSuspended, reasonDeleting, reasonDependency, reasonDrifting:
+		reasonSuspended, reasonDeleting, reasonDependency, reasonDrifting, reasonHealingHeld:
 		return true
 	default:
 		return false

@@ -32,6 +32,7 @@ const (
 	driftReported  = "Reported"
 	driftAnnounced = "Announced"
 	driftContested = "Contested"
+	driftPaused    = "Paused"
 )
 
 // maxDriftFields is how many fields of one drift are recorded by themselves.
@@ -124,7 +125,7 @@ func (s *appState) lost(now time.Time, key gitops.Key) (hasDrifted bool) {
 // drifted counts a drift; too many at once make the next sync heal them all in
 // order, after a pause. s.mu is held.
 func (s *appState) drifted(now time.Time, key gitops.Key) {
-	if s.policy.drift == v1alpha1.DriftHeal && s.breaker.Drifted(now, key, len(s.entries)) {
+	if s.policy.drift == v1alpha1.DriftHeal && !s.isPausedLocked(now) && s.breaker.Drifted(now, key, len(s.entries)) {
 		s.ordered = true
 	}
 }
@@ -207,7 +208,7 @@ func (r *ApplicationReconciler) heal(ctx context.Context, item healItem) {
 		r.report(s, h, now)
 		return
 	}
-	if !r.mayHeal(s, h, now) || !r.isGraceOver(s, h, now) {
+	if r.isPaused(ctx, s, h, now) || !r.mayHeal(s, h, now) || !r.isGraceOver(s, h, now) {
 		return
 	}
 	if err := r.repair(ctx, s, h); err != nil {
@@ -356,9 +357,9 @@ func (r *ApplicationReconciler) isGraceOver(s *appState, h healing, now time.Tim
 	since, known := s.announced[h.key]
 	if !known {
 		since = now
-		// Announced before a restart: the record says when.
+		// Announced before a restart, or during a pause: the record says when.
 		for _, d := range s.drifts {
-			if d.Action == driftAnnounced && d.Kind == h.key.Kind && d.Group == h.key.Group && d.Namespace == h.key.Namespace && d.Name == h.key.Name && d.Field == h.changes[0].Field {
+			if (d.Action == driftAnnounced || d.Action == driftPaused) && d.Kind == h.key.Kind && d.Group == h.key.Group && d.Namespace == h.key.Namespace && d.Name == h.key.Name && d.Field == h.changes[0].Field {
 				since = d.At.Time
 				break
 			}

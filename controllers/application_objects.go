@@ -165,7 +165,7 @@ func (r *ApplicationReconciler) makePlan(ctx context.Context, s *appState, o *ob
 	s.mu.Lock()
 	// Single drifts are the business of the heal queue, which keeps their
 	// pauses; only after a pause of everything is it done here, in order.
-	in.Heal = s.ordered && !s.breaker.IsOpen(o.now) && s.policy.drift == v1alpha1.DriftHeal
+	in.Heal = s.ordered && !s.breaker.IsOpen(o.now) && s.policy.drift == v1alpha1.DriftHeal && !s.isPausedLocked(o.now)
 	s.mu.Unlock()
 	plan := gitops.MakePlan(in)
 	if q := o.request; q != nil && q.Prune {

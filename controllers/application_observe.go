@@ -100,6 +100,12 @@ func (r *ApplicationReconciler) observe(ctx context.Context, s *appState, app *v
 		r.observeInventory(ctx, s, &o)
 		return o
 	}
+	pauseEnds, err := r.observePause(ctx, s, o.now)
+	if err != nil {
+		o.superseded = err
+		return o
+	}
+	o.look(pauseEnds)
 	r.observeHead(ctx, s, &o)
 	if o.waiting || o.superseded != nil {
 		return o

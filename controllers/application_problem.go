@@ -47,6 +47,7 @@ const (
 	reasonDrifting           = "Drifting"
 	reasonContested          = "Contested"
 	reasonHealingPaused      = "HealingPaused"
+	reasonHealingHeld        = "HealingHeld"
 	reasonDeleting           = "Deleting"
 	reasonInvalidSpec        = "InvalidSpec"
 	reasonDependency         = "DependencyNotReady"

@@ -40,6 +40,8 @@ type appState struct {
 	// app is the newest version of the object we know; nil after a conflict.
 	app    *v1alpha1.Application
 	policy driftPolicy
+	// paused is the Freeze by which a person paused healing; nil: none.
+	paused *v1alpha1.Freeze
 	// account is the ServiceAccount that everything is written as; empty:
 	// Waybill's own.
 	account string
@@ -172,10 +174,10 @@ func (s *appState) adopt(app *v1alpha1.Application) *v1alpha1.Application {
 	return s.app
 }
 
-// policyOf resolves spec.driftPolicy: heal with selfHeal, else report.
+// policyOf reads how the Application is treated from its spec.
 func policyOf(app *v1alpha1.Application) driftPolicy {
 	p := driftPolicy{
-		drift: app.Spec.DriftPolicy, additions: app.Spec.Additions, generation: app.Generation,
+		drift: gitops.DriftPolicyOf(&app.Spec), additions: app.Spec.Additions, generation: app.Generation,
 		options: gitops.OptionsOf(nil, app.Spec.SyncPolicy.SyncOptions), retry: app.Spec.SyncPolicy.Retry,
 	}
 	var errs [2]error
@@ -185,17 +187,8 @@ func policyOf(app *v1alpha1.Application) driftPolicy {
 	if g := app.Spec.HumanGrace; g != nil {
 		p.humanGrace = g.Duration
 	}
-	if p.drift == "" {
-		p.drift = v1alpha1.DriftReport
-		if a := app.Spec.SyncPolicy.Automated; a != nil && a.SelfHeal {
-			p.drift = v1alpha1.DriftHeal
-		}
-	}
 	if p.additions == "" {
 		p.additions = "heal"
-	}
-	if app.Spec.Suspend && p.drift == v1alpha1.DriftHeal {
-		p.drift = v1alpha1.DriftReport
 	}
 	for _, option := range app.Spec.SyncPolicy.SyncOptions {
 		name, value, _ := strings.Cut(option, "=")

@@ -20,6 +20,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/promotion"
 )
 
 const (
@@ -394,6 +395,9 @@ func verdict(s *appState, o *observation, st *v1alpha1.ApplicationStatus, now ti
 	}
 	if s.breaker.IsOpen(now) {
 		return &problem{reason: reasonHealingPaused, message: fmt.Sprintf("most objects changed at once; healing goes on with an ordered sync at %s", s.breaker.Resumes().UTC().Format(time.RFC3339))}
+	}
+	if st.Drifting && s.isPausedLocked(now) {
+		return &problem{reason: reasonHealingHeld, message: promotion.PauseText(s.paused) + ". Live objects differ from Git; see status.drifts"}
 	}
 	if st.Drifting {
 		return &problem{reason: reasonDrifting, message: "live objects differ from Git and are left alone; see status.drifts"}

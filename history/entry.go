@@ -14,19 +14,22 @@ type Action string
 
 // The actions.
 const (
-	ActionFreeze   Action = "freeze"
-	ActionThaw     Action = "thaw"
-	ActionHold     Action = "hold"
-	ActionResume   Action = "resume"
-	ActionReject   Action = "reject"
-	ActionUnreject Action = "unreject"
-	ActionApprove  Action = "approve"
-	ActionRefuse   Action = "refuse"
-	ActionRevoke   Action = "revoke"
-	ActionApply    Action = "apply"
-	ActionDelete   Action = "delete"
-	ActionSignIn   Action = "sign-in"
-	ActionSignOut  Action = "sign-out"
+	ActionFreeze Action = "freeze"
+	ActionThaw   Action = "thaw"
+	ActionHold   Action = "hold"
+	ActionResume Action = "resume"
+	// ActionHoldHealing: somebody paused the healing of a Stage.
+	ActionHoldHealing   Action = "hold-healing"
+	ActionResumeHealing Action = "resume-healing"
+	ActionReject        Action = "reject"
+	ActionUnreject      Action = "unreject"
+	ActionApprove       Action = "approve"
+	ActionRefuse        Action = "refuse"
+	ActionRevoke        Action = "revoke"
+	ActionApply         Action = "apply"
+	ActionDelete        Action = "delete"
+	ActionSignIn        Action = "sign-in"
+	ActionSignOut       Action = "sign-out"
 	// ActionSync: somebody had an Application synced.
 	ActionSync Action = "sync"
 	// ActionAccept: somebody had a change made in a cluster committed.
@@ -37,7 +40,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		ActionApprove, ActionRefuse, ActionRevoke, ActionFreeze, ActionThaw, ActionHold, ActionResume,
-		ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionAccept, ActionSignIn, ActionSignOut,
+		ActionHoldHealing, ActionResumeHealing, ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionAccept, ActionSignIn, ActionSignOut,
 	}
 }
 
@@ -95,6 +98,8 @@ func OfFreeze(z *v1alpha1.Freeze) Entry {
 		e.Action = ActionReject
 	case z.Spec.Scope == v1alpha1.FreezeAutomatic:
 		e.Action = ActionHold
+	case z.Spec.Scope == v1alpha1.FreezeHealing:
+		e.Action = ActionHoldHealing
 	}
 	if z.Spec.Until != nil {
 		e.Until = z.Spec.Until.UTC()
@@ -138,7 +143,7 @@ func OfDefinition(kind string, o metav1.Object) Entry {
 // seen at now; actor is empty while nobody knows.
 func (e Entry) End(now time.Time, actor string) Entry {
 	end := map[Action]Action{
-		ActionFreeze: ActionThaw, ActionHold: ActionResume, ActionReject: ActionUnreject,
+		ActionFreeze: ActionThaw, ActionHold: ActionResume, ActionHoldHealing: ActionResumeHealing, ActionReject: ActionUnreject,
 		ActionApprove: ActionRevoke, ActionRefuse: ActionRevoke, ActionApply: ActionDelete,
 	}[e.Action]
 	return Entry{

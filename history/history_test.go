@@ -104,6 +104,7 @@ func TestEntries(t *testing.T) {
 	}{
 		{history.OfFreeze(freeze(v1alpha1.FreezeSpec{Scope: v1alpha1.FreezeAll})), "u-z/made", "freeze", "thaw", "prod", "waybill:ada", noon},
 		{history.OfFreeze(freeze(v1alpha1.FreezeSpec{Scope: v1alpha1.FreezeAutomatic})), "u-z/made", "hold", "resume", "prod", "waybill:ada", noon},
+		{history.OfFreeze(freeze(v1alpha1.FreezeSpec{Scope: v1alpha1.FreezeHealing})), "u-z/made", "hold-healing", "resume-healing", "prod", "waybill:ada", noon},
 		{history.OfFreeze(freeze(v1alpha1.FreezeSpec{Freight: []string{"f1"}})), "u-z/made", "reject", "unreject", "prod", "waybill:ada", noon},
 		{history.OfApproval(&v1alpha1.Approval{ObjectMeta: meta("a"), Spec: v1alpha1.ApprovalSpec{Stage: "prod", Actor: "waybill:bob"}}), "u-a/made", "approve", "revoke", "prod", "waybill:bob", noon},
 		{history.OfApproval(&v1alpha1.Approval{ObjectMeta: meta("a"), Spec: v1alpha1.ApprovalSpec{Decision: v1alpha1.DecisionReject}}), "u-a/made", "refuse", "revoke", "", "", noon},

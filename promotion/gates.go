@@ -392,7 +392,7 @@ func heldBy(live []*v1alpha1.Freeze) *v1alpha1.Freeze {
 	return nil
 }
 
-// liveFreezes returns the Freezes in force for the Stage, by name. Those of
+// liveFreezes returns the Freezes that stop promotions into the Stage, by name. Those of
 // one Stage come before those of the whole Project.
 func liveFreezes(o *Observation) []*v1alpha1.Freeze {
 	var out []*v1alpha1.Freeze
@@ -412,8 +412,13 @@ func liveFreezes(o *Observation) []*v1alpha1.Freeze {
 	return out
 }
 
-// isInForce reports whether the Freeze stops something in the Stage at now.
+// isInForce reports whether the Freeze stops promotions into the Stage at now.
 func isInForce(z *v1alpha1.Freeze, stage string, now time.Time) bool {
+	return z.Spec.Scope != v1alpha1.FreezeHealing && concerns(z, stage, now)
+}
+
+// concerns reports whether the Freeze is about the Stage and has not ended at now.
+func concerns(z *v1alpha1.Freeze, stage string, now time.Time) bool {
 	return (z.Spec.Stage == stage || z.Spec.Stage == "*") && (z.Spec.Until == nil || now.Before(z.Spec.Until.Time))
 }
 

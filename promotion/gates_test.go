@@ -109,6 +109,15 @@ func TestGates(t *testing.T) {
 			freight: f, ask: manual,
 		},
 		{
+			name: "a pause of healing stops no promotion", why: "it is about drift",
+			o: func() *promotion.Observation {
+				o := observe(stage("prod"), f)
+				o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", Scope: v1alpha1.FreezeHealing, By: "bob", Reason: "x", Until: at(time.Hour)})}
+				return o
+			}(),
+			freight: f, ask: promotion.Ask{Automatic: true},
+		},
+		{
 			name: "a hold stops the automatic flow", why: "and says how to resume",
 			o: func() *promotion.Observation {
 				o := observe(stage("test"), f)

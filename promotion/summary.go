@@ -57,7 +57,11 @@ func Summarize(o *Observation) Summary {
 	case lastFailed:
 		return Summary{StatusFailed, fmt.Sprintf("Promotion %q failed: %s", last.Name, last.Message), "waybill history " + name}
 	case s.Status.Drifting:
-		return Summary{StatusDrifted, "the cluster differs from Git and is not being healed", "waybill get applications -p " + s.Namespace}
+		sentence := "the cluster differs from Git and is not being healed"
+		if z := HealingPause(o.Freezes, s.Name, o.Now); z != nil {
+			sentence = "the cluster differs from Git; " + PauseText(z)
+		}
+		return Summary{StatusDrifted, sentence, "waybill drift " + name}
 	case active != nil:
 		return Summary{StatusProgressing, progressText(active), "waybill status -w -p " + s.Namespace}
 	case promoted && deploys && (!s.Status.Synced || health.Status == v1alpha1.HealthProgressing):
@@ -118,6 +122,9 @@ func SummaryChanges(o *Observation) time.Time {
 		if len(z.Spec.Freight) == 0 && z.Spec.Scope != v1alpha1.FreezeAutomatic {
 			at = earlier(at, until(z))
 		}
+	}
+	if z := HealingPause(o.Freezes, o.Stage.Name, o.Now); z != nil {
+		at = earlier(at, until(z))
 	}
 	return at
 }

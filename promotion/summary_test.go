@@ -35,6 +35,12 @@ func TestSummarize(t *testing.T) {
 			o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", By: "waybill:bob", Reason: "x"})}
 			return o
 		}, promotion.StatusFailed, "Deployment guestbook: CrashLoopBackOff"},
+		{"drifted while healing is paused", "and says by whom and until when", func() *promotion.Observation {
+			o := running()
+			o.Stage.Status.Drifting = true
+			o.Freezes = []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", Scope: v1alpha1.FreezeHealing, By: "waybill:bob", Reason: "a leak", Until: at(time.Hour)})}
+			return o
+		}, promotion.StatusDrifted, "the cluster differs from Git; healing is paused by bob until 2026-11-20 13:00:00Z: a leak"},
 		{"degraded, and kept", "a person is called, who is told why", func() *promotion.Observation {
 			o := running()
 			o.Stage.Spec.Rollback.OnUnhealthy = "Revert"

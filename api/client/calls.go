@@ -98,9 +98,19 @@ func (c *Client) Hold(ctx context.Context, project, stage string, body model.Hol
 	return post[model.Freeze](ctx, c, body, "projects", project, "stages", stage, "hold")
 }
 
-// Resume lifts every hold on stage and returns them.
-func (c *Client) Resume(ctx context.Context, project, stage string) (*model.FreezeList, error) {
-	return post[model.FreezeList](ctx, c, nil, "projects", project, "stages", stage, "resume")
+// Resume lifts every hold on stage, or with healing every pause of its healing, and
+// returns them.
+func (c *Client) Resume(ctx context.Context, project, stage string, healing bool) (*model.FreezeList, error) {
+	var query url.Values
+	if healing {
+		query = values("healing", "true")
+	}
+	var out model.FreezeList
+	err := c.do(ctx, call{method: http.MethodPost, path: v1("projects", project, "stages", stage, "resume"), query: query}, &out)
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // Page asks for a part of a list.

@@ -84,7 +84,7 @@ func (s *Server) mayCommit(ctx context.Context, v *projectView, app *v1alpha1.Ap
 	}
 	for i := range v.freezes {
 		z := &v.freezes[i]
-		if (z.Spec.Stage == name || z.Spec.Stage == "*") && len(z.Spec.Freight) == 0 && scopeOf(z) != v1alpha1.FreezeAutomatic {
+		if (z.Spec.Stage == name || z.Spec.Stage == "*") && shownAs(z) == model.FreezeShownAsFreeze {
 			return nil, refuse(model.GateClosed, "Stage %q is frozen: %s", name, z.Spec.Reason).withHint("waybill thaw %s/%s", st.Namespace, name)
 		}
 	}

@@ -253,6 +253,8 @@ func TestHoldFreezeReject(t *testing.T) {
 		return nil
 	})
 
+	testPausesHealing(t, f)
+
 	// A freeze needs the verb freeze, which promoters have not.
 	if a := alice.do(t, "POST", f.path("/freezes"), model.FreezeRequest{Stage: "prod", Reason: "r"}); a.status != http.StatusForbidden ||
 		a.problem(t).Detail != "waybill:alice needs the verb freeze on stage "+f.name+"/prod" {
@@ -473,5 +475,55 @@ func TestRefresh(t *testing.T) {
 	}
 	if w.Annotations[v1alpha1.AnnotationRequestedAt] != out.Request || out.Request == "" {
 		t.Fatalf("annotations %v, request %q", w.Annotations, out.Request)
+	}
+}
+
+// testPausesHealing: healing is paused until an instant, which says nothing about
+// promotions.
+func testPausesHealing(t *testing.T, f fixture) {
+	t.Helper()
+	alice := shared.as(t, "alice")
+	if a := alice.do(t, "POST", f.path("/stages/uat/hold"), model.HoldRequest{Reason: "leak", Healing: true}); a.status != http.StatusBadRequest ||
+		!strings.Contains(a.problem(t).Hint, "--heal --for 1h") {
+		t.Errorf("healing paused for ever: %d %s", a.status, a.body)
+	}
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	var pause model.Freeze
+	alice.do(t, "POST", f.path("/stages/uat/hold"), model.HoldRequest{Reason: "leak", Healing: true, Until: until}).into(t, &pause)
+	if pause.ShownAs != model.FreezeShownAsHealingPause || pause.By != "waybill:alice" || !pause.Until.Equal(until) || !strings.HasPrefix(pause.Name, "healing-uat-") {
+		t.Fatalf("%+v", pause)
+	}
+	eventually(t, func() error {
+		var p model.Pipeline
+		alice.get(t, f.path("/pipeline"), &p)
+		if uat := p.Stages[1]; uat.Held || uat.Frozen || len(uat.Freezes) != 1 {
+			return fmt.Errorf("uat held %v, frozen %v, %+v", uat.Held, uat.Frozen, uat.Freezes)
+		}
+		return nil
+	})
+	var lifted model.FreezeList
+	if alice.do(t, "POST", f.path("/stages/uat/resume"), nil).into(t, &lifted); len(lifted.Items) != 0 {
+		t.Errorf("resume without healing lifted %+v", lifted)
+	}
+	if alice.do(t, "POST", f.path("/stages/uat/resume?healing=true"), nil).into(t, &lifted); len(lifted.Items) != 1 || lifted.Items[0].Name != pause.Name {
+		t.Errorf("resume lifted %+v", lifted)
+	}
+	eventually(t, func() error {
+		var list model.FreezeList
+		if alice.get(t, f.path("/freezes"), &list); len(list.Items) != 0 {
+			return fmt.Errorf("%d freezes", len(list.Items))
+		}
+		return nil
+	})
+	var audit model.AuditList
+	shared.as(t, "admin").get(t, f.path("/audit"), &audit)
+	var actions []string
+	for _, e := range audit.Items {
+		if e.Name == pause.Name {
+			actions = append(actions, string(e.Action)+" by "+e.Actor)
+		}
+	}
+	if got := strings.Join(actions, ", "); got != "resume-healing by waybill:alice, hold-healing by waybill:alice" {
+		t.Errorf("history says %q", got)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Server) ListApplications(ctx context.Context, request ListApplicationsR
 	}
 	out := ListApplications200JSONResponse{Items: []model.Application{}}
 	for i := range v.apps {
-		out.Items = append(out.Items, applicationModel(&v.apps[i]))
+		out.Items = append(out.Items, v.applicationModel(&v.apps[i]))
 	}
 	return out, nil
 }
@@ -50,7 +50,7 @@ func (s *Server) GetApplication(ctx context.Context, request GetApplicationReque
 	}
 	for i := range v.apps {
 		if v.apps[i].Name == request.Application {
-			return GetApplication200JSONResponse(applicationModel(&v.apps[i])), nil
+			return GetApplication200JSONResponse(v.applicationModel(&v.apps[i])), nil
 		}
 	}
 	return nil, refuse(model.NotFound, "no Application %q in Project %q", request.Application, request.Project)

@@ -112,48 +112,59 @@ func (s *Server) DeleteFreeze(ctx context.Context, request DeleteFreezeRequestOb
 	return nil, refuse(model.NotFound, "no Freeze %q is in force in Project %q", request.Freeze, request.Project)
 }
 
-// Hold holds the automatic flow into a Stage, as the person.
+// Hold holds the automatic flow into a Stage, or pauses its healing, as the person.
 func (s *Server) Hold(ctx context.Context, request HoldRequestObject) (HoldResponseObject, error) {
 	v, st, err := s.loadStage(ctx, request.Project, request.Stage)
 	if err != nil {
 		return nil, err
 	}
-	spec := v1alpha1.FreezeSpec{Stage: st.Name, Scope: v1alpha1.FreezeAutomatic, Reason: request.Body.Reason}
+	what, spec := "hold", v1alpha1.FreezeSpec{Stage: st.Name, Scope: v1alpha1.FreezeAutomatic, Reason: request.Body.Reason}
+	if request.Body.Healing {
+		what, spec.Scope = "healing", v1alpha1.FreezeHealing
+		if request.Body.Until.IsZero() {
+			return nil, refuse(model.InvalidRequest, "healing is paused until an instant: until is missing").
+				withHint("waybill hold %s/%s --heal --for 1h", st.Namespace, st.Name)
+		}
+	}
 	if spec.Until, err = s.until(request.Body.Until); err != nil {
 		return nil, err
 	}
-	for _, z := range v.holdsOf(st.Name) {
+	for _, z := range v.stopsOf(st.Name, spec.Scope) {
 		if z.Spec.Until == nil || (spec.Until != nil && !z.Spec.Until.Before(spec.Until)) {
 			return Hold200JSONResponse(v.freezeModel(z)), nil // held already, and as long
 		}
 	}
-	z, err := s.createFreeze(ctx, v, "hold", spec)
+	z, err := s.createFreeze(ctx, v, what, spec)
 	if err != nil {
 		return nil, err
 	}
 	return Hold200JSONResponse(v.freezeModel(z)), nil
 }
 
-// holdsOf returns the holds on one Stage. Those of the whole Project are
-// somebody else's decision.
-func (v *projectView) holdsOf(stage string) []*v1alpha1.Freeze {
+// stopsOf returns the holds on one Stage, or the pauses of its healing. Those of the
+// whole Project are somebody else's decision.
+func (v *projectView) stopsOf(stage string, scope v1alpha1.FreezeScope) []*v1alpha1.Freeze {
 	var out []*v1alpha1.Freeze
 	for i := range v.freezes {
-		if z := &v.freezes[i]; z.Spec.Stage == stage && shownAs(z) == model.FreezeShownAsHold {
+		if z := &v.freezes[i]; z.Spec.Stage == stage && len(z.Spec.Freight) == 0 && scopeOf(z) == scope {
 			out = append(out, z)
 		}
 	}
 	return out
 }
 
-// Resume lifts the holds on a Stage, as the person.
+// Resume lifts the holds on a Stage, or the pauses of its healing, as the person.
 func (s *Server) Resume(ctx context.Context, request ResumeRequestObject) (ResumeResponseObject, error) {
 	v, st, err := s.loadStage(ctx, request.Project, request.Stage)
 	if err != nil {
 		return nil, err
 	}
+	scope := v1alpha1.FreezeAutomatic
+	if request.Params.Healing {
+		scope = v1alpha1.FreezeHealing
+	}
 	out := Resume200JSONResponse{Items: []model.Freeze{}}
-	for _, z := range v.holdsOf(st.Name) {
+	for _, z := range v.stopsOf(st.Name, scope) {
 		if err := s.deleteFreeze(ctx, z); err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/gitops"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/warehouse"
 )
@@ -240,6 +241,8 @@ func shownAs(z *v1alpha1.Freeze) model.FreezeShownAs {
 		return model.FreezeShownAsRejected
 	case scopeOf(z) == v1alpha1.FreezeAutomatic:
 		return model.FreezeShownAsHold
+	case scopeOf(z) == v1alpha1.FreezeHealing:
+		return model.FreezeShownAsHealingPause
 	default:
 		return model.FreezeShownAsFreeze
 	}
@@ -444,7 +447,9 @@ func signerOf(s *v1alpha1.ImageSignature) string {
 	}
 }
 
-func applicationModel(a *v1alpha1.Application) model.Application {
+// applicationModel is an Application as the API shows it. Whether its healing is
+// paused, the Freezes say.
+func (v *projectView) applicationModel(a *v1alpha1.Application) model.Application {
 	out := model.Application{
 		Name: a.Name, Project: a.Namespace, Stage: a.Labels[v1alpha1.LabelStage],
 		Cluster: a.Spec.Destination.Cluster, Namespace: a.Spec.Destination.Namespace,
@@ -452,6 +457,13 @@ func applicationModel(a *v1alpha1.Application) model.Application {
 		Sync: model.ApplicationSync(a.Status.Sync.Status), SyncMessage: a.Status.Sync.Message,
 		Revision: a.Status.Sync.Revision, Target: a.Status.Sync.Target,
 		Health: model.HealthUnknown, Suspended: a.Spec.Suspend, Drifting: a.Status.Drifting, Resources: len(a.Status.Inventory),
+		DriftPolicy: model.ApplicationDriftPolicy(gitops.DriftPolicyOf(&a.Spec)),
+	}
+	if g := a.Spec.HumanGrace; g != nil && g.Duration > 0 {
+		out.HumanGrace = g.Duration.String()
+	}
+	if z := promotion.HealingPause(v.freezes, out.Stage, v.now); z != nil {
+		out.HealingPaused = v.freezeModel(z)
 	}
 	if out.Cluster == "" {
 		out.Cluster = v1alpha1.InCluster

@@ -169,7 +169,7 @@ type ServerInterface interface {
 	// GetStage One Stage with its applications and latest Promotions
 	// (GET /api/v1/projects/{project}/stages/{stage})
 	GetStage(ctx echo.Context, project ProjectPath, stage StagePath) error
-	// Hold Hold the automatic flow into this Stage
+	// Hold Hold the automatic flow into this Stage, or pause its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/hold)
 	Hold(ctx echo.Context, project ProjectPath, stage StagePath) error
 	// PlanPromotion What a promotion of this Freight would change, and which gates are closed
@@ -181,9 +181,9 @@ type ServerInterface interface {
 	// Promote Promote Freight into this Stage
 	// (POST /api/v1/projects/{project}/stages/{stage}/promotions)
 	Promote(ctx echo.Context, project ProjectPath, stage StagePath) error
-	// Resume Lift every hold on this Stage
+	// Resume Lift every hold on this Stage, or every pause of its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/resume)
-	Resume(ctx echo.Context, project ProjectPath, stage StagePath) error
+	Resume(ctx echo.Context, project ProjectPath, stage StagePath, params ResumeParams) error
 	// PreviewRollback Where this Stage can go back to, and what that would change
 	// (GET /api/v1/projects/{project}/stages/{stage}/rollback)
 	PreviewRollback(ctx echo.Context, project ProjectPath, stage StagePath, params PreviewRollbackParams) error
@@ -1624,8 +1624,17 @@ func (w *ServerInterfaceWrapper) Resume(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeParams
+	// ------------- Optional query parameter "healing" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "healing", ctx.QueryParams(), &params.Healing, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter healing: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Resume(ctx, project, stage)
+	err = w.Handler.Resume(ctx, project, stage, params)
 	return err
 }
 
@@ -4222,6 +4231,7 @@ func (response PromotedefaultApplicationProblemPlusJSONResponse) VisitPromoteRes
 type ResumeRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Stage   StagePath   `json:"stage"`
+	Params  ResumeParams
 }
 
 type ResumeResponseObject interface {
@@ -4909,7 +4919,7 @@ type StrictServerInterface interface {
 	// GetStage One Stage with its applications and latest Promotions
 	// (GET /api/v1/projects/{project}/stages/{stage})
 	GetStage(ctx context.Context, request GetStageRequestObject) (GetStageResponseObject, error)
-	// Hold Hold the automatic flow into this Stage
+	// Hold Hold the automatic flow into this Stage, or pause its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/hold)
 	Hold(ctx context.Context, request HoldRequestObject) (HoldResponseObject, error)
 	// PlanPromotion What a promotion of this Freight would change, and which gates are closed
@@ -4921,7 +4931,7 @@ type StrictServerInterface interface {
 	// Promote Promote Freight into this Stage
 	// (POST /api/v1/projects/{project}/stages/{stage}/promotions)
 	Promote(ctx context.Context, request PromoteRequestObject) (PromoteResponseObject, error)
-	// Resume Lift every hold on this Stage
+	// Resume Lift every hold on this Stage, or every pause of its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/resume)
 	Resume(ctx context.Context, request ResumeRequestObject) (ResumeResponseObject, error)
 	// PreviewRollback Where this Stage can go back to, and what that would change
@@ -6722,11 +6732,12 @@ func (sh *strictHandler) Promote(ctx echo.Context, project ProjectPath, stage St
 }
 
 // Resume operation middleware
-func (sh *strictHandler) Resume(ctx echo.Context, project ProjectPath, stage StagePath) error {
+func (sh *strictHandler) Resume(ctx echo.Context, project ProjectPath, stage StagePath, params ResumeParams) error {
 	var request ResumeRequestObject
 
 	request.Project = project
 	request.Stage = stage
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.Resume(ctx.Request().Context(), request.(ResumeRequestObject))

@@ -56,7 +56,7 @@ func (v *projectView) applicationsOf(st *v1alpha1.Stage) []model.Application {
 	out := []model.Application{}
 	for i := range v.apps {
 		if v.apps[i].Labels[v1alpha1.LabelStage] == st.Name {
-			out = append(out, applicationModel(&v.apps[i]))
+			out = append(out, v.applicationModel(&v.apps[i]))
 		}
 	}
 	return out
@@ -115,9 +115,10 @@ func (v *projectView) stageModel(st *v1alpha1.Stage) model.Stage {
 			continue
 		}
 		out.Freezes = append(out.Freezes, v.freezeModel(z))
-		if scopeOf(z) == v1alpha1.FreezeAutomatic {
+		switch scopeOf(z) {
+		case v1alpha1.FreezeAutomatic:
 			out.Held = true
-		} else {
+		case v1alpha1.FreezeAll:
 			out.Frozen = true
 		}
 	}

@@ -704,7 +704,7 @@ type Drift struct {
 	// +optional
 	Manager string `json:"manager,omitempty"`
 	// action: Healed, Reported, Contested; Announced: it is healed when
-	// humanGrace is over.
+	// humanGrace is over; Paused: when the pause of healing is.
 	Action string           `json:"action"`
 	At     metav1.MicroTime `json:"at"`
 }

@@ -3,7 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Freeze is a stop, made by a person or by policy. It is shown as freeze
-// (scope All), hold (scope Automatic) or rejected (freight named).
+// (scope All), hold (scope Automatic), healing pause (scope Healing) or rejected
+// (freight named).
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,shortName=wbfz,categories=waybill
@@ -23,16 +24,18 @@ type Freeze struct {
 }
 
 // FreezeScope says what a Freeze stops.
-// +kubebuilder:validation:Enum=All;Automatic
+// +kubebuilder:validation:Enum=All;Automatic;Healing
 type FreezeScope string
 
-// The scopes.
+// The scopes. The first two stop promotions, the last the healing of drift.
 const (
 	FreezeAll       FreezeScope = "All"
 	FreezeAutomatic FreezeScope = "Automatic"
+	FreezeHealing   FreezeScope = "Healing"
 )
 
 // FreezeSpec says what is stopped and why.
+// +kubebuilder:validation:XValidation:rule="!has(self.scope) || self.scope != 'Healing' || has(self.until) && !has(self.freight)",message="healing is paused until an instant and whatever the freight: set until, and no freight"
 type FreezeSpec struct {
 	// stage by name, or * for every Stage of the Project.
 	// +required
@@ -47,7 +50,8 @@ type FreezeSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	Freight []string `json:"freight,omitempty"`
-	// scope: All promotions, or only Automatic ones.
+	// scope: All promotions, or only Automatic ones; Healing: the Applications of
+	// the Stage leave changes made in the cluster as they are until the end.
 	// +optional
 	// +kubebuilder:default=All
 	Scope FreezeScope `json:"scope,omitempty"`
@@ -61,7 +65,7 @@ type FreezeSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	By string `json:"by"`
-	// until it ends by itself; absent stays until deleted.
+	// until it ends by itself; absent stays until deleted. Scope Healing needs it.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
 }

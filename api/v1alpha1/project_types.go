@@ -126,6 +126,7 @@ type PromotionWindow struct {
 	// scope: All promotions, or only Automatic ones.
 	// +optional
 	// +kubebuilder:default=All
+	// +kubebuilder:validation:Enum=All;Automatic
 	Scope FreezeScope `json:"scope,omitempty"`
 	// reason for people.
 	// +optional

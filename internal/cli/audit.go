@@ -15,7 +15,7 @@ import (
 // auditActions are what --action takes.
 func auditActions() []model.AuditAction {
 	return []model.AuditAction{
-		model.AuditApprove, model.AuditRefuse, model.AuditRevoke, model.AuditFreeze, model.AuditThaw, model.AuditHold, model.AuditResume,
+		model.AuditApprove, model.AuditRefuse, model.AuditRevoke, model.AuditFreeze, model.AuditThaw, model.AuditHold, model.AuditResume, model.AuditHoldHealing, model.AuditResumeHealing,
 		model.AuditReject, model.AuditUnreject, model.AuditApply, model.AuditDelete, model.AuditSync, model.AuditAccept, model.AuditSignIn, model.AuditSignOut,
 	}
 }

@@ -133,7 +133,7 @@ func (a *App) describeStage(s *model.StageDetail) *description {
 	}
 	var stops []string
 	for _, f := range st.Freezes {
-		stops = append(stops, fmt.Sprintf("%s by %s%s: %s", f.ShownAs, person(f.By), untilText(&f), f.Reason))
+		stops = append(stops, fmt.Sprintf("%s by %s%s: %s", strings.ReplaceAll(string(f.ShownAs), "-", " "), person(f.By), untilText(&f), f.Reason))
 	}
 	d.list("Stopped", stops)
 	var waiting []string

@@ -293,6 +293,9 @@ Exit codes: 0 the cluster is as Git says; 1 it differs and is not being healed; 
 }
 
 func (a *App) printDrift(app *model.Application) error {
+	if pause := app.HealingPaused; pause.Name != "" {
+		a.say("Healing of %s/%s is paused by %s%s: %s", app.Project, app.Name, person(pause.By), untilText(&pause), pause.Reason)
+	}
 	if len(app.Drifts) == 0 {
 		a.say("Nobody changed what %s/%s applied.", app.Project, app.Name)
 		return nil
@@ -308,7 +311,10 @@ func (a *App) printDrift(app *model.Application) error {
 	if err := a.printTable(t); err != nil {
 		return err
 	}
-	if app.Drifting {
+	switch {
+	case app.Drifting && app.HealingPaused.Name != "":
+		a.say("The cluster differs from Git until then. To heal at once: waybill resume %s/%s --heal", app.Project, app.Stage)
+	case app.Drifting:
 		a.say("The cluster differs from Git and is left as it is: waybill diff --live %s/%s", app.Project, app.Name)
 	}
 	return nil

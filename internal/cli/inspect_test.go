@@ -2,8 +2,10 @@ package cli
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 )
@@ -19,6 +21,10 @@ func TestInspect(t *testing.T) {
 		{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", Field: "spec.replicas", Want: "1", Got: "3", Manager: "kubectl", Action: "Reported", At: at(2)},
 		{Kind: "ConfigMap", Namespace: "guestbook-prod", Name: "settings", Action: "Healed", At: at(90)},
 	}
+	paused := drifting
+	paused.HealingPaused = freeze("prod", model.FreezeShownAsHealingPause, noon.Add(time.Hour))
+	paused.Drifts = slices.Clone(drifting.Drifts)
+	paused.Drifts[0].Action = "Paused"
 	applications := func(apps ...model.Application) answer { return ok(model.ApplicationList{Items: apps}) }
 	tree := model.ResourceTree{Items: []model.ResourceNode{
 		{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", UID: "d", Health: "Progressing", Message: "1 of 2 replicas are updated", CreatedAt: at(600)},
@@ -66,6 +72,7 @@ func TestInspect(t *testing.T) {
 		{"diff-live", "diff --live guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(diff)}},
 		{"diff-live-nothing", "diff --live guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/diff": ok(same)}},
 		{"drift", "drift guestbook/prod", map[string]answer{apps: applications(drifting)}},
+		{"drift-paused", "drift guestbook/prod", map[string]answer{apps: applications(paused)}},
 		{"drift-none", "drift guestbook/prod", map[string]answer{apps: applications(app("prod", "prod"))}},
 		{"sync", "sync guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), postSync: asked}},
 		{"sync-wait", "sync guestbook/prod --wait", map[string]answer{apps: applications(app("prod", "prod")), postSync: asked, apps + "/prod": ok(synced)}},
@@ -85,6 +92,7 @@ func TestInspect(t *testing.T) {
 		{"drift-accept-usage", "drift guestbook/prod --accept spec.paused --revert spec.paused", nil},
 		{"help-sync", "sync --help", nil},
 		{"help-tree", "tree --help", nil},
+		{"help-hold", "hold --help", nil},
 		{"help-drift", "drift --help", nil},
 		{"help-events", "events --help", nil},
 		{"help-logs", "logs --help", nil},

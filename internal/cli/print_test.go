@@ -226,6 +226,10 @@ func TestTranscripts(t *testing.T) {
 			Name: "prod.3.f2222222", Project: "guestbook", Stage: "prod", Kind: model.PromotionKindRollback, Phase: model.PhasePending, Freight: ref("1.27.0"), To: ref("1.26.1"), Steps: []model.Step{}})}},
 
 		{name: "hold", args: "hold guestbook/uat --until 2h", answers: map[string]answer{"POST " + api + "/stages/uat/hold": ok(freeze("uat", model.FreezeShownAsHold, noon.Add(2*time.Hour)))}},
+		{name: "hold-heal", args: "hold guestbook/uat --heal --for 1h --reason looking", answers: map[string]answer{"POST " + api + "/stages/uat/hold": ok(freeze("uat", model.FreezeShownAsHealingPause, noon.Add(time.Hour)))}},
+		{name: "hold-heal-for-ever", args: "hold guestbook/uat --heal"},
+		{name: "resume-heal", args: "resume guestbook/uat --heal", answers: map[string]answer{"POST " + api + "/stages/uat/resume?healing=true": ok(model.FreezeList{Items: []model.Freeze{freeze("uat", model.FreezeShownAsHealingPause, noon.Add(time.Hour))}})}},
+		{name: "resume-heal-nothing", args: "resume guestbook/uat --heal", answers: map[string]answer{"POST " + api + "/stages/uat/resume?healing=true": ok(model.FreezeList{Items: []model.Freeze{}})}},
 		{name: "resume", args: "resume guestbook/uat", answers: map[string]answer{"POST " + api + "/stages/uat/resume": ok(model.FreezeList{Items: []model.Freeze{freeze("uat", model.FreezeShownAsHold, time.Time{})}})}},
 		{name: "resume-nothing", args: "resume guestbook/uat", answers: map[string]answer{"POST " + api + "/stages/uat/resume": ok(model.FreezeList{Items: []model.Freeze{}})}},
 		{name: "freeze-all", args: "freeze guestbook --all --reason holidays", answers: map[string]answer{"POST " + api + "/freezes": {status: http.StatusCreated, body: freeze("*", model.FreezeShownAsFreeze, time.Time{})}}},

@@ -20,36 +20,55 @@ const allStages = "*"
 func (a *App) holdCommand() *cobra.Command {
 	var out *output
 	var reason, until string
+	var heal bool
 	cmd := &cobra.Command{
 		Use:   "hold [PROJECT/]STAGE",
-		Short: "Hold the automatic flow into a Stage; people may still promote",
+		Short: "Hold the automatic flow into a Stage, or pause its healing",
+		Long: `Hold the automatic flow into a Stage. People may still promote.
+
+--heal pauses the healing of its Applications instead: what people or programs change in the cluster
+stays as it is until the end, is shown by waybill drift, and is healed then, unless it was accepted.
+New revisions are synced all the same. It needs an end, and the verb promote on the Stage as every hold.`,
 		Example: `  waybill hold guestbook/uat --reason "load test until noon"
-  waybill hold guestbook/uat --until 2h`,
+  waybill hold guestbook/uat --for 2h
+  waybill hold guestbook/uat --heal --for 1h --reason "looking at a leak"`,
 		Args:              exactArgs("[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if heal && until == "" {
+				return usage(cmd, "--heal needs an end: --for 1h")
+			}
 			c, stage, end, err := a.stopTarget(cmd, args[0], until)
 			if err != nil {
 				return err
 			}
-			freeze, err := c.Hold(cmd.Context(), stage.project, stage.name, model.HoldRequest{Reason: firstOf(reason, noReason), Until: end})
+			freeze, err := c.Hold(cmd.Context(), stage.project, stage.name, model.HoldRequest{Reason: firstOf(reason, noReason), Until: end, Healing: heal})
 			if err != nil {
 				return err
 			}
-			return a.printStop(freeze, out, fmt.Sprintf("The automatic flow into %s is held%s. To let it go on: waybill resume %s", stage, untilText(freeze), stage))
+			sentence := fmt.Sprintf("The automatic flow into %s is held%s. To let it go on: waybill resume %s", stage, untilText(freeze), stage)
+			if heal {
+				sentence = fmt.Sprintf("The healing of %s is paused%s. To heal again: waybill resume %s --heal", stage, untilText(freeze), stage)
+			}
+			return a.printStop(freeze, out, sentence)
 		},
 	}
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	addStopFlags(cmd, &reason, &until)
+	cmd.Flags().StringVar(&until, "for", "", "the same as --until: how long (1h)")
+	cmd.Flags().BoolVar(&heal, "heal", false, "pause the healing of drift, not the automatic flow")
+	cmd.MarkFlagsMutuallyExclusive("for", "until")
 	return cmd
 }
 
 func (a *App) resumeCommand() *cobra.Command {
 	var out *output
+	var heal bool
 	cmd := &cobra.Command{
-		Use:               "resume [PROJECT/]STAGE",
-		Short:             "Let the automatic flow into a Stage go on",
-		Example:           "  waybill resume guestbook/uat",
+		Use:   "resume [PROJECT/]STAGE",
+		Short: "Let the automatic flow into a Stage go on, or its healing",
+		Example: `  waybill resume guestbook/uat
+  waybill resume guestbook/uat --heal`,
 		Args:              exactArgs("[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,14 +76,19 @@ func (a *App) resumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lifted, err := c.Resume(cmd.Context(), stage.project, stage.name)
+			lifted, err := c.Resume(cmd.Context(), stage.project, stage.name, heal)
 			if err != nil {
 				return err
 			}
-			return a.printLifted(lifted, out, fmt.Sprintf("%s was not held.", stage))
+			none := fmt.Sprintf("%s was not held.", stage)
+			if heal {
+				none = fmt.Sprintf("The healing of %s was not paused.", stage)
+			}
+			return a.printLifted(lifted, out, none)
 		},
 	}
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
+	cmd.Flags().BoolVar(&heal, "heal", false, "end the pauses of healing; what drifted meanwhile is healed at once")
 	return cmd
 }
 

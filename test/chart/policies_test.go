@@ -157,6 +157,8 @@ func TestWhoMayCreate(t *testing.T) {
 	}
 	byPolicy := func(s *v1alpha1.PromotionSpec) { s.RequestedBy, s.Automatic = v1alpha1.PolicyUser, true }
 	hold := func(s *v1alpha1.FreezeSpec) { s.Scope = v1alpha1.FreezeAutomatic }
+	end := metav1.NewTime(time.Now().Add(time.Hour))
+	pause := func(s *v1alpha1.FreezeSpec) { s.Scope, s.Until = v1alpha1.FreezeHealing, &end }
 	reject := func(s *v1alpha1.FreezeSpec) { s.Freight = []string{"f0123456"} }
 	for _, tc := range []struct {
 		why    string
@@ -186,6 +188,10 @@ func TestWhoMayCreate(t *testing.T) {
 		{"with that person's rights", p.serverAsPetra, promotion("prod", by("waybill:petra")), ""},
 		{"a freeze needs freeze", p.petra, freeze("prod", "waybill:petra", nil), "waybill:petra needs the verb freeze on stage guestbook/prod"},
 		{"a hold needs promote", p.petra, freeze("prod", "waybill:petra", hold), ""},
+		{"so does a pause of healing", p.petra, freeze("prod", "waybill:petra", pause), ""},
+		{"a tester pauses the healing of his Stage", p.tess, freeze("test", "waybill:tess", pause), ""},
+		{"and of no other", p.tess, freeze("prod", "waybill:tess", pause), "waybill:tess needs the verb promote on stage guestbook/prod"},
+		{"in nobody's name but their own", p.petra, freeze("prod", "waybill:ada", pause), "spec.by must be"},
 		{"which some lack", p.walter, freeze("prod", "waybill:walter", hold), "waybill:walter needs the verb promote on stage guestbook/prod"},
 		{"a rejection needs promote", p.petra, freeze("prod", "waybill:petra", reject), ""},
 		{"on every Stage when it is for all", p.tess, freeze("*", "waybill:tess", hold), "needs the verb promote on stage guestbook/*"},

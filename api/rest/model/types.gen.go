@@ -25,6 +25,27 @@ func (e ActivityKind) Valid() bool {
 	}
 }
 
+// Defines values for ApplicationDriftPolicy.
+const (
+	Heal   ApplicationDriftPolicy = "heal"
+	Off    ApplicationDriftPolicy = "off"
+	Report ApplicationDriftPolicy = "report"
+)
+
+// Valid indicates whether the value is a known member of the ApplicationDriftPolicy enum.
+func (e ApplicationDriftPolicy) Valid() bool {
+	switch e {
+	case Heal:
+		return true
+	case Off:
+		return true
+	case Report:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ApplicationSync.
 const (
 	ApplicationSyncOutOfSync ApplicationSync = "OutOfSync"
@@ -96,21 +117,23 @@ func (e ApprovalStanding) Valid() bool {
 
 // Defines values for AuditAction.
 const (
-	AuditAccept   AuditAction = "accept"
-	AuditApply    AuditAction = "apply"
-	AuditApprove  AuditAction = "approve"
-	AuditDelete   AuditAction = "delete"
-	AuditFreeze   AuditAction = "freeze"
-	AuditHold     AuditAction = "hold"
-	AuditRefuse   AuditAction = "refuse"
-	AuditReject   AuditAction = "reject"
-	AuditResume   AuditAction = "resume"
-	AuditRevoke   AuditAction = "revoke"
-	AuditSignIn   AuditAction = "sign-in"
-	AuditSignOut  AuditAction = "sign-out"
-	AuditSync     AuditAction = "sync"
-	AuditThaw     AuditAction = "thaw"
-	AuditUnreject AuditAction = "unreject"
+	AuditAccept        AuditAction = "accept"
+	AuditApply         AuditAction = "apply"
+	AuditApprove       AuditAction = "approve"
+	AuditDelete        AuditAction = "delete"
+	AuditFreeze        AuditAction = "freeze"
+	AuditHold          AuditAction = "hold"
+	AuditHoldHealing   AuditAction = "hold-healing"
+	AuditRefuse        AuditAction = "refuse"
+	AuditReject        AuditAction = "reject"
+	AuditResume        AuditAction = "resume"
+	AuditResumeHealing AuditAction = "resume-healing"
+	AuditRevoke        AuditAction = "revoke"
+	AuditSignIn        AuditAction = "sign-in"
+	AuditSignOut       AuditAction = "sign-out"
+	AuditSync          AuditAction = "sync"
+	AuditThaw          AuditAction = "thaw"
+	AuditUnreject      AuditAction = "unreject"
 )
 
 // Valid indicates whether the value is a known member of the AuditAction enum.
@@ -128,11 +151,15 @@ func (e AuditAction) Valid() bool {
 		return true
 	case AuditHold:
 		return true
+	case AuditHoldHealing:
+		return true
 	case AuditRefuse:
 		return true
 	case AuditReject:
 		return true
 	case AuditResume:
+		return true
+	case AuditResumeHealing:
 		return true
 	case AuditRevoke:
 		return true
@@ -254,6 +281,7 @@ func (e EdgeFromKind) Valid() bool {
 const (
 	All       FreezeScope = "All"
 	Automatic FreezeScope = "Automatic"
+	Healing   FreezeScope = "Healing"
 )
 
 // Valid indicates whether the value is a known member of the FreezeScope enum.
@@ -263,6 +291,8 @@ func (e FreezeScope) Valid() bool {
 		return true
 	case Automatic:
 		return true
+	case Healing:
+		return true
 	default:
 		return false
 	}
@@ -270,15 +300,18 @@ func (e FreezeScope) Valid() bool {
 
 // Defines values for FreezeShownAs.
 const (
-	FreezeShownAsFreeze   FreezeShownAs = "freeze"
-	FreezeShownAsHold     FreezeShownAs = "hold"
-	FreezeShownAsRejected FreezeShownAs = "rejected"
+	FreezeShownAsFreeze       FreezeShownAs = "freeze"
+	FreezeShownAsHealingPause FreezeShownAs = "healing-pause"
+	FreezeShownAsHold         FreezeShownAs = "hold"
+	FreezeShownAsRejected     FreezeShownAs = "rejected"
 )
 
 // Valid indicates whether the value is a known member of the FreezeShownAs enum.
 func (e FreezeShownAs) Valid() bool {
 	switch e {
 	case FreezeShownAsFreeze:
+		return true
+	case FreezeShownAsHealingPause:
 		return true
 	case FreezeShownAsHold:
 		return true
@@ -940,16 +973,23 @@ type AddClusterRequest struct {
 
 // Application defines model for Application.
 type Application struct {
-	Branch        string     `json:"branch,omitempty,omitzero"`
-	Cluster       string     `json:"cluster"`
-	Drifting      bool       `json:"drifting,omitempty,omitzero"`
-	Drifts        []Drift    `json:"drifts,omitempty,omitzero"`
-	Health        Health     `json:"health"`
-	HealthMessage string     `json:"healthMessage,omitempty,omitzero"`
-	HealthReason  string     `json:"healthReason,omitempty,omitzero"`
-	LastSync      SyncResult `json:"lastSync,omitempty,omitzero"`
-	Name          string     `json:"name"`
-	Namespace     string     `json:"namespace"`
+	Branch  string `json:"branch,omitempty,omitzero"`
+	Cluster string `json:"cluster"`
+
+	// DriftPolicy what becomes of changes made in the cluster
+	DriftPolicy   ApplicationDriftPolicy `json:"driftPolicy,omitempty,omitzero"`
+	Drifting      bool                   `json:"drifting,omitempty,omitzero"`
+	Drifts        []Drift                `json:"drifts,omitempty,omitzero"`
+	HealingPaused Freeze                 `json:"healingPaused,omitempty,omitzero"`
+	Health        Health                 `json:"health"`
+	HealthMessage string                 `json:"healthMessage,omitempty,omitzero"`
+	HealthReason  string                 `json:"healthReason,omitempty,omitzero"`
+
+	// HumanGrace how long changes by people stay before they are healed, as in 10m0s
+	HumanGrace string     `json:"humanGrace,omitempty,omitzero"`
+	LastSync   SyncResult `json:"lastSync,omitempty,omitzero"`
+	Name       string     `json:"name"`
+	Namespace  string     `json:"namespace"`
 
 	// Objects not Healthy, worst first
 	Objects []ObjectStatus `json:"objects,omitempty,omitzero"`
@@ -967,6 +1007,9 @@ type Application struct {
 	SyncedAt    Time            `json:"syncedAt,omitempty,omitzero"`
 	Target      string          `json:"target,omitempty,omitzero"`
 }
+
+// ApplicationDriftPolicy what becomes of changes made in the cluster
+type ApplicationDriftPolicy string
 
 // ApplicationSync defines model for Application.Sync.
 type ApplicationSync string
@@ -1467,8 +1510,10 @@ type Health string
 
 // HoldRequest defines model for HoldRequest.
 type HoldRequest struct {
-	Reason string `json:"reason"`
-	Until  Time   `json:"until,omitempty,omitzero"`
+	// Healing pause the healing of drift instead, which needs until; new revisions are synced all the same
+	Healing bool   `json:"healing,omitempty,omitzero"`
+	Reason  string `json:"reason"`
+	Until   Time   `json:"until,omitempty,omitzero"`
 }
 
 // HookResult defines model for HookResult.
@@ -2732,6 +2777,12 @@ type ListPromotionsParams struct {
 type PlanPromotionParams struct {
 	// Freight name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there)
 	Freight FreightQuery `form:"freight" json:"freight"`
+}
+
+// ResumeParams defines parameters for Resume.
+type ResumeParams struct {
+	// Healing lift the pauses of healing instead
+	Healing bool `form:"healing,omitempty" json:"healing,omitempty,omitzero"`
 }
 
 // PreviewRollbackParams defines parameters for PreviewRollback.

@@ -924,8 +924,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Hold the automatic flow into this Stage
-         * @description A Stage that is held already answers with that hold.
+         * Hold the automatic flow into this Stage, or pause its healing
+         * @description A Stage that is held already, and as long, answers with that hold.
          */
         post: operations["hold"];
         delete?: never;
@@ -992,7 +992,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Lift every hold on this Stage */
+        /** Lift every hold on this Stage, or every pause of its healing */
         post: operations["resume"];
         delete?: never;
         options?: never;
@@ -1315,10 +1315,18 @@ export interface components {
             branch?: string;
             cluster: string;
             drifting?: boolean;
+            /**
+             * @description what becomes of changes made in the cluster
+             * @enum {string}
+             */
+            driftPolicy?: "heal" | "report" | "off";
             drifts?: components["schemas"]["Drift"][];
+            healingPaused?: components["schemas"]["Freeze"];
             health: components["schemas"]["Health"];
             healthMessage?: string;
             healthReason?: string;
+            /** @description how long changes by people stay before they are healed, as in 10m0s */
+            humanGrace?: string;
             lastSync?: components["schemas"]["SyncResult"];
             name: string;
             namespace: string;
@@ -1393,7 +1401,7 @@ export interface components {
             choices: components["schemas"]["ArtifactChoice"][];
         };
         /** @enum {string} */
-        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "reject" | "unreject" | "apply" | "delete" | "sync" | "accept" | "sign-in" | "sign-out";
+        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "hold-healing" | "resume-healing" | "reject" | "unreject" | "apply" | "delete" | "sync" | "accept" | "sign-in" | "sign-out";
         /** @description One thing that somebody did */
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
@@ -1587,9 +1595,9 @@ export interface components {
             project: string;
             reason: string;
             /** @enum {string} */
-            scope: "All" | "Automatic";
+            scope: "All" | "Automatic" | "Healing";
             /** @enum {string} */
-            shownAs: "freeze" | "hold" | "rejected";
+            shownAs: "freeze" | "hold" | "healing-pause" | "rejected";
             /** @description a name, or * for every Stage */
             stage: string;
             until?: components["schemas"]["Time"];
@@ -1695,6 +1703,8 @@ export interface components {
         /** @enum {string} */
         Health: "Healthy" | "Progressing" | "Degraded" | "Suspended" | "Missing" | "Unknown";
         HoldRequest: {
+            /** @description pause the healing of drift instead, which needs until; new revisions are synced all the same */
+            healing?: boolean;
             reason: string;
             until?: components["schemas"]["Time"];
         };
@@ -3918,7 +3928,10 @@ export interface operations {
     };
     resume: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description lift the pauses of healing instead */
+                healing?: boolean;
+            };
             header?: never;
             path: {
                 project: components["parameters"]["ProjectPath"];
