@@ -24,7 +24,7 @@ func TestHealingPause(t *testing.T) {
 		{"of another Stage", "is not meant", []v1alpha1.Freeze{pause("a", "uat", time.Hour)}, "prod", ""},
 		{"of every Stage", "is meant as well", []v1alpha1.Freeze{pause("a", "*", time.Hour)}, "prod", "a"},
 		{"of every Stage, for an Application of none", "it is in no Stage", []v1alpha1.Freeze{pause("a", "*", time.Hour)}, "", ""},
-		{"two", "the one that ends last", []v1alpha1.Freeze{pause("a", "prod", time.Hour), pause("b", "prod", 2 * time.Hour)}, "prod", "b"},
+		{"two", "the one that ends last", []v1alpha1.Freeze{pause("a", "prod", time.Hour), pause("b", "prod", 2*time.Hour)}, "prod", "b"},
 		{"two that end together", "the first by name", []v1alpha1.Freeze{pause("b", "prod", time.Hour), pause("a", "*", time.Hour)}, "prod", "a"},
 		{"a freeze", "stops promotions, not healing", []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", Scope: v1alpha1.FreezeAll, Until: at(time.Hour)})}, "prod", ""},
 		{"without end", "admission refuses it; here it counts for nothing", []v1alpha1.Freeze{freeze("z", v1alpha1.FreezeSpec{Stage: "prod", Scope: v1alpha1.FreezeHealing})}, "prod", ""},

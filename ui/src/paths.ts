@@ -35,7 +35,8 @@ export const api = {
     `${api.stage(project, stage)}/rollback${to === undefined ? '' : `?to=${seg(to)}`}`,
   verify: (project: string, stage: string) => `${api.stage(project, stage)}/verify`,
   hold: (project: string, stage: string) => `${api.stage(project, stage)}/hold`,
-  resume: (project: string, stage: string) => `${api.stage(project, stage)}/resume`,
+  resume: (project: string, stage: string, healing = false) =>
+    `${api.stage(project, stage)}/resume${healing ? '?healing=true' : ''}`,
   freezes: (project: string) => `${root}/projects/${seg(project)}/freezes`,
   freeze: (project: string, name: string) => `${api.freezes(project)}/${seg(name)}`,
   refresh: (project: string, warehouse: string) =>

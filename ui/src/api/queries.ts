@@ -266,12 +266,12 @@ export function useVerify(project: string, stage: string) {
   });
 }
 
-/** Lifts every hold on a Stage. */
-export function useResume(project: string, stage: string) {
-  return useMutation({ mutationFn: () => call<unknown>(api.resume(project, stage), { method: 'POST' }) });
+/** Lifts every hold on a Stage, or every pause of its healing. */
+export function useResume(project: string, stage: string, healing = false) {
+  return useMutation({ mutationFn: () => call<unknown>(api.resume(project, stage, healing), { method: 'POST' }) });
 }
 
-/** Holds the automatic flow into a Stage. */
+/** Holds the automatic flow into a Stage, or pauses its healing. */
 export function useHold(project: string, stage: string) {
   return useMutation({
     mutationFn: (body: HoldRequest) => call<Freeze>(api.hold(project, stage), { method: 'POST', body }),

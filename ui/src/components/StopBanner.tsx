@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core';
-import { IconHandStop, IconSnowflake } from '@tabler/icons-react';
+import { IconBandage, IconHandStop, IconSnowflake } from '@tabler/icons-react';
 import { usePermissions, useResume } from '../api/queries';
 import type { Freeze } from '../api/types';
 import { Failure } from '../dialogs/Note';
@@ -16,39 +16,45 @@ export interface StopBannerProps {
   project: string;
 }
 
-/** A freeze or hold in force: by whom, until when and why, and for who may the way to end it. */
+/** What a stop stops, and what is said when it has ended. */
+const kinds = {
+  freeze: { what: 'Frozen', ended: '', Icon: IconSnowflake },
+  hold: { what: 'The automatic flow is held', ended: 'The automatic flow into $ goes on.', Icon: IconHandStop },
+  'healing-pause': { what: 'Healing is paused', ended: '$ is healed again.', Icon: IconBandage },
+} as const;
+
+/** A freeze, hold or pause of healing in force: by whom, until when and why, and for who may the way to end it. */
 export function StopBanner({ freeze, project }: StopBannerProps) {
   const now = useNow();
   const toast = useToast();
   const dialog = useDialog();
   const permissions = usePermissions(project).data;
-  const resume = useResume(project, freeze.stage);
+  const kind = freeze.shownAs === 'rejected' ? 'freeze' : freeze.shownAs;
+  const isFreeze = kind === 'freeze';
+  const resume = useResume(project, freeze.stage, kind === 'healing-pause');
   const isAll = freeze.stage === '*';
-  const isHold = freeze.shownAs === 'hold';
   const mine = permissions?.stages?.find((each) => each.stage === freeze.stage);
-  const mayEnd = (isAll ? permissions?.freezeAll : isHold ? mine?.hold : mine?.freeze) ?? false;
+  const mayEnd = (isAll ? permissions?.freezeAll : isFreeze ? mine?.freeze : mine?.hold) ?? false;
   const until = instant(freeze.until);
-  const what = isHold ? 'The automatic flow is held' : 'Frozen';
+  const { what, ended, Icon } = kinds[kind];
   return (
-    <div className={`${classes.banner} ${statusClass(isHold ? 'Unknown' : 'Frozen')}`} data-freeze={freeze.name}>
-      {isHold ? <IconHandStop size={18} aria-hidden="true" /> : <IconSnowflake size={18} aria-hidden="true" />}
+    <div className={`${classes.banner} ${statusClass(isFreeze ? 'Frozen' : 'Unknown')}`} data-freeze={freeze.name}>
+      <Icon size={18} aria-hidden="true" />
       <div className={classes.text}>
         <strong>{isAll ? `${what}: every Stage of ${project}` : what}</strong> by {personName(freeze.by)}
         {until && ` until ${clock(until, now)}`}: {freeze.reason}
         {resume.isError && <Failure error={resume.error} />}
       </div>
-      {mayEnd && isHold && !isAll && (
+      {mayEnd && !isFreeze && !isAll && (
         <Button
           loading={resume.isPending}
-          onClick={() =>
-            resume.mutate(undefined, { onSuccess: () => toast(`The automatic flow into ${freeze.stage} goes on.`) })
-          }
+          onClick={() => resume.mutate(undefined, { onSuccess: () => toast(ended.replace('$', freeze.stage)) })}
         >
-          Resume
+          {kind === 'hold' ? 'Resume' : 'Heal again'}
         </Button>
       )}
-      {mayEnd && (!isHold || isAll) && (
-        <Button onClick={() => dialog({ thaw: freeze.name })}>{isHold ? 'Resume…' : 'Thaw…'}</Button>
+      {mayEnd && (isFreeze || (isAll && kind === 'hold')) && (
+        <Button onClick={() => dialog({ thaw: freeze.name })}>{isFreeze ? 'Thaw…' : 'Resume…'}</Button>
       )}
     </div>
   );

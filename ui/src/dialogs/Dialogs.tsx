@@ -21,7 +21,7 @@ export function Dialogs({ pipeline, search }: DialogsProps) {
 }
 
 function dialogOf(pipeline: Pipeline, search: DialogSearch) {
-  const name = search.promote ?? search.rollback ?? search.why ?? search.freeze ?? search.hold;
+  const name = search.promote ?? search.rollback ?? search.why ?? search.freeze ?? search.hold ?? search.pause;
   const stage = pipeline.stages.find((each) => each.name === name);
   const freeze = pipeline.freezes?.find((each) => each.name === search.thaw);
   if (search.review) return <ReviewDrawer key={search.review} project={pipeline.project} promotion={search.review} />;
@@ -30,6 +30,7 @@ function dialogOf(pipeline: Pipeline, search: DialogSearch) {
     return <StopDialog key={search.freeze} pipeline={pipeline} stage={search.freeze} kind="freeze" />;
   if (!stage) return null;
   if (search.hold) return <StopDialog key={stage.name} pipeline={pipeline} stage={stage.name} kind="hold" />;
+  if (search.pause) return <StopDialog key={stage.name} pipeline={pipeline} stage={stage.name} kind="healing" />;
   if (search.promote)
     return (
       <PromoteDialog

@@ -1,8 +1,15 @@
 import { Button, Modal, TextInput } from '@mantine/core';
-import { IconHandStop, IconHourglassHigh, IconRocket, IconSnowflake } from '@tabler/icons-react';
+import {
+  IconBandageOff,
+  IconGitCommit,
+  IconHandStop,
+  IconHourglassHigh,
+  IconRocket,
+  IconSnowflake,
+} from '@tabler/icons-react';
 import { type FormEvent, useId, useState } from 'react';
 import { useFreeze, useHold, usePermissions } from '../api/queries';
-import type { Permissions, Pipeline } from '../api/types';
+import type { Freeze, Permissions, Pipeline } from '../api/types';
 import { StopBanner } from '../components/StopBanner';
 import { useToast } from '../components/toast';
 import { usePhone } from '../lib/phone';
@@ -17,11 +24,51 @@ export interface StopDialogProps {
   pipeline: Pipeline;
   /** Name of a Stage, or `*` for every Stage of the project. */
   stage: string;
-  /** A freeze stops every promotion, a hold the automatic flow only. */
-  kind: 'freeze' | 'hold';
+  kind: StopKind;
 }
 
-/** Stops promotions into a Stage or into all: what that means, what is in force already, a reason and an end. */
+/** A freeze stops every promotion, a hold the automatic flow only; healing: drift stays as it is until an instant. */
+type StopKind = 'freeze' | 'hold' | 'healing';
+
+interface Words {
+  title: (name: string) => string;
+  verb: string;
+  /** How a stop is ended that has no end of its own; undefined: it has to have one. */
+  open?: string;
+  done: (name: string) => string;
+  /** The verb that one needs, and how to say that one may not. */
+  needs: { verb: string; may: string };
+  /** What such a stop is shown as when it is in force. */
+  inForce: Freeze['shownAs'][];
+}
+
+const words: Record<StopKind, Words> = {
+  freeze: {
+    title: (name) => `Freeze ${name}`,
+    verb: 'Freeze',
+    open: 'Somebody thaws it',
+    done: (name) => `${name} is frozen.`,
+    needs: { verb: 'freeze', may: 'freeze' },
+    inForce: ['freeze', 'hold'],
+  },
+  hold: {
+    title: (name) => `Hold ${name}`,
+    verb: 'Hold',
+    open: 'Somebody resumes it',
+    done: (name) => `The automatic flow into ${name} is held.`,
+    needs: { verb: 'promote', may: 'hold' },
+    inForce: ['freeze', 'hold'],
+  },
+  healing: {
+    title: (name) => `Pause healing of ${name}`,
+    verb: 'Pause healing',
+    done: (name) => `The healing of ${name} is paused.`,
+    needs: { verb: 'promote', may: 'pause the healing of' },
+    inForce: ['healing-pause'],
+  },
+};
+
+/** Stops promotions into a Stage or into all, or its healing: what that means, what is in force already, a reason and an end. */
 export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
   const dialog = useDialog();
   const toast = useToast();
@@ -31,7 +78,8 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
   const freeze = useFreeze(pipeline.project);
   const hold = useHold(pipeline.project, stage);
   const [reason, setReason] = useState('');
-  const [ending, setEnding] = useState<Ending>('open');
+  const word = words[kind];
+  const [ending, setEnding] = useState<Ending>(word.open ? 'open' : '1h');
   const [at, setAt] = useState('');
   const ids = { reason: useId(), end: useId(), at: useId(), obstacle: useId() };
 
@@ -39,13 +87,14 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
   const name = isAll ? pipeline.project : stage;
   const until = endOf(ending, at, new Date());
   const inForce = (pipeline.freezes ?? []).filter(
-    (each) => each.shownAs !== 'rejected' && (isAll ? each.stage === '*' : each.stage === stage || each.stage === '*'),
+    (each) =>
+      word.inForce.includes(each.shownAs) && (isAll ? each.stage === '*' : each.stage === stage || each.stage === '*'),
   );
   const mutation = kind === 'freeze' ? freeze : hold;
   const obstacle = whyNotNow({
     isAllowed: isAllowed(permissions, stage, kind),
     isLive: phase === 'live' || phase === 'connecting',
-    needs: `You may not ${kind} ${name}: that needs the verb ${kind === 'freeze' ? 'freeze' : 'promote'} on ${isAll ? 'every Stage' : 'this Stage'}.`,
+    needs: `You may not ${word.needs.may} ${name}: that needs the verb ${word.needs.verb} on ${isAll ? 'every Stage' : 'this Stage'}.`,
     reason,
     isEndMissing: ending === 'at' && until === undefined,
   });
@@ -56,10 +105,10 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
     const body = { reason: reason.trim(), ...(until && { until: until.toISOString() }) };
     const onSuccess = () => {
       dialog();
-      toast(kind === 'freeze' ? `${name} is frozen.` : `The automatic flow into ${name} is held.`);
+      toast(word.done(name));
     };
     if (kind === 'freeze') freeze.mutate({ stage, ...body }, { onSuccess });
-    else hold.mutate(body, { onSuccess });
+    else hold.mutate({ ...body, ...(kind === 'healing' && { healing: true }) }, { onSuccess });
   };
 
   return (
@@ -68,7 +117,7 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
       onClose={() => dialog()}
       title={
         <span className={sheet.title} tabIndex={-1} data-autofocus>
-          {kind === 'freeze' ? `Freeze ${name}` : `Hold ${name}`}
+          {word.title(name)}
         </span>
       }
       closeButtonProps={{ 'aria-label': 'Close' }}
@@ -87,11 +136,11 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
           </div>
         )}
         <div className={sheet.box}>
-          {kind === 'freeze' ? (
+          {kind === 'freeze' && (
             <FreezeFacts where={isAll ? stageNames(pipeline.stages.map((each) => each.name)) : stage} />
-          ) : (
-            <HoldFacts stage={stage} />
           )}
+          {kind === 'hold' && <HoldFacts stage={stage} />}
+          {kind === 'healing' && <PauseFacts />}
         </div>
         <div className={classes.fields}>
           <div>
@@ -100,7 +149,9 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
             </label>
             <TextInput
               id={ids.reason}
-              placeholder="Shown to everybody who is stopped by it"
+              placeholder={
+                kind === 'healing' ? 'Shown beside what drifts meanwhile' : 'Shown to everybody who is stopped by it'
+              }
               maxLength={1024}
               value={reason}
               onChange={(event) => setReason(event.currentTarget.value)}
@@ -116,11 +167,13 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
               value={ending}
               onChange={(event) => setEnding(event.target.value as Ending)}
             >
-              {endings.map(({ value, label }) => (
-                <option key={value} value={value}>
-                  {value === 'open' ? `Somebody ${kind === 'freeze' ? 'thaws' : 'resumes'} it` : label}
-                </option>
-              ))}
+              {endings
+                .filter(({ value }) => value !== 'open' || word.open)
+                .map(({ value, label }) => (
+                  <option key={value} value={value}>
+                    {value === 'open' ? word.open : label}
+                  </option>
+                ))}
             </select>
           </div>
           {ending === 'at' && (
@@ -156,7 +209,7 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
             disabled={obstacle !== undefined}
             aria-describedby={obstacle ? ids.obstacle : undefined}
           >
-            {kind === 'freeze' ? 'Freeze' : 'Hold'}
+            {word.verb}
           </Button>
         </div>
       </form>
@@ -165,10 +218,10 @@ export function StopDialog({ pipeline, stage, kind }: StopDialogProps) {
 }
 
 /** What the server answered about the right to do it; yes until it is known, for the server decides again. */
-function isAllowed(permissions: Permissions | undefined, stage: string, kind: 'freeze' | 'hold'): boolean {
+function isAllowed(permissions: Permissions | undefined, stage: string, kind: StopKind): boolean {
   if (!permissions) return true;
   if (stage === '*') return permissions.freezeAll ?? false;
-  return permissions.stages?.find((each) => each.stage === stage)?.[kind] ?? false;
+  return permissions.stages?.find((each) => each.stage === stage)?.[kind === 'freeze' ? 'freeze' : 'hold'] ?? false;
 }
 
 interface Moment {
@@ -225,6 +278,27 @@ function HoldFacts({ stage }: { stage: string }) {
         <div>
           <strong>People may still promote and roll back</strong>
           <span>To stop them as well, freeze it.</span>
+        </div>
+      </div>
+    </>
+  );
+}
+
+function PauseFacts() {
+  return (
+    <>
+      <div className={sheet.fact}>
+        <IconBandageOff {...icon} />
+        <div>
+          <strong>What is changed in the cluster stays until the end</strong>
+          <span>It is shown as drift, and healed at the end unless somebody accepts it.</span>
+        </div>
+      </div>
+      <div className={sheet.fact}>
+        <IconGitCommit {...icon} />
+        <div>
+          <strong>New revisions are applied all the same</strong>
+          <span>Promotions and rollbacks go on. Heal now still takes a change back.</span>
         </div>
       </div>
     </>

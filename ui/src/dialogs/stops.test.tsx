@@ -119,3 +119,44 @@ describe('hold and resume', () => {
     await waitFor(() => expect(history.location.search).toContain('thaw=black-friday'));
   });
 });
+
+describe('pause of healing', () => {
+  const pause = {
+    ...fixtures.pipeline.freezes?.[0],
+    name: 'healing-prod-us',
+    stage: 'prod-us',
+    shownAs: 'healing-pause',
+    scope: 'Healing',
+    reason: 'a leak',
+  };
+
+  it('needs a reason and has an end, an hour if nobody says another', async () => {
+    const { container, network } = renderApp(`${page}&pause=prod-us`, ({ answers }) =>
+      answers.set(`POST ${base}/stages/prod-us/hold`, { status: 200, body: pause }),
+    );
+    const dialog = await screen.findByRole('dialog', { name: 'Pause healing of prod-us' });
+    expect(within(dialog).queryByRole('option', { name: /Somebody/ })).toBeNull();
+    await expectAccessible(container);
+    await userEvent.type(within(dialog).getByRole('textbox', { name: 'Reason' }), 'a leak');
+    const before = Date.now();
+    await userEvent.click(within(dialog).getByRole('button', { name: 'Pause healing' }));
+    expect(await screen.findByText('The healing of prod-us is paused.')).toBeVisible();
+    const body = network.recorded.find(({ call }) => call.startsWith('POST'))?.body as { until: string };
+    expect(body).toMatchObject({ reason: 'a leak', healing: true });
+    expect(Math.abs(Date.parse(body.until) - before - 3_600_000)).toBeLessThan(60_000);
+  });
+
+  it('is shown on the Stage, and ended there', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    const stage = model.stages.find((each) => each.name === 'prod-us');
+    if (stage) stage.freezes = [pause as never];
+    const { network } = renderApp('/projects/checkout/stages/prod-us', ({ answers }) => {
+      answers.set(`GET ${base}/pipeline`, { status: 200, body: model });
+      answers.set(`POST ${base}/stages/prod-us/resume?healing=true`, { status: 200, body: { items: [] } });
+    });
+    expect(await screen.findByText('Healing is paused')).toBeVisible();
+    await userEvent.click(await screen.findByRole('button', { name: 'Heal again' }));
+    expect(await screen.findByText('prod-us is healed again.')).toBeVisible();
+    expect(network.calls()).toContain(`POST ${base}/stages/prod-us/resume?healing=true`);
+  });
+});

@@ -11,6 +11,8 @@ export interface DialogSearch {
   /** `*` freezes every Stage of the project. */
   freeze?: string;
   hold?: string;
+  /** Name of the Stage whose healing is to be paused. */
+  pause?: string;
   /** Name of the Freeze to end. */
   thaw?: string;
   /** Name of the Promotion to decide about. */
@@ -70,6 +72,7 @@ export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
     why: text(raw.why),
     freeze: text(raw.freeze),
     hold: text(raw.hold),
+    pause: text(raw.pause),
     thaw: text(raw.thaw),
     review: text(raw.review),
     with: text(raw.with),

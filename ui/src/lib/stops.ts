@@ -1,4 +1,4 @@
-/** When a freeze or hold ends: never by itself, after a while, or at an instant somebody names. */
+/** When a freeze, hold or pause of healing ends: never by itself, after a while, or at an instant somebody names. */
 export type Ending = 'open' | '1h' | '4h' | 'morning' | 'monday' | 'at';
 
 /** The endings to choose from, in the order they are offered. */
