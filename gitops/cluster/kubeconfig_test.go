@@ -74,7 +74,7 @@ func FuzzReadKubeconfig(f *testing.F) {
 	f.Add(config("server: 'https://x'", "token: y"))
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := cluster.ReadKubeconfig([]byte(text))
-		if err == nil && (c.ExecProvider != nil || c.AuthProvider != nil || c.Insecure || c.CAFile+c.CertFile+c.KeyFile+c.BearerTokenFile+c.Password != "" || !strings.HasPrefix(c.Host, "https://")) {
+		if err == nil && (c.ExecProvider != nil || c.AuthProvider != nil || c.Insecure || c.CAFile+c.CertFile+c.KeyFile+c.BearerTokenFile+c.Password != "" || !strings.HasPrefix(strings.ToLower(c.Host), "https://")) {
 			t.Errorf("%+v", c)
 		}
 	})

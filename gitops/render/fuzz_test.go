@@ -51,6 +51,9 @@ func FuzzManifestSplit(f *testing.F) {
 		last := 0
 		for _, d := range splitDocuments(bytes.TrimPrefix(content, []byte("\uFEFF"))) {
 			values, ok := stream(d.text)
+			if !ok && strayDirective(d.text) {
+				return // refused, with the file
+			}
 			if !ok || len(values) > 1 {
 				t.Fatalf("document %d %q of %q: %d values", d.number, d.text, content, len(values))
 			}
@@ -64,6 +67,17 @@ func FuzzManifestSplit(f *testing.F) {
 			t.Fatalf("%q (-whole +parts):\n%s", content, diff)
 		}
 	})
+}
+
+// strayDirective says whether a directive stands behind the content of a document: before it, YAML asks for "...". The
+// parser forgives it when another document follows, and not in a part by itself.
+func strayDirective(text []byte) bool {
+	for at := nextLine(text, 0); at < len(text); at = nextLine(text, at) {
+		if text[at] == '%' && hasContent(text[:at]) {
+			return true
+		}
+	}
+	return false
 }
 
 // trap counts requests instead of making them.
