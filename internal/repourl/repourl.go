@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // ErrUserInfo is returned for an address that carries a user name or password:
@@ -25,6 +26,9 @@ func Normalize(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
 	if s == "" {
 		return "", errors.New("repository URL is empty")
+	}
+	if !utf8.ValidString(s) {
+		return "", errors.New("repository URL is not text in UTF-8")
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return "", fmt.Errorf("repository URL %q contains white space or control characters", raw)
@@ -43,7 +47,7 @@ func Normalize(raw string) (string, error) {
 	if err != nil {
 		return "", errors.New("repository URL cannot be parsed")
 	}
-	if u.Host == "" {
+	if u.Hostname() == "" {
 		return "", fmt.Errorf("repository URL %q has no host", u.Redacted())
 	}
 	if u.User != nil && u.Scheme != "ssh" {
@@ -124,6 +128,9 @@ func Image(raw string) (string, error) {
 	n, err := Normalize(raw)
 	if err != nil {
 		return "", err
+	}
+	if strings.Contains(n, "://") {
+		return "", fmt.Errorf("%q is no image repository", n)
 	}
 	host, path, hasPath := strings.Cut(n, "/")
 	switch {

@@ -2,6 +2,8 @@ package repourl_test
 
 import (
 	"errors"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/waybill-dev/waybill/internal/repourl"
@@ -29,13 +31,23 @@ func TestNormalizeRefuses(t *testing.T) {
 	if _, err := repourl.Normalize("https://me:pw@git.example/a"); !errors.Is(err, repourl.ErrUserInfo) {
 		t.Errorf("user information: %v", err)
 	}
-	for _, in := range []string{"", "https://", "https://a b/c", "a\nb"} {
+	for _, in := range []string{"", "https://", "https://a b/c", "a\nb", "https://git.example\xf6/a"} {
 		if got, err := repourl.Normalize(in); err == nil {
 			t.Errorf("Normalize(%q) = %q, want an error", in, got)
 		}
 	}
 }
 
+func TestImageRefusesOtherAddresses(t *testing.T) {
+	for _, in := range []string{"git@git.example:team/app", "ssh://git@git.example/team/app"} {
+		if got, err := repourl.Image(in); err == nil {
+			t.Errorf("Image(%q) = %q, want an error", in, got)
+		}
+	}
+}
+
+// FuzzNormalize: what is normal stays as it is, and names the host that the
+// address named.
 func FuzzNormalize(f *testing.F) {
 	for _, s := range []string{"https://a/b.git", "git@h:x/y.git", "HTTPS://A:443/b/.git/", "r:5000/x", "https://h/%zz", "https://h/a%2Fb.git"} {
 		f.Add(s)
@@ -48,6 +60,13 @@ func FuzzNormalize(f *testing.F) {
 		twice, err := repourl.Normalize(once)
 		if err != nil || once != twice {
 			t.Errorf("Normalize(%q) = %q, again %q, %v", in, once, twice, err)
+		}
+		given, err := url.Parse(strings.TrimSpace(in))
+		if err != nil || !strings.Contains(in, "://") {
+			return
+		}
+		if u, err := url.Parse(once); err != nil || u.Hostname() != strings.ToLower(given.Hostname()) {
+			t.Errorf("Normalize(%q) = %q: another host, %v", in, once, err)
 		}
 	})
 }

@@ -115,6 +115,7 @@ func cutEntries(index []byte, names []string) (map[string][]byte, error) {
 		indent             = -1 // of the names below entries
 		current            string
 		block              bytes.Buffer
+		long               scalars
 	)
 	flush := func() {
 		if current != "" {
@@ -135,7 +136,7 @@ func cutEntries(index []byte, names []string) (map[string][]byte, error) {
 				block.WriteString("\n")
 			}
 			continue
-		case text[0] == '\t':
+		case text[0] == '\t', long.misread(text, at):
 			return whole(index, names)
 		case at == 0 && text[0] != '-' && text[0] != '#':
 			flush()

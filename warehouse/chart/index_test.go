@@ -135,6 +135,8 @@ func FuzzIndex(f *testing.F) {
 	f.Add("entries:\n  'a': &x\n  - version: 1\n  b: *x\n", "b")
 	f.Add("x: |\n entries:\nentries:\n  a:\n  - version: 1\n", "a")
 	f.Add("x: \"\nentries:\n  a:\n  - version: 1\n\"", "a")
+	f.Add("x:\n- y: !!str '\nentries:\n  a:\n  - version: 1'\n", "a")
+	f.Add("x: [\nentries,\n]\nentries:\n  b:\n  - d: |\n     c: \"\n  a:\n  - version: 1\n", "a")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		if len(text) > 1<<16 || name == "" {
 			return
