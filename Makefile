@@ -81,7 +81,7 @@ ui/dist/index.html: ui/node_modules/.installed $(UI_SOURCES)
 
 .PHONY: test
 test: ## Everything CI checks, cheapest first; stops at what fails and says how long each part took
-	@tools/steps.sh needs format arch test-ui-unit verify build vet test-unit test-env test-e2e test-browser
+	@tools/steps.sh needs format arch test-ui-unit verify build vet test-unit test-env test-e2e test-browser fuzz
 
 .PHONY: presubmit
 presubmit: test lint ## Run before sending a change: test and lint
@@ -92,7 +92,7 @@ test-unit: ## Go tests that need nothing but Go, git and PostgreSQL, with the ra
 
 .PHONY: test-env
 test-env: build ## Go tests against a real control plane, with the race detector
-	$(GO) test -race -p 1 -timeout 20m $$(tools/packages.sh env)
+	$(GO) test -race -p 2 -timeout 20m $$(tools/packages.sh env)
 
 .PHONY: test-e2e
 test-e2e: build ## The whole product: real waybilld, real control plane, Git and registry

@@ -22,7 +22,7 @@ import (
 )
 
 // recovery is how soon everything is well again after the cause is gone.
-const recovery = 30 * time.Second
+const recovery = time.Minute
 
 // badInput is one mistake, made while Stage test runs 1.26.0, and what a person
 // is told about it. After `breaks` version 1.26.1 is published; after `mends` it

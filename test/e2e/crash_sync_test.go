@@ -40,6 +40,7 @@ type hooked struct {
 // with hooks and waves. The next process finishes: every hook of the revision ran
 // once, what the cluster has is what the branch says, and nothing is left over.
 func TestKillDuringASyncWithHooks(t *testing.T) {
+	t.Parallel()
 	h := newHooked(t, "hooks")
 	type row struct {
 		why, point, at string
@@ -82,6 +83,7 @@ func TestKillDuringASyncWithHooks(t *testing.T) {
 // TestKillAtRandomDuringASyncWithHooks kills it from outside, whenever: one
 // to three times in each of five revisions. WAYBILL_SEED repeats a run.
 func TestKillAtRandomDuringASyncWithHooks(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	h := newHooked(t, "hookr")
 	killed := 0
@@ -112,7 +114,7 @@ func newHooked(t *testing.T, project string) *hooked {
 	w.startServer()
 	w.pipeline([]string{"test"})
 	h := &hooked{world: w, namespace: project + "-hooked", round: new(int)}
-	h.jobs = watchJobs(t, h.namespace)
+	h.jobs = w.watchJobs(h.namespace)
 	head := h.commit()
 	app := &v1alpha1.Application{Spec: v1alpha1.ApplicationSpec{
 		Source:      v1alpha1.ApplicationSource{RepoURL: w.gitURL, TargetRevision: "hooked", Path: "app"},
@@ -261,9 +263,10 @@ type jobLog struct {
 }
 
 // watchJobs follows the Jobs of a namespace until the test ends.
-func watchJobs(t *testing.T, namespace string) *jobLog {
+func (w *world) watchJobs(namespace string) *jobLog {
+	t := w.t
 	t.Helper()
-	kube, err := kubernetes.NewForConfig(shared.cluster.Config)
+	kube, err := kubernetes.NewForConfig(w.cluster.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,19 +278,19 @@ func watchJobs(t *testing.T, namespace string) *jobLog {
 	follow := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o apimeta.ListOptions) (watch.Interface, error) {
 		return jobs.Watch(ctx, o)
 	}}
-	w, err := watchtools.NewRetryWatcherWithContext(t.Context(), list.ResourceVersion, follow)
+	watcher, err := watchtools.NewRetryWatcherWithContext(t.Context(), list.ResourceVersion, follow)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &jobLog{uids: map[string]map[string]bool{}}
 	go func() {
-		for e := range w.ResultChan() {
+		for e := range watcher.ResultChan() {
 			if j, isJob := e.Object.(*batchv1.Job); isJob {
 				l.saw(j)
 			}
 		}
 	}()
-	t.Cleanup(w.Stop)
+	t.Cleanup(watcher.Stop)
 	return l
 }
 

@@ -26,6 +26,7 @@ const pushRequest = "POST /guestbook.git/git-receive-pack"
 // TestCrashAtFailpoints kills waybilld at every named point of a promotion and
 // of a sync, starts it again, and counts commits on the server.
 func TestCrashAtFailpoints(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		point string
 		// commits on the branch for the promotion at the moment of the crash.
@@ -84,6 +85,7 @@ func TestCrashAtFailpoints(t *testing.T) {
 
 // TestCrashDuringARollback kills waybilld while it takes a version back.
 func TestCrashDuringARollback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "undo")
 	w.guestbook()
 	w.startServer()
@@ -133,6 +135,7 @@ func (w *world) in(t *testing.T) *world {
 // TestCrashInsideThePush kills waybilld while the Git server works on its push,
 // or takes away the answer only.
 func TestCrashInsideThePush(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "push")
 	w.guestbook()
 	w.startServer()
@@ -197,6 +200,7 @@ func TestCrashInsideThePush(t *testing.T) {
 // TestCrashAtRandomTimes kills waybilld ten times while versions travel through
 // three automatic Stages. WAYBILL_SEED repeats a run.
 func TestCrashAtRandomTimes(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(seed(t), 0))
 
 	w := newWorld(t, "random")

@@ -13,6 +13,7 @@ import (
 // TestFollowerLooksIntoRegisteredClusters: the API of a replica that does not lead
 // answers for Applications of clusters that were registered, as the leader's does.
 func TestFollowerLooksIntoRegisteredClusters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "follower", "--leader-elect")
 	w.guestbook()
 	w.startServer()
@@ -41,7 +42,7 @@ func TestFollowerLooksIntoRegisteredClusters(t *testing.T) {
 // anotherServer starts one more waybilld; it ends with the test.
 func (w *world) anotherServer(name string, flags ...string) *server {
 	w.t.Helper()
-	s, err := newServer(w.t.Name()+"-"+name, w.t.TempDir(), flags...)
+	s, err := w.newServer(w.t.Name()+"-"+name, w.t.TempDir(), flags...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

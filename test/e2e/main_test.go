@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -34,24 +35,32 @@ const (
 	adminPassword = "correct-horse-battery"
 )
 
-// installation is the control plane all tests of the package share, with what
-// `waybilld install` puts there. Each test has a Project of its own.
+// installation is a control plane with what `waybilld install` puts there. Each
+// test has a Project of its own.
 type installation struct {
 	cluster *env.Env
 	client  client.Client
 }
 
-// shared is set by TestMain.
+// shared, set by TestMain, is the one with the waybilld of most tests, which the
+// first of them starts.
 var shared *installation
 
-// Tests that need a waybilld of their own (they kill it) run one after the
-// other. Those that call t.Parallel run afterwards, together, on one waybilld
-// that the first of them starts.
+// own are those for tests with a waybilld of their own, which they kill or pause:
+// two waybilld that are no replicas of each other would fight over every Project
+// of a control plane. Each serves one test at a time; nil is one not started yet.
+var own = make(chan *installation, 3)
+
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Parallel tests wait far more than they compute.
+	// Tests wait far more than they compute. Go begins with those of the last file,
+	// so the ones that wait for minutes are in files named waiting_*: nothing else
+	// would be left to do at the end.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		fatal(err)
+	}
+	for range cap(own) {
+		own <- nil
 	}
 	in, err := newInstallation()
 	if err != nil {
@@ -63,11 +72,31 @@ func TestMain(m *testing.M) {
 		common.server.stop()
 		_ = common.server.log.Close()
 	}
-	if err := in.cluster.Stop(); err != nil {
+	err = in.cluster.Stop()
+	for range cap(own) {
+		if o := <-own; o != nil {
+			err = errors.Join(err, o.cluster.Stop())
+		}
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// ownInstallation is the test's until it has ended.
+func ownInstallation(t *testing.T) *installation {
+	t.Helper()
+	in := <-own
+	t.Cleanup(func() { own <- in })
+	if in == nil {
+		var err error
+		if in, err = newInstallation(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return in
 }
 
 func fatal(err error) {

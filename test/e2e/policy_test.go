@@ -19,6 +19,7 @@ import (
 // authority is proven, and nothing is promoted; it is put back, and promotions
 // go on by themselves.
 func TestPolicyDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "policy")
 	w.guestbook()
 	w.startServer()

@@ -47,6 +47,7 @@ func (w *world) wakes(p *v1alpha1.Promotion) {
 // TestPullRequest: a promotion by pull request opens one, though waybilld is
 // killed behind the opening and again while it waits, and ends when it is merged.
 func TestPullRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "pulls")
 	w.guestbook()
 	hub := provider.Start(t, w.git)

@@ -203,6 +203,7 @@ func TestPushRejectedByAHook(t *testing.T) {
 // and before it is carried out. The other takes over and pushes; then the first
 // push is carried out after all, and the former leader wakes up.
 func TestTwoServers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "leader", "--leader-elect")
 	w.guestbook()
 	a := w.server

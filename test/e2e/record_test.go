@@ -16,6 +16,7 @@ import (
 // and number, nothing is promoted and no commit is made; what comes next is
 // numbered after what was.
 func TestGitAloneRestoresTheRecord(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "restore")
 	w.guestbook()
 	w.startServer()

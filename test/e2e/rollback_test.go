@@ -126,7 +126,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		t.Parallel()
 		w := start(t, "hotfix-before")
 		replicas := strings.Replace(w.git.Show("guestbook", "stage/prod:base/deployment.yaml"), "replicas: 3", "replicas: 4", 1)
-		w.git.Commit("guestbook", "stage/prod", "more replicas", map[string]string{"base/deployment.yaml": replicas})
+		w.hasApplied(w.git.Commit("guestbook", "stage/prod", "more replicas", map[string]string{"base/deployment.yaml": replicas}), "1.26.0")
 		w.hasReplicas(4)
 		w.ends(w.promote("prod", "1.26.1"), v1alpha1.PhaseSucceeded) // replaces the hotfix, as the plan says
 		w.hasReplicas(3)
@@ -163,14 +163,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		w.runs("prod", "1.26.1")
 		edited := w.git.Show("guestbook", "stage/prod:"+file) + "# by hand\n"
 		hotfix := w.git.Commit("guestbook", "stage/prod", "a note", map[string]string{file: edited})
-		w.eventually("the hotfix is applied", func() error {
-			app := &v1alpha1.Application{}
-			w.get("prod", app)
-			if app.Status.Sync.Revision != hotfix {
-				return fmt.Errorf("revision is %s", app.Status.Sync.Revision)
-			}
-			return w.isRunning("prod", "1.26.1")
-		})
+		w.hasApplied(hotfix, "1.26.1")
 		deployed := w.deployed("prod")
 		s := w.cli("", "rollback", w.project+"/prod", "--dry-run")
 		if !strings.Contains(s.err, file) {
@@ -185,6 +178,20 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		}
 		deployed.untouched()
 		w.told(p, "roll back", "Failed", file)
+	})
+}
+
+// hasApplied waits until prod runs a commit made by hand, and is Healthy on it:
+// only then does a rollback go back to it.
+func (w *world) hasApplied(hotfix, tag string) {
+	w.t.Helper()
+	w.eventually("the hotfix is applied", func() error {
+		app := &v1alpha1.Application{}
+		w.get("prod", app)
+		if app.Status.Sync.Revision != hotfix || app.Status.Health.Status != v1alpha1.HealthHealthy {
+			return fmt.Errorf("revision is %s, %s", app.Status.Sync.Revision, app.Status.Health.Status)
+		}
+		return w.isRunning("prod", tag)
 	})
 }
 

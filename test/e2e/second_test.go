@@ -11,6 +11,7 @@ import (
 // cluster says so and does not start, unless it is told to. One that was killed is
 // followed by whoever starts next.
 func TestSecondInstallation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "second")
 	first := w.server
 	w.startServer()

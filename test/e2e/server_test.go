@@ -44,7 +44,7 @@ func commonServer(t *testing.T) *server {
 			return
 		}
 		var s *server
-		if s, common.err = newServer("common", dir); common.err != nil {
+		if s, common.err = shared.newServer("common", dir); common.err != nil {
 			return
 		}
 		if common.err = s.start(); common.err == nil {
@@ -59,13 +59,13 @@ func commonServer(t *testing.T) *server {
 
 // newServer prepares a waybilld that runs as its service account. flags are
 // added to those every test needs.
-func newServer(name, dataDir string, flags ...string) (*server, error) {
+func (in *installation) newServer(name, dataDir string, flags ...string) (*server, error) {
 	s := &server{dataDir: dataDir, flags: flags}
 	var err error
 	if s.binary, err = binary("waybilld"); err != nil {
 		return nil, err
 	}
-	s.kubeconfig, err = shared.cluster.Cluster.ClientKubeconfig(
+	s.kubeconfig, err = in.cluster.Cluster.ClientKubeconfig(
 		"system:serviceaccount:"+systemNamespace+":waybill",
 		[]string{"system:serviceaccounts", "system:serviceaccounts:" + systemNamespace})
 	if err != nil {

@@ -37,6 +37,7 @@ func (w *world) writesBoth(infra string) func(*v1alpha1.Stage) {
 // runs it when the Applications of both do; one rollback takes both back; and
 // from Git alone both are known again.
 func TestSeveralRepositories(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "several")
 	w.guestbook()
 	infra := w.infra()

@@ -16,6 +16,7 @@ import (
 // costs nothing meanwhile, survives the death of waybilld, and goes on when
 // somebody approves; who rejects ends it, and nothing is pushed.
 func TestApprovalInAStep(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "agree")
 	w.guestbook()
 	w.startServer()

@@ -102,6 +102,7 @@ func TestTemplate(t *testing.T) {
 // afterwards it goes on where it was, with one commit, and what ran once is not
 // run again.
 func TestCrashInATemplate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "tcrash")
 	w.guestbook()
 	w.startServer()

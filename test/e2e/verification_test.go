@@ -358,6 +358,7 @@ func TestFailedJob(t *testing.T) {
 // TestVerificationSurvivesACrash: a restarted server goes on with the Job that
 // runs, and with what was measured.
 func TestVerificationSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "verify-crash")
 	w.guestbook()
 	site := newSite(t)

@@ -22,7 +22,6 @@ import (
 	"github.com/waybill-dev/waybill/internal/faultproxy"
 	"github.com/waybill-dev/waybill/internal/localkube"
 	"github.com/waybill-dev/waybill/promotion"
-	"github.com/waybill-dev/waybill/test/env"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
 
@@ -33,10 +32,9 @@ const patience = 90 * time.Second
 // world is one Project with everything around it: a Git server behind a proxy
 // that can misbehave, a registry, and the waybilld that serves it.
 type world struct {
-	t       *testing.T
-	cluster *env.Env
-	client  client.Client
-	server  *server
+	*installation
+	t      *testing.T
+	server *server
 	// project is its name, and that of its destinations before the dash.
 	project string
 	// git is asked directly by the test; waybilld goes through proxy.
@@ -48,16 +46,17 @@ type world struct {
 	registryDir string
 }
 
-// newWorld makes a Project's surroundings with a waybilld of their own, which
-// is not started yet. The caller has not called t.Parallel: two waybilld that are
-// no replicas of each other would fight over every Project.
+// newWorld makes a Project's surroundings with a control plane of their own,
+// until the test ends, and a waybilld that is not started yet. The caller has
+// called t.Parallel.
 func newWorld(t *testing.T, project string, flags ...string) *world {
 	t.Helper()
-	s, err := newServer(t.Name(), t.TempDir(), flags...)
+	in := ownInstallation(t)
+	s, err := in.newServer(t.Name(), t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := surroundings(t, project)
+	w := surroundings(t, in, project)
 	w.server = s
 	t.Cleanup(func() {
 		s.stop()
@@ -71,14 +70,14 @@ func newWorld(t *testing.T, project string, flags ...string) *world {
 func newCommonWorld(t *testing.T, project string) *world {
 	t.Helper()
 	s := commonServer(t)
-	w := surroundings(t, project)
+	w := surroundings(t, shared, project)
 	w.server = s
 	return w
 }
 
-func surroundings(t *testing.T, project string) *world {
+func surroundings(t *testing.T, in *installation, project string) *world {
 	t.Helper()
-	w := &world{t: t, cluster: shared.cluster, client: shared.client, project: project}
+	w := &world{installation: in, t: t, project: project}
 	// Cleanups run backwards: the Project goes last, when nothing serves it any
 	// more but a common waybilld.
 	t.Cleanup(w.remove)

@@ -19,6 +19,7 @@ import (
 // TestInstants runs by the real clock: a soak ends, a window opens, an approval
 // expires, each at its instant, and nobody looks in between.
 func TestInstants(t *testing.T) {
+	t.Parallel()
 	metrics, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
