@@ -125,10 +125,16 @@ func run(t *tree, source Source) (Result, error) {
 		return Result{}, &Error{File: source.Path, Err: fmt.Errorf("%w: it leads out of the repository", ErrPathNotFound)}
 	}
 	if !t.isDir(root) {
-		if t.isFile(root) {
-			return Result{}, &Error{File: root, Err: fmt.Errorf("%w: it is a file, not a folder", ErrPathNotFound)}
+		err := ErrPathNotFound
+		switch info, why := t.stat(root); {
+		case why != nil && !errors.Is(why, fs.ErrNotExist):
+			err = fmt.Errorf("%w: %w", ErrPathNotFound, why)
+		case why == nil && info.Mode()&fs.ModeSymlink != 0:
+			err = fmt.Errorf("%w: it is a symbolic link, which is never followed", ErrPathNotFound)
+		case why == nil:
+			err = fmt.Errorf("%w: it is a file, not a folder", ErrPathNotFound)
 		}
-		return Result{}, &Error{File: root, Err: ErrPathNotFound}
+		return Result{}, &Error{File: root, Err: err}
 	}
 	var found []located
 	var err error
