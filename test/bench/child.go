@@ -137,8 +137,19 @@ func parseStat(stat string) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// rss returns the child's resident memory in MiB.
-func (c *child) rss() (float64, error) { return c.memory("VmRSS") }
+// addMemory adds to the report what the child holds, and how much of that is its own:
+// the rest are pages of its file, which the kernel may drop at any time, since it can
+// read them again.
+func (b *bench) addMemory(whole, own string) error {
+	for key, field := range map[string]string{whole: "VmRSS", own: "RssAnon"} {
+		mib, err := b.child.memory(field)
+		if err != nil {
+			return err
+		}
+		b.report.add(key, mib)
+	}
+	return nil
+}
 
 // forgetPeak begins a new peak of resident memory (VmHWM), where the kernel can.
 func (c *child) forgetPeak() {

@@ -62,11 +62,9 @@ func (b *bench) fleet(ctx context.Context, n int) error {
 	b.report.add(fleetSynced, seconds(synced.Sub(start)))
 	b.report.add(fleetCPU, cost.CPU)
 	b.report.add(fleetAPI, cost.API[schemaRequests])
-	mib, err := b.child.rss()
-	if err != nil {
+	if err := b.addMemory(fleetRSS, fleetAnon); err != nil {
 		return err
 	}
-	b.report.add(fleetRSS, mib)
 	if b.opts.profile != "" {
 		return b.child.profile(ctx, "heap", filepath.Join(b.opts.profile, "fleet-heap.pprof"))
 	}

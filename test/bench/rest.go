@@ -25,11 +25,9 @@ func (b *bench) rest(ctx context.Context, window time.Duration) error {
 	}
 	start := time.Now()
 	for time.Since(start) < window {
-		mib, err := b.child.rss()
-		if err != nil {
+		if err := b.addMemory(restRSS, restAnon); err != nil {
 			return err
 		}
-		b.report.add(restRSS, mib)
 		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}

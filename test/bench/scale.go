@@ -270,6 +270,11 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	b.report.add(manyRSS, rss)
 	b.report.add(manyAbove, rss-b.baseline)
+	own, err := b.child.memory("RssAnon")
+	if err != nil {
+		return err
+	}
+	b.report.add(manyOwn, own)
 	if b.opts.profile != "" {
 		return b.child.profile(ctx, "heap", filepath.Join(b.opts.profile, "objects-heap.pprof"))
 	}

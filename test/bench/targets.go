@@ -54,6 +54,8 @@ const (
 	restRegistry    = "rest-registry-requests"
 	restCPU         = "rest-cpu"
 	restRSS         = "rest-rss"
+	fleetAnon       = "fleet-rss-own"
+	restAnon        = "rest-rss-own"
 )
 
 // driftKind is the key of one kind of drift.
@@ -95,6 +97,7 @@ func metrics(fleet int) []metric {
 		{Key: fleetCPU, Name: "  its CPU time", Unit: "s", Judge: "median", HasTarget: true, Below: 15, Kargo: "180", Flux: "375"},
 		{Key: fleetAPI, Name: "  its Kubernetes requests, no watches", Judge: "median", HasTarget: true, Below: 3000, Kargo: "14700", Flux: "12000"},
 		{Key: fleetRSS, Name: "  resident memory after it", Unit: "MiB", Judge: "max", HasTarget: true, Below: 150, Kargo: "554", Flux: "155"},
+		{Key: fleetAnon, Name: "  of it: no pages of the program's file", Unit: "MiB"},
 		{Key: restRequests, Name: "at rest with those: requests, no watches", Unit: "/min", Judge: "max", HasTarget: true, Below: 0, Inclusive: true, Kargo: "61", Flux: "5"},
 		{Key: restWatches, Name: "  watches begun", Unit: "/min"},
 		{Key: restGit, Name: "  Git requests (3 repositories, 30 s)", Unit: "/min"},
@@ -102,6 +105,7 @@ func metrics(fleet int) []metric {
 		{Key: restOthers, Name: "  requests of the control plane itself", Unit: "/min"},
 		{Key: restCPU, Name: "  CPU", Unit: "% of a core", Judge: "max", HasTarget: true, Below: 0.3, Kargo: "3.3", Flux: "0.1"},
 		{Key: restRSS, Name: "  resident memory", Unit: "MiB", Judge: "max", HasTarget: true, Below: 150, Kargo: "879", Flux: "227"},
+		{Key: restAnon, Name: "  of it: no pages of the program's file", Unit: "MiB"},
 	}
 	for i := range last {
 		if fleet != fleetOfTargets && (strings.HasPrefix(last[i].Key, "fleet-") || strings.HasPrefix(last[i].Key, "rest-")) {
