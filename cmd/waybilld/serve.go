@@ -50,6 +50,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
 	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/internal/memory"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/jobs"
@@ -179,6 +180,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	group.Go(func() error { return mgr.Start(ctx) })
 	group.Go(func() error { return api.run(ctx) })
 	group.Go(func() error { return parts.outbox.Run(ctx) })
+	group.Go(func() error { return (&memory.Keeper{Clock: clock.RealClock{}}).Run(ctx) })
 	return group.Wait() //nolint:wrapcheck // each part names itself
 }
 

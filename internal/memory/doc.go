@@ -1,0 +1,9 @@
+// Package memory gives back to the operating system what a burst of work took.
+//
+// Go keeps the memory of a peak for the next one, and returns it slowly, while
+// the heap that lives may be a third of it. A server that syncs a thousand
+// Applications in a minute and then rests for hours is charged for the peak all
+// that time. Keeper looks every few seconds; when the program allocates next to
+// nothing, and much is held that does not live, it collects once and returns the
+// rest. While there is work it does nothing.
+package memory
