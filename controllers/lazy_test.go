@@ -74,7 +74,7 @@ func TestLazyWrites(t *testing.T) {
 func TestOnlyWordsOfStage(t *testing.T) {
 	status := func(edit func(s *v1alpha1.StageStatus)) *v1alpha1.StageStatus {
 		s := &v1alpha1.StageStatus{
-			Health: &v1alpha1.Health{Status: v1alpha1.HealthHealthy}, Synced: true, LastSeq: 3,
+			Health: &v1alpha1.Health{Status: v1alpha1.HealthHealthy}, Synced: true, LastSeq: 3, ActivePromotion: "test.3.w",
 			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Healthy", Message: "runs 1.26.0"}},
 		}
 		edit(s)
@@ -93,7 +93,8 @@ func TestOnlyWordsOfStage(t *testing.T) {
 		"sync":              {func(s *v1alpha1.StageStatus) { s.Synced = false }, false},
 		"a sync error":      {func(s *v1alpha1.StageStatus) { s.SyncMessage = "x" }, false},
 		"what is current":   {func(s *v1alpha1.StageStatus) { s.Current = []v1alpha1.StageFreight{{Origin: "w"}} }, false},
-		"what is under way": {func(s *v1alpha1.StageStatus) { s.ActivePromotion = "test.4.x" }, false},
+		"what is under way": {func(s *v1alpha1.StageStatus) { s.ActivePromotion = "test.4.x" }, true},
+		"that it has ended": {func(s *v1alpha1.StageStatus) { s.ActivePromotion = "" }, false},
 		"a request":         {func(s *v1alpha1.StageStatus) { s.LastHandledRequest = "now" }, false},
 	} {
 		if got := onlyWordsOfStage(before, status(c.edit)); got != c.want {

@@ -76,11 +76,14 @@ type PromotionReconciler struct {
 	inFlight stoppable
 	writes   lazyWrites
 	nudges   nudges
+	own      ownWrites
 }
 
 // NewPromotionReconciler returns a reconciler for Promotions.
 func NewPromotionReconciler(o PromotionOptions) *PromotionReconciler {
-	return &PromotionReconciler{PromotionOptions: o, Checks: newCheckLookups()}
+	r := &PromotionReconciler{PromotionOptions: o, Checks: newCheckLookups()}
+	r.Client = &notingClient{Client: o.Client, note: func(p *v1alpha1.Promotion) { r.own.wrote(p, r.Clock.Now()) }}
+	return r
 }
 
 // SetupWithManager registers the controller and what wakes it.
@@ -141,6 +144,9 @@ func (r *PromotionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	defer endShare()
 	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
 		return settle(ctrl.Result{}, err)
+	}
+	if r.own.isOutdated(&p, r.Clock.Now()) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil // what it is now wakes us, usually before that
 	}
 	whole := ctx
 	if p.Spec.Abort == nil {

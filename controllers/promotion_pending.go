@@ -44,6 +44,13 @@ func (r *PromotionReconciler) pending(ctx context.Context, o *promotion.Observat
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
+	// Nobody else starts Promotions: a cache that shows what this process wrote shows
+	// every start. One that lags behind could let two run at once.
+	if !r.own.areIn(o.Promotions, client.ObjectKeyFromObject(o.Stage), r.Clock.Now()) {
+		if err := observe.LivePromotions(ctx, r.Live, o); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	o.Stage.Status.Current = currentFreight(o)
 	if err != nil || len(closedEntry(o, freight, p)) > 0 {
 		freight, err = r.freightOf(ctx, r.Live, o, p)

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -121,7 +122,8 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		decision.Create = nil
 	}
 
-	if err := r.recordFreight(ctx, o, apps); err != nil {
+	recordDue, err := r.recordFreight(ctx, o, apps)
+	if err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	if decision.Create != nil {
@@ -135,6 +137,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	stageConditions(o, problems)
 	due, err := r.writes.patch(ctx, r.Client, before, o.Stage, onlyWordsOfStage(&before.Status, &o.Stage.Status), now)
+	due = sooner(due, recordDue)
 	if len(taken) > 0 {
 		due = sooner(due, now.Add(takenRecheck))
 	}
@@ -169,8 +172,9 @@ func (r *StageReconciler) createPromotion(ctx context.Context, stage *v1alpha1.S
 }
 
 // recordFreight writes what this Stage knows about each Freight into the
-// Freight's status, under the Stage's own key.
-func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation, apps []v1alpha1.Application) error {
+// Freight's status, under the Stage's own key. It returns when to write what it
+// held back; zero: nothing was.
+func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observation, apps []v1alpha1.Application) (due time.Time, err error) {
 	isSettled, active := promotion.Settled(o.Stage), o.Active()
 	health := v1alpha1.HealthHealthy
 	if len(o.Stage.Spec.Deploy) > 0 {
@@ -201,16 +205,20 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 		if sameRecord(rec, next) {
 			continue
 		}
+		if at := entryDue(o, rec, next); o.Now.Before(at) {
+			due = sooner(due, at)
+			continue
+		}
 		changed := f.DeepCopy()
 		if changed.Status.Stages == nil {
 			changed.Status.Stages = map[string]v1alpha1.FreightInStage{}
 		}
 		changed.Status.Stages[o.Stage.Name] = next
 		if err := r.Client.Status().Patch(ctx, changed, client.MergeFrom(f)); err != nil {
-			return fmt.Errorf("record Stage %q in Freight %q: %w", o.Stage.Name, f.Name, err)
+			return time.Time{}, fmt.Errorf("record Stage %q in Freight %q: %w", o.Stage.Name, f.Name, err)
 		}
 	}
-	return nil
+	return due, nil
 }
 
 // stageOfPromotion wakes the Stage a Promotion belongs to.

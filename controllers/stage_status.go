@@ -239,12 +239,15 @@ func stageConditions(o *promotion.Observation, problems []promotion.Problem) {
 }
 
 // onlyWordsOfStage reports whether two statuses differ in nothing that anybody
-// acts on: sentences, the words that name their reason, and the number of the
-// last Promotion, which the Promotion itself says too.
+// acts on: sentences, the words that name their reason, the number of the last
+// Promotion, and that one is under way, which the Promotion itself says too.
 func onlyWordsOfStage(before, after *v1alpha1.StageStatus) bool {
 	bare := func(s *v1alpha1.StageStatus) *v1alpha1.StageStatus {
 		c := s.DeepCopy()
 		c.LastSeq = 0
+		if after.ActivePromotion != "" {
+			c.ActivePromotion = ""
+		}
 		if c.Health != nil {
 			c.Health.Reason, c.Health.Message = "", ""
 		}
@@ -328,6 +331,19 @@ func provenBases(o *promotion.Observation, known []v1alpha1.PlanBase) []v1alpha1
 		return known
 	}
 	return p.Status.Plan.Bases
+}
+
+// entryDue returns when a record has to be written that says no more than that
+// Freight has entered: a moment after the push, so that Freight which proves itself
+// at once costs one write. The Stage and the Promotion say at once what runs; the
+// record is what others wait for when it is verified. Zero: now.
+func entryDue(o *promotion.Observation, rec, next v1alpha1.FreightInStage) time.Time {
+	p := newestPushed(o)
+	entersOnly := rec.EnteredAt == nil && rec.VerifiedAt == nil && next.EnteredAt != nil && next.VerifiedAt == nil && next.LeftAt == nil
+	if p == nil || !entersOnly {
+		return time.Time{}
+	}
+	return p.Status.PushedAt.Add(lazyInterval)
 }
 
 func sameRecord(a, b v1alpha1.FreightInStage) bool {
