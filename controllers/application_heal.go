@@ -270,6 +270,10 @@ func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, o
 		}
 		return h, false
 	}
+	var err error
+	if h.desired, err = h.desired.Whole(); err != nil {
+		return h, false // what was encoded here can be decoded
+	}
 	h.changes = changesOf(h)
 	return h, true
 }

@@ -338,7 +338,7 @@ func hookKey(h v1alpha1.HookStatus) gitops.Key {
 // sight is deleted first: nobody else's object is a run of ours.
 func (r *ApplicationReconciler) createHook(ctx context.Context, s *appState, o *observation, state *v1alpha1.HookStatus, d gitops.Desired, run string) {
 	marked := d
-	marked.Object = d.Object.DeepCopy()
+	marked.Object, marked.Body = d.Object.DeepCopy(), nil
 	annotations := marked.Object.GetAnnotations()
 	annotations[v1alpha1.AnnotationHookRun] = run
 	marked.Object.SetAnnotations(annotations)

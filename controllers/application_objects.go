@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -186,7 +187,8 @@ func (r *ApplicationReconciler) isOwnerGone(ctx context.Context, annotation stri
 	return client.IgnoreNotFound(err) == nil && err != nil
 }
 
-// setDesired replaces what the cluster is held to.
+// setDesired replaces what the cluster is held to. What has not changed stays where
+// it is: it lives long, and what lives long should not lie scattered.
 func (s *appState) setDesired(desired, hooks []gitops.Desired, commit string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,8 +196,13 @@ func (s *appState) setDesired(desired, hooks []gitops.Desired, commit string) {
 	for _, d := range hooks {
 		s.hooks[d.Key] = d
 	}
+	before := s.desired
 	s.desired = make(map[gitops.Key]gitops.Desired, len(desired))
 	for _, d := range desired {
+		d = d.Compact()
+		if known := before[d.Key]; known.Body != nil && bytes.Equal(known.Body, d.Body) {
+			d.Body = known.Body
+		}
 		s.desired[d.Key] = d
 	}
 	s.commit = commit

@@ -45,7 +45,7 @@ type appState struct {
 	// account is the ServiceAccount that everything is written as; empty:
 	// Waybill's own.
 	account string
-	// desired is what the cluster is held to; commit is where it is from.
+	// desired is what the cluster is held to, compact; commit is where it is from.
 	desired map[gitops.Key]gitops.Desired
 	commit  string
 	// entries is the inventory as it is, newer than the one in the status.

@@ -89,3 +89,38 @@ func TestPrepareRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestPrepareSharesButDoesNotChange: what is rendered is shared among all who
+// render it, and a thousand Applications hold it: Prepare copies what it writes to
+// and nothing else.
+func TestPrepareSharesButDoesNotChange(t *testing.T) {
+	secret := object("v1", "Secret", "s")
+	secret.Object["stringData"] = map[string]any{"password": "hunter2"}
+	secret.Object["data"] = map[string]any{"user": "bWU="}
+	secret.SetUID("1")
+	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "r")
+	role.Object["aggregationRule"], role.Object["rules"] = map[string]any{}, []any{"x"}
+	plain := object("apps/v1", "Deployment", "d")
+	plain.SetLabels(map[string]string{"app": "d"})
+	plain.SetAnnotations(map[string]string{"note": "n"})
+	plain.Object["spec"] = map[string]any{"replicas": int64(1)}
+	objects := []*unstructured.Unstructured{secret, role, plain}
+	var before []*unstructured.Unstructured
+	for _, o := range objects {
+		before = append(before, o.DeepCopy())
+	}
+	out, errs := gitops.Prepare(objects, gitops.Preparation{
+		Owner: gitops.Owner{Cluster: "in-cluster", Namespace: "guestbook", Application: "test", UID: "u"}, Namespace: "guestbook-test",
+		Scope: func(gvk schema.GroupVersionKind) (bool, bool) { return gvk.Kind != "ClusterRole", true },
+	})
+	if len(errs) > 0 || len(out) != len(objects) {
+		t.Fatalf("%d objects, %v", len(out), errs)
+	}
+	if diff := cmp.Diff(before, objects); diff != "" {
+		t.Errorf("what was rendered has changed:\n%s", diff)
+	}
+	out[2].Object.Object["spec"].(map[string]any)["replicas"] = int64(2)
+	if plain.Object["spec"].(map[string]any)["replicas"] != int64(2) {
+		t.Error("the spec was copied")
+	}
+}

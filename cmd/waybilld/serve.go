@@ -375,7 +375,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 }
 
 // maxRenders bounds the memory of what was rendered, in bytes.
-const maxRenders = 32 << 20
+const maxRenders = 16 << 20
 
 func (p *parts) close(logger *slog.Logger) {
 	p.charts.Close()

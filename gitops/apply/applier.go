@@ -89,9 +89,11 @@ func (a *Applier) ApplyNow(ctx context.Context, d gitops.Desired) (*unstructured
 			}
 		}
 	}
-	body, err := json.Marshal(send.Object)
-	if err != nil {
-		return nil, &Error{Key: d.Key, Reason: Invalid, Message: err.Error(), cause: err}
+	body := d.Body
+	if body == nil || send != d.Object {
+		if body, err = json.Marshal(send.Object); err != nil {
+			return nil, &Error{Key: d.Key, Reason: Invalid, Message: err.Error(), cause: err}
+		}
 	}
 	force := true
 	options := metav1.PatchOptions{FieldManager: gitops.FieldManager, Force: &force}

@@ -63,7 +63,7 @@ func (c *comparison) prepare(ctx context.Context, objects []*unstructured.Unstru
 		obj := c.desired[i].Object.DeepCopy()
 		unstructured.RemoveNestedField(obj.Object, "metadata", "labels", v1alpha1.LabelManagedBy)
 		unstructured.RemoveNestedField(obj.Object, "metadata", "annotations", v1alpha1.AnnotationOwner)
-		c.desired[i].Object = obj
+		c.desired[i].Object, c.desired[i].Body = obj, nil
 	}
 	return nil
 }
