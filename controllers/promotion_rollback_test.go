@@ -5,6 +5,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -22,7 +23,7 @@ func TestRollbackOfWhatChangedSince(t *testing.T) {
 	bad := &v1alpha1.Promotion{Spec: v1alpha1.PromotionSpec{Stage: "test", Kind: v1alpha1.KindPromote, Freight: "f1"}}
 	bad.Namespace, bad.Name = "demo", "test.1.f1"
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(bad).Build()
-	r := NewPromotionReconciler(PromotionOptions{Client: c, Live: c})
+	r := NewPromotionReconciler(PromotionOptions{Client: c, Live: c, Clock: clock.RealClock{}})
 	judged := &v1alpha1.Promotion{}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(bad), judged); err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func rollout(obj *unstructured.Unstructured) Result {
 		return notObserved()
 	}
 	if wanted := obj.GetAnnotations()["rollout.argoproj.io/workload-generation"]; wanted != "" && text(obj, "status", "workloadObservedGeneration") != wanted {
-		return progressing("NotObserved", "its controller has not seen the latest change of its workload yet")
+		return progressing(reasonNotObserved, "its controller has not seen the latest change of its workload yet")
 	}
 	conditions := conditionsOf(obj)
 	if c := find(conditions, "InvalidSpec"); c.is("True") {
@@ -125,7 +125,7 @@ func argoRun(obj *unstructured.Unstructured) Result {
 		if flag(obj, "spec", "suspend") {
 			return suspended("Suspended", "is suspended")
 		}
-		return progressing(or(phase, "NotObserved"), message)
+		return progressing(or(phase, reasonNotObserved), message)
 	}
 }
 

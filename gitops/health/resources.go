@@ -109,7 +109,7 @@ func autoscaler(obj *unstructured.Unstructured, now time.Time) Result {
 	if find(conditions, "AbleToScale").is("True") {
 		return healthy("Ready", "")
 	}
-	return progressing("NotObserved", "its controller has not looked at it yet")
+	return progressing(reasonNotObserved, "its controller has not looked at it yet")
 }
 
 func annotatedConditions(obj *unstructured.Unstructured) []condition {
@@ -169,6 +169,6 @@ func apiService(obj *unstructured.Unstructured, now time.Time) Result {
 		}
 		return result
 	default:
-		return progressing("NotObserved", "nobody has checked it yet")
+		return progressing(reasonNotObserved, "nobody has checked it yet")
 	}
 }

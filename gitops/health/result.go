@@ -26,6 +26,12 @@ func (r Result) Health() v1alpha1.Health {
 	return v1alpha1.Health{Status: r.Status, Reason: r.Reason, Message: r.Message}
 }
 
+// IsUnobserved says that the object's controller has not caught up with it, so that
+// nothing has begun to change yet.
+func (r Result) IsUnobserved() bool { return r.Reason == reasonNotObserved }
+
+const reasonNotObserved = "NotObserved"
+
 func healthy(reason, message string) Result {
 	return Result{Status: v1alpha1.HealthHealthy, Reason: reason, Message: message}
 }
@@ -44,7 +50,7 @@ func suspended(reason, message string) Result {
 
 // notObserved is the verdict on an object whose controller has not caught up: its status speaks of the past.
 func notObserved() Result {
-	return progressing("NotObserved", "its controller has not seen the latest change yet")
+	return progressing(reasonNotObserved, "its controller has not seen the latest change yet")
 }
 
 // degradedFrom makes the verdict Degraded from the instant at on. A zero instant, one the object does not tell,

@@ -251,7 +251,7 @@ func (r conditionRule) failed(c condition, now time.Time) Result {
 
 // unreported is the verdict on an object whose controller has written nothing yet.
 func unreported() Result {
-	return progressing("NotObserved", "its controller has not reported yet")
+	return progressing(reasonNotObserved, "its controller has not reported yet")
 }
 
 // isBehind says that the object's controller counts generations and has not seen the latest one.

@@ -77,8 +77,9 @@ func (p *Pods) Run(ctx context.Context) {
 }
 
 // Observe takes a new state of obj, an object with all its values. A workload
-// that is not Healthy by its own status is watched from now on. It reports
-// whether the verdict on a watched workload changed.
+// that is not Healthy by its own status is watched from now on, unless its
+// controller has not looked at it: before that its pods say nothing about it, and
+// most changes of many objects at once make no new pods. It reports whether the verdict on a watched workload changed.
 func (p *Pods) Observe(obj *unstructured.Unstructured) (isNews bool) {
 	if !health.HasPods(obj) {
 		return false
@@ -98,9 +99,9 @@ func (p *Pods) Observe(obj *unstructured.Unstructured) (isNews bool) {
 		p.stop(key, w)
 		w = nil
 	}
-	isHealthy := health.Assess(obj, p.clock.Now()).Status == v1alpha1.HealthHealthy
+	own := health.Assess(obj, p.clock.Now())
 	if w == nil {
-		if isHealthy || p.ctx == nil {
+		if own.Status == v1alpha1.HealthHealthy || own.IsUnobserved() || p.ctx == nil {
 			return false
 		}
 		w = &workload{
