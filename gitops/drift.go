@@ -284,6 +284,9 @@ func shown(v any, secret bool) string {
 	return showValue(v, maxShownValue)
 }
 
+// ShownValue is a value as drift records show it: cut when it is long.
+func ShownValue(v any) string { return showValue(v, maxShownValue) }
+
 // OwnedValues returns the hash of the values that the fields of our own apply
 // entry have in obj; "" when there is no such entry. Two answers with equal
 // fingerprints and unequal values mean that a value changed behind the API

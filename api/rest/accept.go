@@ -119,7 +119,7 @@ func driftedFields(app *v1alpha1.Application, asked []model.AcceptField) ([]acce
 				healed = true
 				continue
 			}
-			out = append(out, accept.Field{Key: gitops.Key{Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}, Path: d.Field})
+			out = append(out, accept.Field{Key: gitops.Key{Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}, Path: d.Field, Seen: f.Seen})
 			known = true
 			break
 		}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops"
+	"github.com/waybill-dev/waybill/gitops/accept"
 	"github.com/waybill-dev/waybill/gitops/cluster"
 	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/gitops/render"
@@ -53,11 +55,13 @@ const (
 
 // world is one API server, one Waybill API on it, and people.
 type world struct {
-	env    *env.Env
-	admin  client.Client // the cluster's administrator
-	server *Server
-	url    string
-	log    *lockedBuffer
+	// openGit opens a repository; nil: there is no Git server.
+	openGit atomic.Pointer[func(repoURL string) (*git.Mirror, error)]
+	env     *env.Env
+	admin   client.Client // the cluster's administrator
+	server  *Server
+	url     string
+	log     *lockedBuffer
 	// history is the store behind the API.
 	history *memory
 }
@@ -187,11 +191,25 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 			cancel()
 			return nil, err
 		}
-		if opts.Inspector, err = live.New(live.Options{
+		inspector, err := live.New(live.Options{
 			Clusters: cluster.NewRegistry(home), Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{},
 			Open: func(context.Context, string, string) (*git.Mirror, error) { return nil, errors.New("no Git here") },
 			Limits: func(_ context.Context, project string) (gitops.Limits, error) {
 				return gitops.Limits{Project: project, SystemNamespace: systemNamespace}, nil
+			},
+		})
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		opts.Inspector = inspector
+		if opts.Acceptor, err = accept.New(accept.Options{
+			Live: inspector.Object, Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{}, Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"},
+			Open: func(_ context.Context, _, repoURL string) (*git.Mirror, error) {
+				if open := w.openGit.Load(); open != nil {
+					return (*open)(repoURL)
+				}
+				return nil, errors.New("no Git here")
 			},
 		}); err != nil {
 			cancel()

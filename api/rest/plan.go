@@ -202,6 +202,9 @@ func addPreview(out *model.Plan, p *planner.Preview) {
 	for _, c := range p.Plan.Overwrites {
 		out.Overwrites = append(out.Overwrites, model.PlannedCommit{Commit: c.Commit, Author: c.Author, Subject: c.Subject})
 	}
+	for _, c := range p.Plan.Accepted {
+		out.Accepted = append(out.Accepted, model.AcceptedCommit{Commit: c.Commit, By: c.By, Fields: slices.Clone(c.Fields)})
+	}
 	if r := p.Plan.RidingAlong; r != nil {
 		out.RidingAlong = model.RidingAlong{Stage: r.Stage, Unknown: r.Unknown, Commits: []model.PlannedCommit{}}
 		for _, c := range r.Commits {

@@ -366,6 +366,13 @@ type PromotionPlan struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	Overwrites []ForeignCommit `json:"overwrites,omitempty"`
+	// accepted lists commits on the branch by which somebody accepted, through
+	// Waybill, what was changed in the cluster. They are replaced as well; nobody is
+	// waited for.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Accepted []AcceptedCommit `json:"accepted,omitempty"`
 	// ridingAlong is what comes with it that no upstream Stage has run; absent
 	// when nothing does.
 	// +optional
@@ -478,6 +485,18 @@ type ForeignCommit struct {
 	Commit  string `json:"commit"`
 	Author  string `json:"author"`
 	Subject string `json:"subject"`
+}
+
+// AcceptedCommit is a commit on the Stage's branch that accepts drift.
+type AcceptedCommit struct {
+	Commit string `json:"commit"`
+	// by is who accepted.
+	By string `json:"by"`
+	// fields as KIND NAMESPACE/NAME FIELD.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Fields []string `json:"fields,omitempty"`
 }
 
 // StepState is where a step is.

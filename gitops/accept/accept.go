@@ -19,14 +19,6 @@ import (
 	"github.com/waybill-dev/waybill/gitops/render"
 )
 
-// The trailers of a commit that accepts drift.
-const (
-	// TrailerAcceptedBy is who accepted, as Kubernetes knows the user.
-	TrailerAcceptedBy = "Waybill-Accepted-By"
-	// TrailerAccepts is one accepted field: KIND NAMESPACE/NAME FIELD.
-	TrailerAccepts = "Waybill-Accepts"
-)
-
 const (
 	// attempts is how often a race for the branch is run.
 	attempts = 5
@@ -66,6 +58,9 @@ func New(o Options) (*Acceptor, error) {
 type Field struct {
 	Key  gitops.Key
 	Path string
+	// Seen is the value that the person saw, as status.drifts has it; another single
+	// value by now is refused. Empty: whatever it is.
+	Seen string
 }
 
 func (f Field) String() string { return f.Key.String() + " " + f.Path }
@@ -271,7 +266,7 @@ func (a *Acceptor) findEarlier(mirror *git.Mirror, head git.Hash, q Request, out
 		if err != nil {
 			return err //nolint:wrapcheck // names the commits already
 		}
-		if slices.Contains(c.Trailers.Values(TrailerAccepts), q.Fields[0].String()) && c.Author == c.Committer {
+		if r, ok := RecordOf(c, q.App.Namespace); ok && slices.Contains(r.Fields, q.Fields[0].String()) {
 			out.Commit = c.Hash.String()
 			return nil
 		}
@@ -320,12 +315,4 @@ func orNothing(s string) string {
 		return "(nothing)"
 	}
 	return s
-}
-
-func trailers(q Request, changes []Change) []git.Trailer {
-	out := []git.Trailer{{Key: TrailerAcceptedBy, Value: q.By}}
-	for _, c := range changes {
-		out = append(out, git.Trailer{Key: TrailerAccepts, Value: Field{c.Key, c.Field}.String()})
-	}
-	return out
 }

@@ -36,6 +36,9 @@ func (a *Acceptor) edit(ctx context.Context, app *v1alpha1.Application, mirror *
 	if len(list) == 0 {
 		return at, nil, nil
 	}
+	if now := gitops.ShownValue(list[0].Value); f.Seen != "" && len(list) == 1 && now != f.Seen {
+		return at, nil, refuse("look again: waybill drift, then accept what it is now", "%s is %s by now, and no longer %s", f, now, f.Seen)
+	}
 	if slices.ContainsFunc(list, func(a gitops.Assignment) bool { return a.At[len(a.At)-1] == "image" }) {
 		return at, nil, refuse("promote the version, or take the change back with waybill drift --revert", "%s: images come by promotion, through the gates of the Stage", f)
 	}

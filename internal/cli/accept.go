@@ -41,6 +41,9 @@ func (a *App) accept(cmd *cobra.Command, arg, what, reason string, out *output) 
 	return nil
 }
 
+// addedByHand stands in a record for the value of a field that is not in Git.
+const addedByHand = "added"
+
 // leftAlone returns the recorded changes of a field, or of an object, that nobody
 // took back; each field once.
 func leftAlone(app *model.Application, what string) []model.AcceptField {
@@ -51,6 +54,9 @@ func leftAlone(app *model.Application, what string) []model.AcceptField {
 		f := model.AcceptField{Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name, Field: d.Field}
 		if isNamed && d.Field != "" && d.Action != "Healed" && !seen[f] {
 			seen[f] = true
+			if d.Got != addedByHand {
+				f.Seen = d.Got
+			}
 			fields = append(fields, f)
 		}
 	}
@@ -63,7 +69,7 @@ func (a *App) sayAccepted(app *model.Application, r *model.AcceptResult) {
 	}
 	switch {
 	case r.IsNew:
-		a.say("Branch %s says so since commit %s. A promotion that writes this branch anew names it first.", r.Branch, short(r.Commit))
+		a.say("Branch %s says so since commit %s. A promotion that writes this branch anew overwrites it, as its plan says: change what the branch is written from as well.", r.Branch, short(r.Commit))
 	case r.Commit != "":
 		a.say("Branch %s says so already, since commit %s.", r.Branch, short(r.Commit))
 	default:

@@ -227,6 +227,9 @@ func planSummary(plan *model.Plan) []string {
 	if n := len(plan.Overwrites); n > 0 {
 		out = append(out, fmt.Sprintf("%s by others on the Stage's branch will be overwritten", counted(n, "commit")))
 	}
+	for _, c := range plan.Accepted {
+		out = append(out, fmt.Sprintf("what %s accepted in the cluster will be overwritten: %s", person(c.By), strings.Join(c.Fields, ", ")))
+	}
 	for _, r := range plan.Risks {
 		out = append(out, "look at: "+r.Sentence)
 	}

@@ -38,6 +38,7 @@ func plan() model.Plan {
 		}}},
 		Risks:      []model.Risk{{Flag: model.Deletion, Sentence: "ConfigMap old: is deleted"}},
 		Commits:    []model.PlannedCommit{{RepoURL: "https://git.example.com/guestbook.git", Commit: "5d02c7e123", Author: "A. Khan", Subject: "Raise memory limit"}},
+		Accepted:   []model.AcceptedCommit{{Commit: "5cc01dfe77", By: "waybill:petra", Fields: []string{"Deployment guestbook-prod/web spec.replicas"}}},
 		Overwrites: []model.PlannedCommit{{Commit: "77ad03c123", Author: "M. Ito", Subject: "hotfix"}},
 	}
 }
@@ -56,7 +57,7 @@ func TestDecisionTranscripts(t *testing.T) {
 	ofPromotion := plan()
 	ofPromotion.Promotion = waiting(1)
 	nothing := plan()
-	nothing.Applications, nothing.Files, nothing.Risks, nothing.Commits, nothing.Overwrites = []model.PlannedApplication{{Name: "prod"}}, nil, nil, nil, nil
+	nothing.Applications, nothing.Files, nothing.Risks, nothing.Commits, nothing.Overwrites, nothing.Accepted = []model.PlannedApplication{{Name: "prod"}}, nil, nil, nil, nil, nil
 	unread := plan()
 	unread.FilesMissing = "Git could not be read; request 01k0"
 	approved := waiting(2)

@@ -108,6 +108,9 @@ func (a *App) printPlan(plan *model.Plan) error {
 	for _, c := range plan.Overwrites {
 		lines = append(lines, fmt.Sprintf("  overwritten: %s %s (%s)", short(c.Commit), c.Subject, c.Author))
 	}
+	for _, c := range plan.Accepted {
+		lines = append(lines, fmt.Sprintf("  overwritten: %s accepted by %s: %s", short(c.Commit), person(c.By), strings.Join(c.Fields, ", ")))
+	}
 	lines = append(lines, ridingLines(&plan.RidingAlong)...)
 	for _, c := range plan.Commits {
 		if slices.ContainsFunc(plan.RidingAlong.Commits, func(r model.PlannedCommit) bool { return r.Commit == c.Commit }) {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
@@ -78,9 +77,12 @@ func (l *Planner) Plan(ctx context.Context, o *promotion.Observation, p *v1alpha
 		r.base, _ = baseOf(plan, r.base) // one commit for all that read the same branch
 		src.Base, src.Shared = append(src.Base, r.base), append(src.Shared, r.isShared)
 		var head *string
+		if !r.isShared {
+			plan.Accepted = appendUpTo(plan.Accepted, r.accepted)
+		}
 		if u.ForeignCommits != "Overwrite" && !r.isShared && u.PullRequest == nil { // who merges sees what goes
 			head = &r.head
-			plan.Overwrites = append(plan.Overwrites, r.foreign...)
+			plan.Overwrites = appendUpTo(plan.Overwrites, r.foreign)
 		}
 		src.Heads = append(src.Heads, head)
 	}
@@ -152,6 +154,8 @@ type resolved struct {
 	isShared bool
 	// foreign are commits by others that a promotion would replace.
 	foreign []v1alpha1.ForeignCommit
+	// accepted are commits by Waybill that a promotion would replace as well.
+	accepted []v1alpha1.AcceptedCommit
 }
 
 // approvedPlan returns the plan that people approve, or may have approved, as
@@ -213,7 +217,7 @@ func (l *Planner) resolve(ctx context.Context, o *promotion.Observation, u v1alp
 	}
 	if head, exists := refs.Branches[u.WriteBranch]; exists {
 		r.head = head.String()
-		if r.foreign, err = foreignCommits(mirror, o.Stage.Namespace, head, readHead); err != nil {
+		if r.foreign, r.accepted, err = replacedCommits(mirror, o.Stage.Namespace, head, readHead); err != nil {
 			return resolved{}, err
 		}
 	}
@@ -246,44 +250,6 @@ func fetchCommit(ctx context.Context, m *git.Mirror, c v1alpha1.Commit) (git.Has
 		return h, step.Terminal("CommitMissing", fmt.Errorf("%s of the Freight is no commit of %s", h.Short(), m.URL()))
 	}
 	return h, nil
-}
-
-// foreignCommits lists the commits of a branch that would be replaced by the
-// content of base and that are not of this Project's promotions, newest first.
-// The search ends at the last promotion, and where the branch began in base's
-// own history. What cannot be followed to either counts as foreign.
-func foreignCommits(m *git.Mirror, project string, head, base git.Hash) ([]v1alpha1.ForeignCommit, error) {
-	var out []v1alpha1.ForeignCommit
-	var known map[git.Hash]bool // base's history, read when it is needed
-	for c, err := range m.FirstParents(head, git.Hash{}, foreignDepth) {
-		switch {
-		case errors.Is(err, git.ErrTooLarge):
-			return out, nil
-		case err != nil:
-			return nil, fmt.Errorf("look for commits by others: %w", err)
-		case isOwn(c, project):
-			return out, nil
-		}
-		if known == nil {
-			if known, err = history(m, base); err != nil {
-				return nil, err
-			}
-		}
-		if known[c.Hash] {
-			return out, nil
-		}
-		if len(out) < maxForeign {
-			subject, _, _ := strings.Cut(c.Message, "\n")
-			out = append(out, v1alpha1.ForeignCommit{Commit: c.Hash.String(), Author: promotion.OneLine(c.Author.Name, maxSubject), Subject: promotion.OneLine(subject, maxSubject)})
-		}
-	}
-	return out, nil
-}
-
-// isOwn reports whether a promotion of the Project made the commit. Somebody
-// who picks or amends one copies its trailers and becomes its committer.
-func isOwn(c git.Commit, project string) bool {
-	return strings.HasPrefix(c.Trailers.Get(promotion.TrailerPromotion), project+"/") && c.Author == c.Committer
 }
 
 // history returns the commits that head leads to along first parents, as far

@@ -69,14 +69,19 @@ func (b *bench) observation() (*promotion.Observation, *v1alpha1.Promotion, *v1a
 	return &promotion.Observation{Now: time.Now(), Stage: s, Stages: []v1alpha1.Stage{*s}, Freight: []v1alpha1.Freight{*f}}, p, f
 }
 
-func (b *bench) overwrites() []v1alpha1.ForeignCommit {
+func (b *bench) plan() *v1alpha1.PromotionPlan {
 	b.t.Helper()
 	o, p, f := b.observation()
 	plan, err := b.planner.Plan(b.t.Context(), o, p, f)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return plan.Overwrites
+	return plan
+}
+
+func (b *bench) overwrites() []v1alpha1.ForeignCommit {
+	b.t.Helper()
+	return b.plan().Overwrites
 }
 
 const ours = "test: guestbook 1.25.0\n\nWaybill-Promotion: guestbook/test.7.abc\nWaybill-Promotion-UID: u\n"
@@ -134,6 +139,47 @@ func TestWhatWouldBeOverwritten(t *testing.T) {
 				t.Errorf("%d commits named, want %d: %+v", len(got), c.want, got)
 			}
 		})
+	}
+}
+
+// TestAcceptedChangesAreNamed: what a person accepted through Waybill is replaced as
+// what promotions wrote, and the plan says who had accepted what. What only looks so
+// is somebody else's commit.
+func TestAcceptedChangesAreNamed(t *testing.T) {
+	const trailers = "Waybill-Application: guestbook/test\nWaybill-Accepted-By: waybill:ada\nWaybill-Accepts: Deployment guestbook-test/web spec.replicas\n"
+	const accepted = "test: accept spec.replicas of deployment/web\n\nthree\n\n" + trailers
+	for _, c := range []struct {
+		name, message     string
+		foreign, accepted int
+	}{
+		{"accepted by Waybill", accepted, 0, 1},
+		{"in another Project", strings.Replace(accepted, "guestbook/test", "payroll/test", 1), 1, 0},
+		{"a message that quotes one", "hotfix\n\n" + trailers + "\nas ada did\n", 1, 0},
+		{"a message that is one", trailers, 1, 0},
+		{"trailers of a person among them", accepted + "Signed-off-by: eve\n", 1, 0},
+		{"nobody accepted", strings.Replace(accepted, "Waybill-Accepted-By: waybill:ada\n", "", 1), 1, 0},
+		{"two did", accepted + "Waybill-Accepted-By: waybill:eve\n", 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, map[string]string{"base.yaml": "a: 1\n"})
+			b.server.CommitFiles("guestbook", gitserver.Commit{Branch: "stage/test", Message: ours, Files: map[string]gittest.File{"x.yaml": {Content: "a: 1\n"}}})
+			b.server.CommitFiles("guestbook", gitserver.Commit{Branch: "stage/test", Message: c.message, Files: map[string]gittest.File{"x.yaml": {Content: "a: 2\n"}}})
+			plan := b.plan()
+			if len(plan.Overwrites) != c.foreign || len(plan.Accepted) != c.accepted {
+				t.Fatalf("%d commits by others and %d accepted, want %d and %d", len(plan.Overwrites), len(plan.Accepted), c.foreign, c.accepted)
+			}
+			if c.accepted == 1 && (plan.Accepted[0].By != "waybill:ada" || plan.Accepted[0].Fields[0] != "Deployment guestbook-test/web spec.replicas" ||
+				plan.Accepted[0].Commit != b.server.Branch("guestbook", "stage/test")) {
+				t.Errorf("%+v", plan.Accepted[0])
+			}
+		})
+	}
+	// It does not hide what lies below it.
+	b := newBench(t, map[string]string{"base.yaml": "a: 1\n"})
+	b.server.CommitFiles("guestbook", gitserver.Commit{Branch: "stage/test", Message: "hotfix", Files: map[string]gittest.File{"x.yaml": {Content: "a: 1\n"}}})
+	b.server.CommitFiles("guestbook", gitserver.Commit{Branch: "stage/test", Message: accepted, Files: map[string]gittest.File{"x.yaml": {Content: "a: 2\n"}}})
+	if plan := b.plan(); len(plan.Overwrites) != 1 || len(plan.Accepted) != 1 {
+		t.Errorf("%+v and %+v, want the hotfix and the acceptance", plan.Overwrites, plan.Accepted)
 	}
 }
 

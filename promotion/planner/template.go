@@ -124,21 +124,24 @@ func (l *Planner) pin(ctx context.Context, p *v1alpha1.Promotion, i int, writes 
 // lookForOthers says where a branch that is replaced has to be found, and lists
 // the commits by others on it.
 func lookForOthers(mirror *git.Mirror, p *v1alpha1.Promotion, plan *v1alpha1.PromotionPlan, checkout map[string]any, refs git.Refs, base git.Hash) error {
-	if checkout["foreignCommits"] == "Overwrite" {
-		return nil
-	}
+	isAsked := checkout["foreignCommits"] != "Overwrite"
 	branch, _ := checkout["branch"].(string)
 	head, exists := refs.Branches[branch]
 	if !exists {
-		checkout["head"] = ""
+		if isAsked {
+			checkout["head"] = ""
+		}
 		return nil
 	}
-	checkout["head"] = head.String()
-	foreign, err := foreignCommits(mirror, p.Namespace, head, base)
+	foreign, accepted, err := replacedCommits(mirror, p.Namespace, head, base)
 	if err != nil {
 		return err
 	}
-	plan.Overwrites = append(plan.Overwrites, foreign[:min(len(foreign), maxForeign-min(maxForeign, len(plan.Overwrites)))]...)
+	plan.Accepted = appendUpTo(plan.Accepted, accepted)
+	if isAsked {
+		checkout["head"] = head.String()
+		plan.Overwrites = appendUpTo(plan.Overwrites, foreign)
+	}
 	return nil
 }
 

@@ -59,4 +59,16 @@ func TestAcceptDrift(t *testing.T) {
 	if s := w.cli("", "audit", "-p", w.project, "--action", "accept"); s.code != 0 || strings.Count(s.out, "two more") != 1 {
 		t.Error(s.text())
 	}
+	// Who accepted has said so: the automatic flow does not wait, and its plan names
+	// who accepted what is replaced.
+	w.push("1.26.1")
+	w.runs("test", "1.26.1")
+	p := w.promotionOf("test", "1.26.1")
+	plan := p.Status.Plan
+	if plan == nil || len(plan.Overwrites) != 0 || len(plan.Accepted) != 1 || plan.Accepted[0].By == "" || !strings.HasSuffix(plan.Accepted[0].Fields[0], " spec.replicas") {
+		t.Fatalf("the plan says %+v", plan)
+	}
+	if d, err = w.deployment("test"); err != nil || *d.Spec.Replicas != want-2 {
+		t.Errorf("%v: %d replicas, want what the branch is written from: %d", err, *d.Spec.Replicas, want-2)
+	}
 }

@@ -909,6 +909,9 @@ type AcceptField struct {
 	Kind      string `json:"kind"`
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty,omitzero"`
+
+	// Seen the value that was seen, `got` of drifts: another one by now is refused
+	Seen string `json:"seen,omitempty,omitzero"`
 }
 
 // AcceptRequest defines model for AcceptRequest.
@@ -943,6 +946,16 @@ type AcceptedChange struct {
 	Kind      string `json:"kind"`
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty,omitzero"`
+}
+
+// AcceptedCommit defines model for AcceptedCommit.
+type AcceptedCommit struct {
+	// By as Kubernetes knows the user
+	By     string `json:"by"`
+	Commit string `json:"commit"`
+
+	// Fields KIND NAMESPACE/NAME FIELD
+	Fields []string `json:"fields"`
 }
 
 // Activity defines model for Activity.
@@ -1769,6 +1782,9 @@ type Pipeline struct {
 
 // Plan defines model for Plan.
 type Plan struct {
+	// Accepted commits on the Stage's branch by which somebody accepted drift; they will be overwritten as well, and nobody is waited for
+	Accepted []AcceptedCommit `json:"accepted,omitempty,omitzero"`
+
 	// Applications what the Stage's destinations are told, before and after
 	Applications []PlannedApplication `json:"applications,omitempty,omitzero"`
 	BusyWith     Promotion            `json:"busyWith,omitempty,omitzero"`

@@ -1269,6 +1269,13 @@ export interface components {
             name: string;
             namespace?: string;
         };
+        AcceptedCommit: {
+            /** @description as Kubernetes knows the user */
+            by: string;
+            commit: string;
+            /** @description KIND NAMESPACE/NAME FIELD */
+            fields: string[];
+        };
         AcceptField: {
             /** @description as in drifts */
             field: string;
@@ -1276,6 +1283,8 @@ export interface components {
             kind: string;
             name: string;
             namespace?: string;
+            /** @description the value that was seen, `got` of drifts: another one by now is refused */
+            seen?: string;
         };
         AcceptRequest: {
             fields: components["schemas"]["AcceptField"][];
@@ -1893,6 +1902,8 @@ export interface components {
             warehouses: components["schemas"]["Warehouse"][];
         };
         Plan: {
+            /** @description commits on the Stage's branch by which somebody accepted drift; they will be overwritten as well, and nobody is waited for */
+            accepted?: components["schemas"]["AcceptedCommit"][];
             /** @description what the Stage's destinations are told, before and after */
             applications?: components["schemas"]["PlannedApplication"][];
             busyWith?: components["schemas"]["Promotion"];

@@ -4,16 +4,21 @@ import { sentence } from '../components/ErrorState';
 import { DriftedObjects, ObjectDiffs } from '../components/ObjectDiff';
 import { When } from '../components/When';
 import { Note } from '../dialogs/Note';
-import { shortRepo } from '../lib/freight';
+import { personName, shortRepo } from '../lib/freight';
 import classes from './Review.module.css';
 
 /** What somebody should look at before agreeing, in the server's sentences. */
-export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'ridingAlong' | 'overwrites' | 'applications'> }) {
+export function Warnings({
+  plan,
+}: {
+  plan: Pick<Plan, 'risks' | 'ridingAlong' | 'overwrites' | 'accepted' | 'applications'>;
+}) {
   const risks = plan.risks ?? [];
   const overwrites = plan.overwrites ?? [];
+  const accepted = plan.accepted ?? [];
   const riding = plan.ridingAlong?.stage ? plan.ridingAlong : undefined;
   const broken = (plan.applications ?? []).filter((app) => app.broken);
-  if (risks.length + overwrites.length + broken.length === 0 && !riding) return null;
+  if (risks.length + overwrites.length + accepted.length + broken.length === 0 && !riding) return null;
   return (
     <div className={classes.notes}>
       {broken.map((app) => (
@@ -48,6 +53,20 @@ export function Warnings({ plan }: { plan: Pick<Plan, 'risks' | 'ridingAlong' | 
               : `${overwrites.length} commits by others on the branch will be overwritten.`}
           </strong>
           <Commits commits={overwrites} />
+        </Note>
+      )}
+      {accepted.length > 0 && (
+        <Note tone="Waiting">
+          <strong>What was accepted in the cluster will be overwritten.</strong> Change it where the branch is written
+          from, if it is to stay.
+          <ul className={classes.risks} aria-label="Accepted changes">
+            {accepted.map((each) => (
+              <li key={each.commit}>
+                <code title={each.commit}>{each.commit.slice(0, 7)}</code> accepted by {personName(each.by)}:{' '}
+                {each.fields.join(', ')}
+              </li>
+            ))}
+          </ul>
         </Note>
       )}
     </div>
