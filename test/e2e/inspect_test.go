@@ -51,7 +51,9 @@ func TestLookAndSync(t *testing.T) {
 		}
 		return nil
 	})
-	says(0, "logs", "--pods", stage)
+	if s := w.cli("", "logs", "--pods", stage); s.code != 0 || !strings.Contains(s.text(), "its node does not answer: ") {
+		t.Errorf("the pods run nothing here, and nothing says so: %d\n%s", s.code, s.text())
+	}
 
 	d, err := w.deployment("test")
 	if err != nil {
