@@ -56,6 +56,7 @@ func allInputs() []inputs {
 		{"requests to the API", []string{"api/rest TestRandomRequests", "api/rest TestHostileRequests"}, ""},
 		{"answers of registries", []string{"warehouse/registry FuzzRegistryResponse", "warehouse/registry FuzzLinkHeader", "warehouse/registry FuzzParseChallenges", "warehouse/registry FuzzHeaders", "warehouse/registry FuzzManifest"}, ""},
 		{"secrets in texts", []string{"internal/secret FuzzRedact"}, ""},
+		{"objects of our kinds, as far as Kubernetes takes them", []string{"test/e2e TestRandomObjects"}, ""},
 
 		{"packs of a Git server", []string{"git FuzzIngest"}, ""},
 		{"signatures of images", []string{"warehouse/signature FuzzVerify"}, ""},
