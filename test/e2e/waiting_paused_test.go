@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/test/provider"
+	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
 
 // isPaused returns nil when a process is stopped by SIGSTOP.
@@ -65,7 +68,50 @@ func TestPausedInAStep(t *testing.T) {
 	}
 }
 
-func (w *world) pausedAt(b *server, hub *provider.Server, point, tag string, pull int) {
+// TestPausedBetweenRepositories: the leader of a Stage that writes two repositories
+// is paused before the first push and between the two. The other ends what it
+// began, in both; then the first goes on with what it had decided. There is one
+// commit in each.
+func TestPausedBetweenRepositories(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "paused-several", "--leader-elect")
+	w.guestbook()
+	infra := w.infra()
+	w.startServer()
+	git, _, _ := strings.Cut(w.credentialsYAML(gittest.Password, registrytest.Password), "---")
+	w.cluster.Apply(t, w.projectYAML(), strings.NewReplacer(w.gitURL, infra, "name: git,", "name: infra,").Replace(git))
+	w.pipeline([]string{"test"}, w.writesBoth(infra))
+	w.push("1.26.0")
+	w.ends(w.promotionOf("test", "1.26.0"), v1alpha1.PhaseSucceeded)
+	b, err := w.newServer(t.Name()+"-b", t.TempDir(), "--leader-elect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.stop()
+		_ = b.log.Close()
+	})
+	for i, point := range []string{engine.FailAfterIntent + "=pause@1", engine.FailAfterEffect + "=pause@1", engine.FailAfterIntent + "=pause@2"} {
+		t.Run(point, func(t *testing.T) {
+			w := w.in(t)
+			p := w.pausedLeader(b, point, fmt.Sprintf("1.27.%d", i))
+			p = w.ends(p, v1alpha1.PhaseSucceeded)
+			w.formerLeaderEnds()
+			w.ends(p, v1alpha1.PhaseSucceeded)
+			for _, repo := range []string{"infra", "guestbook"} {
+				if n := strings.Count(w.git.Git(repo, "log", "--format=%(trailers:key="+promotion.TrailerPromotionUID+",valueonly)", "--branches"), string(p.UID)); n != 1 {
+					t.Errorf("%d commits in %s, want 1", n, repo)
+				}
+			}
+			w.bothRun("test", p.Status.Commits)
+		})
+	}
+}
+
+// pausedLeader starts two waybilld, the first of which pauses at a point of the
+// promotion of tag, and returns that promotion when the other has taken over.
+func (w *world) pausedLeader(b *server, point, tag string) *v1alpha1.Promotion {
+	w.t.Helper()
 	a := w.server
 	a.stop()
 	b.stop()
@@ -85,6 +131,20 @@ func (w *world) pausedAt(b *server, hub *provider.Server, point, tag string, pul
 	w.eventually("the leader is paused", a.isPaused)
 	p := w.promotionOf("test", tag)
 	w.eventually("the other takes over", func() error { return w.leader(first) })
+	return p
+}
+
+// formerLeaderEnds lets it go on, and waits until it has seen that it leads no more.
+func (w *world) formerLeaderEnds() {
+	w.t.Helper()
+	if err := w.server.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		w.t.Fatal(err)
+	}
+	w.wait("the former leader ends", w.server.done)
+}
+
+func (w *world) pausedAt(b *server, hub *provider.Server, point, tag string, pull int) {
+	p := w.pausedLeader(b, point, tag)
 	w.eventually("there is a pull request", func() error {
 		if n := len(hub.Pulls()); n < pull {
 			return fmt.Errorf("there are %d", n)
@@ -102,10 +162,7 @@ func (w *world) pausedAt(b *server, hub *provider.Server, point, tag string, pul
 		}
 		return nil
 	})
-	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		w.t.Fatal(err)
-	}
-	w.wait("the former leader ends", a.done)
+	w.formerLeaderEnds()
 	if n := len(hub.Pulls()); n != pull {
 		w.t.Errorf("%d pull requests, want %d", n, pull)
 	}

@@ -153,11 +153,12 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// mailServer takes letters, as far as a client needs it: with tls a connection
-// begins encrypted, and refuses is a recipient it does not take.
+// mailServer takes letters, as far as a client needs it. starts, if set, is how it
+// goes on encrypted when it is asked to; refuses is a recipient it does not take.
 type mailServer struct {
 	t       *testing.T
 	address string
+	starts  *tls.Config
 	refuses string
 
 	mu      sync.Mutex
@@ -165,13 +166,14 @@ type mailServer struct {
 	signIns []string
 }
 
-func newMailServer(t *testing.T, config *tls.Config) *mailServer {
+// newMailServer starts one whose connections begin encrypted with config, or open.
+func newMailServer(t *testing.T, config, starts *tls.Config) *mailServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &mailServer{t: t, address: l.Addr().String()}
+	s := &mailServer{t: t, address: l.Addr().String(), starts: starts}
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
@@ -190,11 +192,12 @@ func newMailServer(t *testing.T, config *tls.Config) *mailServer {
 }
 
 func (s *mailServer) serve(conn net.Conn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(conn)
 	say := func(line string) { _, _ = io.WriteString(conn, line+"\r\n") }
 	say("220 ready")
+	offers := s.starts != nil
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
@@ -202,12 +205,29 @@ func (s *mailServer) serve(conn net.Conn) {
 		}
 		switch word := strings.ToUpper(strings.Fields(line + " x")[0]); word {
 		case "EHLO":
+			if offers {
+				say("250-here\r\n250 STARTTLS")
+				continue
+			}
 			say("250-here\r\n250 AUTH PLAIN")
+		case "STARTTLS":
+			if !offers {
+				say("502 not here")
+				continue
+			}
+			say("220 go on")
+			conn, offers = tls.Server(conn, s.starts), false
+			r = bufio.NewReader(conn)
 		case "AUTH":
 			s.mu.Lock()
 			s.signIns = append(s.signIns, strings.TrimSpace(line))
 			s.mu.Unlock()
 			say("235 welcome")
+		case "MAIL":
+			if offers {
+				s.t.Errorf("%q before the encryption began", line)
+			}
+			say("250 ok")
 		case "RCPT":
 			if s.refuses != "" && strings.Contains(line, s.refuses) {
 				say("550 no such mailbox")
@@ -240,19 +260,24 @@ func (s *mailServer) serve(conn net.Conn) {
 	}
 }
 
-// TestMail: an e-mail, encrypted with a sign-in and open without one; one
-// recipient refused, and nobody gets it.
+// TestMail: an e-mail, encrypted from the beginning or by STARTTLS with a sign-in,
+// and open without one; one recipient refused, and nobody gets it.
 func TestMail(t *testing.T) {
 	web := httptest.NewUnstartedServer(nil)
 	web.StartTLS() // for its certificate
 	defer web.Close()
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}))
-	safe, open := newMailServer(t, web.TLS), newMailServer(t, nil)
+	safe, open, starts := newMailServer(t, web.TLS, nil), newMailServer(t, nil, nil), newMailServer(t, nil, web.TLS)
 	c := channels{
 		"safe": {
 			"type": "smtp", "host": safe.address, "tls": "implicit", "from": "Waybill <waybill@example.com>", "to": "Olga <olga@example.com>, bob@example.com",
 			"username": "waybill", "password": "hush-hush", "caCert": ca,
 		},
+		"starts": {
+			"type": "smtp", "host": starts.address, "tls": "starttls", "from": "waybill@example.com", "to": "olga@example.com",
+			"username": "waybill", "password": "hush-hush", "caCert": ca,
+		},
+		"distrusts": {"type": "smtp", "host": starts.address, "from": "waybill@example.com", "to": "olga@example.com", "username": "w", "password": "hush-hush"},
 		"open":      {"type": "smtp", "host": open.address, "tls": "none", "from": "waybill@example.com", "to": "olga@example.com"},
 		"untrusted": {"type": "smtp", "host": safe.address, "tls": "implicit", "from": "waybill@example.com", "to": "olga@example.com"},
 		"no tls":    {"type": "smtp", "host": open.address, "from": "waybill@example.com", "to": "olga@example.com", "username": "w", "password": "hush-hush"},
@@ -265,6 +290,12 @@ func TestMail(t *testing.T) {
 	}
 	if err := send(t, c, local, fmt.Sprintf(config, "open")); err != nil {
 		t.Fatal(err)
+	}
+	if err := send(t, c, local, fmt.Sprintf(config, "starts")); err != nil || len(starts.letters) != 1 || len(starts.signIns) != 1 {
+		t.Errorf("%d letters with %d sign-ins by STARTTLS: %v", len(starts.letters), len(starts.signIns), err)
+	}
+	if err := send(t, c, local, fmt.Sprintf(config, "distrusts")); !step.IsTerminal(err) || len(starts.signIns) != 1 {
+		t.Errorf("a server that nobody trusts got the password by STARTTLS: %v", err)
 	}
 	if len(safe.letters) != 2 || safe.letters[0] != safe.letters[1] || len(safe.signIns) != 2 || len(open.letters) != 1 || len(open.signIns) != 0 {
 		t.Fatalf("%d and %d letters", len(safe.letters), len(open.letters))

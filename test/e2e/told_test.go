@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/test/provider"
+	"github.com/waybill-dev/waybill/warehouse/registrytest"
+)
+
+// TestToldElsewhere: who wrote a commit sees beside it at the Git provider what
+// became of it, and a chat that a Secret of the Project names gets one message.
+func TestToldElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newCommonWorld(t, "told")
+	w.guestbook()
+	hub := provider.Start(t, w.git)
+	w.gitURL = strings.Replace(w.gitURL, "/guestbook.git", "/"+provider.Owner+"/guestbook.git", 1)
+	source := w.git.Branch("guestbook", "main")
+	w.git.SetBranch("guestbook", "stage/test", source)
+	chat := newChat(t)
+	w.cluster.Apply(t, w.projectYAML(), w.credentialsYAML(gittest.Password, registrytest.Password), w.warehouseYAML(), fmt.Sprintf(`
+apiVersion: v1
+kind: Secret
+metadata: {name: releases, namespace: %s, labels: {waybill.dev/cred-type: message}}
+stringData: {type: webhook, url: "%s/in", authorization: "Bearer of-the-chat"}
+`, w.project, chat.URL))
+	w.editWarehouse(func(spec *v1alpha1.WarehouseSpec) {
+		spec.Subscriptions = append(spec.Subscriptions, v1alpha1.Subscription{Git: &v1alpha1.GitSubscription{RepoURL: w.gitURL, Branch: "main"}})
+	})
+	s := w.stage("test", "", true)
+	w.asksByPull(s)
+	steps := &s.Spec.PromotionTemplate.Spec.Steps
+	*steps = append((*steps)[:3],
+		v1alpha1.PromotionStep{Uses: "git-push", Config: config(t, map[string]any{"path": "./out", "targetBranch": "stage/test"})},
+		v1alpha1.PromotionStep{Uses: "send-message", As: "tell", Config: config(t, map[string]any{"channel": "releases", "message": "${{ ctx.stage }} gets ${{ imageFrom('" + w.registry.Name("guestbook") + "').Tag }}"})},
+	)
+	s.Spec.CommitStatus = &v1alpha1.CommitStatusPolicy{Of: []v1alpha1.CommitStatusTarget{v1alpha1.CommitsOfFreight, v1alpha1.CommitsWritten}, Provider: "gitea"}
+	if err := w.client.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	w.push("1.26.0")
+	p := w.ends(w.promotionOf("test", "1.26.0"), v1alpha1.PhaseSucceeded)
+	w.runs("test", "1.26.0")
+
+	for what, commit := range map[string]string{"of the Freight": source, "that was written": p.Status.Commit.Commit} {
+		w.eventually("the commit "+what+" has its status", func() error {
+			all := slices.DeleteFunc(hub.Statuses(), func(s provider.Status) bool { return s.Commit != commit })
+			if len(all) == 0 || all[len(all)-1].State != "success" || all[len(all)-1].Context != "waybill/told/test" {
+				return fmt.Errorf("%+v", all)
+			}
+			return nil
+		})
+	}
+	got := chat.messages()
+	want := fmt.Sprintf("Bearer of-the-chat %s.tell", p.UID)
+	if len(got) != 1 || !strings.HasPrefix(got[0], want) || !strings.Contains(got[0], `"text":"test gets 1.26.0"`) {
+		t.Errorf("the chat got %q, want one of %q", got, want)
+	}
+}
+
+// chat takes messages.
+type chat struct {
+	*httptest.Server
+	mu  sync.Mutex
+	all []string
+}
+
+func newChat(t *testing.T) *chat {
+	t.Helper()
+	c := &chat{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, r.Header.Get("Authorization")+" "+r.Header.Get("Idempotency-Key")+" "+string(body))
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// messages are who sent each, its key and its text.
+func (c *chat) messages() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.all)
+}
