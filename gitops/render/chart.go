@@ -47,7 +47,7 @@ func chart(t *tree, root string, s Source) ([]located, error) {
 	for _, p := range options.Parameters {
 		request.Parameters = append(request.Parameters, helm.Parameter{Name: p.Name, Value: p.Value, ForceString: p.ForceString})
 	}
-	if err := readChart(t, root, root, request.Files); err != nil {
+	if err := readChart(t, root, request.Files); err != nil {
 		return nil, err
 	}
 	for i, name := range options.ValueFiles {
@@ -103,30 +103,49 @@ func chart(t *tree, root string, s Source) ([]located, error) {
 	return out, nil
 }
 
-// readChart reads the files of a chart's folder.
-func readChart(t *tree, root, folder string, files map[string][]byte) error {
+// readChart reads the files of a chart's folder, but those that its .helmignore
+// names.
+func readChart(t *tree, root string, files map[string][]byte) error {
+	rules, err := t.readRaw(path.Join(root, helm.IgnoreFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	isIgnored, err := helm.Ignored(rules)
+	if err != nil {
+		return &Error{File: path.Join(root, helm.IgnoreFile), Err: fmt.Errorf("%w: %s", ErrHelm, oneLine(err.Error()))}
+	}
+	return readFolder(t, root, root, files, isIgnored)
+}
+
+func readFolder(t *tree, root, folder string, files map[string][]byte, isIgnored func(string, fs.FileInfo) bool) error {
 	entries, err := t.list(folder)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") && entry.Name() != helm.IgnoreFile {
+			continue
+		}
 		name := path.Join(folder, entry.Name())
+		inside := name
+		if root != "." {
+			inside = strings.TrimPrefix(name, root+"/")
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return &Error{File: name, Err: fmt.Errorf("%w: %s", ErrUnsupported, cause(err))}
+		}
 		switch {
-		case strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".helmignore":
+		case isIgnored(inside, info):
 		case entry.IsDir():
-			if err := readChart(t, root, name, files); err != nil {
+			if err := readFolder(t, root, name, files, isIgnored); err != nil {
 				return err
 			}
 		default:
-			content, err := t.readRaw(name) // values are given by helm.valueFiles; what lies beside is the chart's own
-			if err != nil {
+			// Values are given by helm.valueFiles; what lies beside is the chart's own.
+			if files[inside], err = t.readRaw(name); err != nil {
 				return err
 			}
-			inside := name
-			if root != "." {
-				inside = strings.TrimPrefix(name, root+"/")
-			}
-			files[inside] = content
 		}
 	}
 	return nil

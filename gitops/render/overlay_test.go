@@ -104,6 +104,7 @@ func (e *echo) Render(_ context.Context, r *helm.Request, _ time.Duration) ([]he
 func TestChart(t *testing.T) {
 	files := repo(map[string]string{
 		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n", "charts/web/templates/a.yaml": "x", "charts/web/.git": "no",
+		"charts/web/.helmignore": "*.bak\n/ci/\n", "charts/web/templates/a.yaml.bak": "no", "charts/web/ci/values.yaml": "no", "charts/web/templates/.b.yaml": "no",
 		"charts/web/values.yaml": "a: 1", "charts/web/prod.yaml": "a: 2", "stages/prod/values.yaml": "a: 3",
 	})
 	charts := &echo{}
@@ -117,7 +118,7 @@ func TestChart(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	r := charts.asked
-	if r.ReleaseName != "test" || r.Namespace != "shop-test" || len(r.Files) != 4 || len(r.ValueFiles) != 2 || string(r.ValueFiles[1].Content) != "a: 3" {
+	if r.ReleaseName != "test" || r.Namespace != "shop-test" || len(r.Files) != 5 || len(r.ValueFiles) != 2 || string(r.ValueFiles[1].Content) != "a: 3" {
 		t.Errorf("asked %+v", r)
 	}
 	if !result.Outside {
@@ -134,6 +135,13 @@ func TestChart(t *testing.T) {
 		if _, err := Run(context.Background(), s, Limits{}); err == nil {
 			t.Errorf("%s is rendered", name)
 		}
+	}
+	// A rule that Helm does not take is said, not passed over.
+	odd := source
+	odd.FS = repo(map[string]string{"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n", "charts/web/.helmignore": "a/**\n"})
+	odd.Helm = nil
+	if _, err := Run(context.Background(), odd, Limits{}); !errors.Is(err, ErrHelm) {
+		t.Errorf("a rule with **: %v", err)
 	}
 	// A chart is found without being told.
 	if _, err := Run(context.Background(), Source{FS: files, Path: "charts/web", Charts: charts}, Limits{}); err != nil {

@@ -40,6 +40,9 @@ func umbrellaFiles(more map[string]string) map[string]string {
 		"deploy/common/Chart.yaml":                 "name: common\nversion: 0.2.0\n",
 		"deploy/common/templates/_helpers.tpl":     "x",
 		"deploy/common/.git-blame-ignore-revs.txt": "left out",
+		"deploy/common/.helmignore":                "# what is no part of the chart\n*.bak\nci/\n",
+		"deploy/common/templates/old.yaml.bak":     "left out",
+		"deploy/common/ci/values.yaml":             "left out",
 	}
 	for name, content := range more {
 		files[name] = content

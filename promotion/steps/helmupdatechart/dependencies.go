@@ -17,6 +17,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/internal/tarball"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
@@ -291,8 +292,8 @@ func allows(constraint, version string) bool {
 	return err == nil && c.Check(v)
 }
 
-// files returns the files of a folder, given from the chart's; what begins with a
-// dot is left out.
+// files returns the files of a chart's folder, given from the chart's; what begins
+// with a dot is left out, and what its .helmignore names.
 func (u *updater) files(folder string) ([]tarball.File, error) {
 	at := path.Join(".", u.root, folder)
 	if at == ".." || strings.HasPrefix(at, "../") {
@@ -302,15 +303,29 @@ func (u *updater) files(folder string) ([]tarball.File, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the tree already
 	}
+	rules, err := fs.ReadFile(all, path.Join(at, helm.IgnoreFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err //nolint:wrapcheck // names the path already
+	}
+	isIgnored, err := helm.Ignored(rules)
+	if err != nil {
+		return nil, step.Terminal("FileInvalid", err)
+	}
 	var out []tarball.File
 	size := 0
 	err = fs.WalkDir(all, at, func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
+		if err != nil || name == at {
 			return err
-		case name != at && strings.HasPrefix(d.Name(), ".") && d.IsDir():
+		}
+		inside := strings.TrimPrefix(strings.TrimPrefix(name, at), "/")
+		info, err := d.Info()
+		if err != nil {
+			return err //nolint:wrapcheck // names the path already
+		}
+		switch isLeftOut := strings.HasPrefix(d.Name(), ".") || isIgnored(inside, info); {
+		case isLeftOut && d.IsDir():
 			return fs.SkipDir
-		case strings.HasPrefix(d.Name(), ".") || d.IsDir():
+		case isLeftOut || d.IsDir():
 			return nil
 		}
 		raw, err := fs.ReadFile(all, name)
@@ -320,7 +335,7 @@ func (u *updater) files(folder string) ([]tarball.File, error) {
 		if size += len(raw); size > step.MaxFileBytes || len(out) >= step.MaxTreeFiles {
 			return step.ErrTreeTooLarge
 		}
-		out = append(out, tarball.File{Name: strings.TrimPrefix(strings.TrimPrefix(name, at), "/"), Content: raw})
+		out = append(out, tarball.File{Name: inside, Content: raw})
 		return nil
 	})
 	return out, err //nolint:wrapcheck // named by the caller
