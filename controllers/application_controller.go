@@ -57,6 +57,8 @@ type ApplicationReconciler struct {
 	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
 	ctx     context.Context //nolint:containedctx // The life of the watches that Reconcile starts.
 	wg      sync.WaitGroup
+	// reshared is told when the shares of the replicas changed.
+	reshared chan struct{}
 }
 
 // objectID names an object of a cluster.
@@ -93,6 +95,11 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 		states:  map[types.NamespacedName]*appState{},
 		objects: map[objectID][]*appState{},
 		targets: map[string]*target{},
+
+		reshared: make(chan struct{}, 1),
+	}
+	if o.Shares != nil {
+		o.Shares.OnChange(r.sharesChanged)
 	}
 	o.Clusters.OnChange(r.clusterChanged)
 	r.heads = newBranchHeads(o, r.headsChanged)
@@ -103,8 +110,14 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 // SetupWithManager registers the controller, what wakes it (10-contracts, Who
 // wakes whom) and its background work.
 func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("application").
+	options, run := controller.Options{MaxConcurrentReconciles: r.opts.Concurrency}, manager.Runnable(manager.RunnableFunc(r.run))
+	b := ctrl.NewControllerManagedBy(mgr)
+	if r.opts.Shares != nil {
+		leads := false
+		options.NeedLeaderElection, run = &leads, everywhere{r.run}
+		b = b.Watches(&v1alpha1.Application{}, handler.Funcs{UpdateFunc: r.holderChanged})
+	}
+	err := b.Named("application").
 		For(&v1alpha1.Application{}, builder.WithPredicates(applicationChanged())).
 		Watches(&v1alpha1.Application{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(readyChanged())).
 		Watches(&v1alpha1.Promotion{}, handler.Funcs{UpdateFunc: r.promotionChanged}).
@@ -117,12 +130,12 @@ func (r *ApplicationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			r.queue = q
 			return nil
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.opts.Concurrency}).
+		WithOptions(options).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the Application controller: %w", err)
 	}
-	if err := mgr.Add(manager.RunnableFunc(r.run)); err != nil {
+	if err := mgr.Add(run); err != nil {
 		return fmt.Errorf("set up the Application controller: %w", err)
 	}
 	return nil
@@ -138,6 +151,9 @@ func (r *ApplicationReconciler) run(ctx context.Context) error {
 	r.mu.Unlock()
 	r.wg.Go(func() { r.heads.run(ctx) })
 	r.wg.Go(func() { r.versions.run(ctx) })
+	if r.opts.Shares != nil {
+		r.wg.Go(func() { r.reshare(ctx) })
+	}
 	for range r.opts.HealConcurrency {
 		r.wg.Go(func() { r.healWorker(ctx) })
 	}
@@ -175,8 +191,31 @@ func (r *ApplicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		}
 		return ctrl.Result{}, fmt.Errorf("read Application %q: %w", req.NamespacedName, err)
 	}
-	s := r.state(&app)
-	newest := s.adopt(&app)
+	held, err := r.hold(ctx, &app)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
+	if held == nil || err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	s := r.state(held)
+	work, leave, ok := s.claim.enter(ctx)
+	if !ok {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
+	defer leave()
+	result, err := r.pass(work, s, s.adopt(held))
+	if err != nil && ctx.Err() == nil && work.Err() != nil {
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // not ours any more
+	}
+	return result, err
+}
+
+// conflictPause is how long the cache may be behind what was written.
+const conflictPause = 20 * time.Millisecond
+
+// pass brings one Application forward that this process works on.
+func (r *ApplicationReconciler) pass(ctx context.Context, s *appState, newest *v1alpha1.Application) (ctrl.Result, error) {
 	var result ctrl.Result
 	var err error
 	if newest.DeletionTimestamp != nil {
@@ -190,7 +229,7 @@ func (r *ApplicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		s.mu.Lock()
 		s.app = nil
 		s.mu.Unlock()
-		return ctrl.Result{RequeueAfter: 20 * time.Millisecond}, nil
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // superseded
@@ -229,6 +268,7 @@ func (r *ApplicationReconciler) state(app *v1alpha1.Application) *appState {
 			r.release(s)
 		}
 		s = newAppState(app)
+		s.claim = newClaim(r.opts.Shares, app.Status.Holder)
 		r.states[name] = s
 		for key := range s.entries {
 			r.claimLocked(s, key)
@@ -318,6 +358,7 @@ func (r *ApplicationReconciler) forget(name types.NamespacedName) {
 
 // release drops what belongs to s. r.mu is held.
 func (r *ApplicationReconciler) release(s *appState) {
+	s.claim.end()
 	t := r.targets[s.cluster]
 	for key := range s.claimed {
 		id := objectID{s.cluster, key}

@@ -183,6 +183,11 @@ func (r *ApplicationReconciler) heal(ctx context.Context, item healItem) {
 	if s == nil || ctx.Err() != nil {
 		return
 	}
+	ctx, leave, ok := s.claim.enter(ctx)
+	if !ok {
+		return
+	}
+	defer leave()
 	unlock := s.locks.lock(item.key)
 	defer unlock()
 	h, ok := r.judge(s, item.key)

@@ -63,6 +63,8 @@ type ApplicationOptions struct {
 	// Impersonates says that the server may write as ServiceAccounts. Without it
 	// Applications that name one are refused.
 	Impersonates bool
+	// Shares are the replicas that share the Applications; nil: all of them are ours.
+	Shares Shares
 	// Events tells of what happens to Applications; nil: nobody.
 	Events EventRecorder
 	// Failpoints stop a sync where crash tests want it; nil in production.

@@ -32,6 +32,8 @@ type appState struct {
 	name    types.NamespacedName
 	owner   gitops.Owner
 	cluster string
+	// claim is the right to work on it; nil where nobody else could.
+	claim *claim
 	// claimed are the objects whose events come here; guarded by the
 	// reconciler's mutex.
 	claimed map[gitops.Key]bool

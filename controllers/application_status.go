@@ -168,6 +168,9 @@ func (r *ApplicationReconciler) fillStatus(s *appState, o *observation, after *v
 	if o.handled != "" {
 		st.LastHandledRequest = o.handled
 	}
+	if r.opts.Shares == nil {
+		st.Holder = nil // from a time when they were shared
+	}
 	st.Inventory = s.inventory()
 	if len(st.Inventory) == 0 {
 		st.Inventory = nil

@@ -15,6 +15,7 @@ import (
 // +kubebuilder:printcolumn:name="Health",type=string,JSONPath=`.status.health.status`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.sync.revision`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Holder",type=string,JSONPath=`.status.holder.replica`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Application struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -617,6 +618,23 @@ type ApplicationStatus struct {
 	// drifting says that live differs from Git and is not being healed.
 	// +optional
 	Drifting bool `json:"drifting,omitempty"`
+	// holder is the replica that works on this Application, where replicas share
+	// them (waybilld --shard). Nobody else works on it.
+	// +optional
+	Holder *Holder `json:"holder,omitempty"`
+}
+
+// Holder is one replica, from the time it could count on its Lease until it had to
+// stop.
+type Holder struct {
+	// replica is its id, as in the name of its Lease.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Replica string `json:"replica"`
+	// epoch is 1 at first, and one more whenever it could not renew its Lease in time
+	// and began anew.
+	// +kubebuilder:validation:Minimum=1
+	Epoch int64 `json:"epoch"`
 }
 
 // SyncStatus says which revision runs.

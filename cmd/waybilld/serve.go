@@ -50,8 +50,10 @@ import (
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
 	"github.com/waybill-dev/waybill/internal/failpoint"
+	"github.com/waybill-dev/waybill/internal/fence"
 	"github.com/waybill-dev/waybill/internal/memory"
 	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/internal/replicas"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/jobs"
 	"github.com/waybill-dev/waybill/promotion/objects"
@@ -81,6 +83,8 @@ type serveOptions struct {
 	allowLoopback   bool
 	leaderElect     bool
 	allowOther      bool
+	shard           bool
+	shardLease      time.Duration
 	gitPoll         time.Duration
 	verbose         bool
 	historyDSNFile  string
@@ -102,10 +106,13 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "connect to addresses of this machine (local mode)")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader; needed with more than one replica")
 	f.BoolVar(&o.allowOther, "allow-other", false, "start although another waybilld that is no replica of this one works on the cluster (they undo each other's work)")
+	f.BoolVar(&o.shard, "shard", false, "share the Applications out among the replicas instead of leaving all to the leader; give it to every replica (needs --leader-elect)")
+	f.DurationVar(&o.shardLease, "shard-lease", replicas.DefaultDuration, "how long a replica that died keeps its share")
 	f.DurationVar(&o.gitPoll, "git-poll-interval", 30*time.Second, "how often a repository is asked where its branches are")
 	f.StringVar(&o.historyDSNFile, "history-dsn-file", "", "file with the connection string of the history's PostgreSQL, as postgres://USER:PASSWORD@HOST/DATABASE; or "+historyEnv+" in the environment (default: SQLite in --data)")
 	f.IntVar(&o.keepPromotions, "keep-promotions", 50, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
 	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
+	_ = f.MarkHidden("shard-lease")  // for tests, which have no time
 	_ = f.MarkHidden("pprof-listen") // for developers: what it shows is of no use in operation
 }
 
@@ -117,6 +124,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
 	config.QPS, config.UserAgent = -1, "waybilld/"+version
+	config.Wrap(fence.Transport)
 	return config, nil
 }
 
@@ -168,7 +176,11 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := parts.setUp(ctx, mgr, o, points); err != nil {
+	members, err := newReplicas(config, o, logger)
+	if err != nil {
+		return err
+	}
+	if err := parts.setUp(ctx, mgr, o, members, points); err != nil {
 		return err
 	}
 	api, err := newAPI(mgr, config, o, parts, logger)
@@ -177,7 +189,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return keep(ctx) })
-	group.Go(func() error { return mgr.Start(ctx) })
+	group.Go(func() error { return among(ctx, members, mgr.Start) })
 	group.Go(func() error { return api.run(ctx) })
 	group.Go(func() error { return parts.outbox.Run(ctx) })
 	group.Go(func() error { return (&memory.Keeper{Clock: clock.RealClock{}}).Run(ctx) })
@@ -410,16 +422,20 @@ func ownAddress(ctx context.Context, config *rest.Config, o serveOptions) ([]net
 }
 
 // setUp registers indexes and controllers.
-func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, points *failpoint.Set) error {
+func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, members *replicas.Members, points *failpoint.Set) error {
 	if err := observe.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err //nolint:wrapcheck // names the index already
 	}
 	c, clk := mgr.GetClient(), clock.RealClock{}
-	applications, err := controllers.NewApplicationReconciler(controllers.ApplicationOptions{
+	options := controllers.ApplicationOptions{
 		Client: c, Clusters: p.clusters, Mirrors: p.mirrors, Remote: p.store.Remote,
 		Clock: clk, PollInterval: o.gitPoll, SystemNamespace: o.systemNamespace, Failpoints: points, Renders: p.renders,
 		Charts: p.archives, Events: mgr.GetEventRecorder("waybill"), Impersonates: o.impersonates,
-	})
+	}
+	if members != nil {
+		options.Shares = members
+	}
+	applications, err := controllers.NewApplicationReconciler(options)
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already
 	}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/fence"
 	"github.com/waybill-dev/waybill/internal/identity"
 )
 
@@ -70,6 +71,7 @@ func Connect(name string, config *rest.Config, clk clock.PassiveClock) (*Cluster
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "waybill"
 	}
+	cfg.Wrap(fence.Transport)
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", name, err)

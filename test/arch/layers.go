@@ -43,7 +43,7 @@ func layers() []layer {
 			"adapters", "one outside system each: Git, registries, clusters",
 			[]string{
 				"git", "git/...", "warehouse/...", "promotion/...", "gitops/...", "history/...",
-				"internal/credentials/secretstore", "internal/credentials/tokens", "internal/demoregistry", "internal/identity", "internal/install", "internal/instance",
+				"internal/credentials/secretstore", "internal/credentials/tokens", "internal/demoregistry", "internal/identity", "internal/install", "internal/instance", "internal/replicas",
 			},
 			[]string{"types", "files", "roots", "leaves", "readers", "adapters"},
 		},

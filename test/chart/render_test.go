@@ -122,7 +122,7 @@ const everything = `
   digest: sha256:` + "0123456789012345678901234567890123456789012345678901234567890123" + `
   pullPolicy: Always
   pullSecrets: [registry]
-server: {gitPollInterval: 1m30s, verbose: true, allowHTTP: true, impersonateServiceAccounts: true, argoCD: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
+server: {shard: true, gitPollInterval: 1m30s, verbose: true, allowHTTP: true, impersonateServiceAccounts: true, argoCD: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
 data: {persistent: true, size: 20Gi, storageClassName: fast}
 history: {dsnSecretName: waybill-history, keepPromotions: 20}
 service: {type: LoadBalancer, port: 443, annotations: {example.com/lb: internal}}
@@ -235,6 +235,9 @@ func TestValuesAreChecked(t *testing.T) {
 		{"an Ingress without host", "ingress: {enabled: true}", "host"},
 		{"a size that is none", "data: {size: big}", "size"},
 		{"an unknown Service", "service: {type: ExternalName}", "type"},
+		{"no replica", "server: {replicas: 0}", "replicas"},
+		{"replicas with a history each", "server: {replicas: 2}", "needs history.dsnSecretName"},
+		{"replicas on one claim", "server: {replicas: 2}\nhistory: {dsnSecretName: h}\ndata: {persistent: true}", "needs data.persistent=false"},
 		{"a flag that is none", "server: {extraArgs: [verbose]}", "extraArgs"},
 	} {
 		t.Run(tc.why, func(t *testing.T) {
@@ -246,6 +249,15 @@ func TestValuesAreChecked(t *testing.T) {
 	_, err := render(load(t), map[string]any{})
 	if err == nil || !strings.Contains(err.Error(), "set image.repository to where waybilld was pushed") {
 		t.Errorf("no image: %v", err)
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	rendered := mustRender(t, "server: {replicas: 3, shard: true}\nhistory: {dsnSecretName: h}")
+	for _, want := range []string{"  replicas: 3\n", "- --shard\n"} {
+		if !strings.Contains(rendered["deployment.yaml"], want) {
+			t.Errorf("no %q", want)
+		}
 	}
 }
 

@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,11 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/waybill-dev/waybill/git/gitserver"
 	"github.com/waybill-dev/waybill/git/gittest"
@@ -32,10 +26,8 @@ import (
 // onlooker is somebody who may get, list and watch, behind a proxy that keeps every
 // request.
 type onlooker struct {
-	t          *testing.T
-	kubeconfig string
-	mu         sync.Mutex
-	requests   []string
+	*recorder
+	t *testing.T
 }
 
 // newOnlooker gives a user the right to look at everything.
@@ -54,33 +46,7 @@ metadata: {name: onlooker}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: onlooker}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: onlooker}]
 `)
-	config := shared.cluster.ConfigFor(t, "onlooker")
-	transport, err := rest.TransportFor(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := url.Parse(config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &onlooker{t: t}
-	proxy := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o.mu.Lock()
-		o.requests = append(o.requests, r.Method+" "+r.URL.Path)
-		o.mu.Unlock()
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	k := clientcmdapi.NewConfig()
-	k.Clusters["c"] = &clientcmdapi.Cluster{Server: server.URL, InsecureSkipTLSVerify: true}
-	k.AuthInfos["u"] = &clientcmdapi.AuthInfo{}
-	k.Contexts["production"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	o.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*k, o.kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return &onlooker{t: t, recorder: newRecorder(t, shared.cluster.ConfigFor(t, "onlooker"))}
 }
 
 // observe runs the CLI's verb.
@@ -92,13 +58,11 @@ func (o *onlooker) observe(args ...string) said {
 
 // sent returns what was not a read.
 func (o *onlooker) sent() (reads int, others []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.requests {
-		if strings.HasPrefix(r, "GET ") {
+	for _, r := range o.all() {
+		if r.method == http.MethodGet {
 			reads++
 		} else {
-			others = append(others, r)
+			others = append(others, r.String())
 		}
 	}
 	return reads, others
