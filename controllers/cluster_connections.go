@@ -90,6 +90,19 @@ func (r *ClusterConnections) Reconcile(ctx context.Context, req ctrl.Request) (c
 	return ctrl.Result{}, nil
 }
 
+// Connect registers all Clusters there are: who takes Applications over knows their
+// destinations before.
+func (r *ClusterReconciler) Connect(ctx context.Context) error {
+	var all v1alpha1.ClusterList
+	if err := r.opts.Client.List(ctx, &all); err != nil {
+		return fmt.Errorf("read Clusters: %w", err)
+	}
+	for i := range all.Items {
+		r.connections.connect(ctx, &all.Items[i])
+	}
+	return nil
+}
+
 // connect registers the cluster, anew when its kubeconfig changed. It returns nil
 // and why when it cannot be.
 func (r *ClusterConnections) connect(ctx context.Context, c *v1alpha1.Cluster) (connected *cluster.Cluster, server, reason, message string) {

@@ -38,24 +38,35 @@ func newReplicas(config *rest.Config, o serveOptions, logger *slog.Logger) (*rep
 }
 
 // among runs work, this replica's share of the Applications among it, as one of
-// members. They are told that it ends when all work has, and not before.
-func among(ctx context.Context, members *replicas.Members, work func(context.Context) error) error {
+// members from when it is ready. They are told that it ends when all work has, and not
+// before.
+func among(ctx context.Context, members *replicas.Members, ready, work func(context.Context) error) error {
 	if members == nil {
 		return work(ctx)
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	stay, leave := context.WithCancel(context.WithoutCancel(ctx))
-	left := make(chan struct{})
+	left := make(chan error, 1)
 	go func() {
-		defer close(left)
-		members.Run(stay)
+		err := ready(stay)
+		switch {
+		case err == nil:
+			members.Run(stay)
+		case stay.Err() != nil:
+			err = nil // it ended before
+		default:
+			end()
+		}
+		left <- err
 	}()
 	err := work(ctx)
 	leave()
-	<-left
+	notReady := <-left
 	if err == nil {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 		defer cancel()
 		members.Leave(bounded)
 	}
-	return err
+	return errors.Join(err, notReady)
 }

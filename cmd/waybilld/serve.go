@@ -189,7 +189,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return keep(ctx) })
-	group.Go(func() error { return among(ctx, members, mgr.Start) })
+	group.Go(func() error { return among(ctx, members, parts.ready, mgr.Start) })
 	group.Go(func() error { return api.run(ctx) })
 	group.Go(func() error { return parts.outbox.Run(ctx) })
 	group.Go(func() error { return (&memory.Keeper{Clock: clock.RealClock{}}).Run(ctx) })
@@ -274,7 +274,9 @@ type parts struct {
 	// checkTransports is the way out for the checks of a Project.
 	checkTransports controllers.CheckTransports
 	history         history.Store
-	outbox          *outbox.Outbox
+	// ready returns when this replica knows what it needs to work on Applications.
+	ready  func(context.Context) error
+	outbox *outbox.Outbox
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -451,6 +453,12 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the controller already
+	}
+	p.ready = func(ctx context.Context) error {
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches do not fill")
+		}
+		return clusters.Connect(ctx) //nolint:wrapcheck // names what it reads
 	}
 	for _, r := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		clusters,
