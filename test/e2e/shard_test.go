@@ -24,8 +24,9 @@ import (
 )
 
 const (
-	// shardLease is short, so that the tests need not wait for the real one.
-	shardLease = 6 * time.Second
+	// shardLease is short, so that the test need not wait for the real one, and long
+	// enough that a busy machine seldom loses it.
+	shardLease = 9 * time.Second
 	// sharded is how many Applications are shared out.
 	sharded = 18
 )
@@ -51,6 +52,7 @@ type member struct {
 // properly: in the end, and from beginning to end, who wrote the objects of an
 // Application held it, and nobody else did at the time.
 func TestSharedApplications(t *testing.T) {
+	t.Parallel()
 	s := newSharing(t)
 	leader := s.joins("a")
 	s.eventually("it leads", func() error { return s.leader("") })
@@ -65,7 +67,7 @@ func TestSharedApplications(t *testing.T) {
 	s.restsQuietly()
 
 	// b kills itself in a sync with hooks.
-	jobs := watchJobs(t, s.project+"-hooked")
+	jobs := s.watchJobs(s.project + "-hooked")
 	hooked := s.hooked(b)
 	s.eventually("it kills itself", b.wasKilled)
 	died := time.Now()
@@ -134,7 +136,7 @@ func (s *sharing) joins(name string, environment ...string) *member {
 		m.flags = flags
 	} else {
 		var err error
-		if m.server, err = newServer(s.t.Name()+"-"+name, s.t.TempDir(), flags...); err != nil {
+		if m.server, err = s.newServer(s.t.Name()+"-"+name, s.t.TempDir(), flags...); err != nil {
 			s.t.Fatal(err)
 		}
 		s.t.Cleanup(func() {
