@@ -100,6 +100,9 @@ type appState struct {
 	ordered bool
 	// wroteAt is when the status was last written: details alone wait a while.
 	wroteAt time.Time
+	// settling is since when a revision is applied that the status does not show yet;
+	// zero when there is none.
+	settling time.Time
 
 	locks keyLocks
 }

@@ -59,10 +59,7 @@ func (r *ApplicationReconciler) writeStatus(ctx context.Context, s *appState, o 
 	if apiequality.Semantic.DeepEqual(before.Status, after.Status) {
 		return result(), nil
 	}
-	s.mu.Lock()
-	due := s.wroteAt.Add(lazyInterval)
-	s.mu.Unlock()
-	if now.Before(due) && !isUrgent(&before.Status, &after.Status) {
+	if due := s.statusDue(&before.Status, &after.Status, now); now.Before(due) {
 		o.look(due)
 		return result(), nil
 	}
@@ -78,10 +75,48 @@ func (r *ApplicationReconciler) patchApplication(ctx context.Context, s *appStat
 		return err
 	}
 	s.mu.Lock()
-	s.app, s.wroteAt = after, r.opts.Clock.Now()
+	s.app, s.wroteAt, s.settling = after, r.opts.Clock.Now(), time.Time{}
 	s.mu.Unlock()
 	r.tell(before, after)
 	return nil
+}
+
+// statusDue returns when a changed status has to be written: at once what others wait
+// for; details a while after the last write; and that a revision is applied a while
+// after it was, because the health that everybody waits for often follows within
+// that, and goes along. What is applied is known until then, and after a crash it is
+// applied again, which changes nothing.
+func (s *appState) statusDue(before, after *v1alpha1.ApplicationStatus, now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !isUrgent(before, after):
+		return s.wroteAt.Add(lazyInterval)
+	case !isSettling(before, after):
+		return now
+	}
+	if s.settling.IsZero() {
+		s.settling = now
+	}
+	return s.settling.Add(lazyInterval)
+}
+
+// isSettling reports whether a status says no more than that a revision was applied
+// and is on its way to be Healthy.
+func isSettling(before, after *v1alpha1.ApplicationStatus) bool {
+	if after.Sync.Status != v1alpha1.SyncSynced || after.Sync.Revision == before.Sync.Revision || after.Health == nil ||
+		after.Health.Status != v1alpha1.HealthProgressing || len(after.Inventory) < len(before.Inventory) {
+		return false
+	}
+	others := func(s *v1alpha1.ApplicationStatus) *v1alpha1.ApplicationStatus {
+		c := s.DeepCopy()
+		c.Sync, c.Health, c.Conditions, c.Objects, c.Inventory = v1alpha1.SyncStatus{}, nil, nil, nil, nil
+		if before.ObservedGeneration == 0 { // nothing was said about this Application yet
+			c.ObservedGeneration = 0
+		}
+		return c
+	}
+	return apiequality.Semantic.DeepEqual(others(before), others(after))
 }
 
 // isUrgent tells what others wait for from details.

@@ -12,9 +12,9 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
 
-// ownWrites knows the newest version of each Promotion that this process wrote, so
-// that a cache that does not show it yet can be told from one that does: what was
-// just done is neither done again nor asked for again.
+// ownWrites knows the newest version of each object of a kind that this process
+// wrote, so that a cache that does not show it yet can be told from one that does:
+// what was just done is neither done again nor asked for again.
 //
 // The zero value is ready for use, by any number of goroutines.
 type ownWrites struct {
@@ -32,8 +32,8 @@ type ownWrite struct {
 // never will, because the object is gone or the versions begin anew.
 const ownWritePatience = time.Minute
 
-// wrote notes a version that the API server answered with.
-func (w *ownWrites) wrote(p *v1alpha1.Promotion, now time.Time) {
+// wrote notes a version that the API server answered with, of an object of a Stage.
+func (w *ownWrites) wrote(obj client.Object, stage string, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.newest == nil {
@@ -44,15 +44,15 @@ func (w *ownWrites) wrote(p *v1alpha1.Promotion, now time.Time) {
 			delete(w.newest, key)
 		}
 	}
-	w.newest[client.ObjectKeyFromObject(p)] = ownWrite{stage: p.Spec.Stage, version: versionNumber(p), at: now}
+	w.newest[client.ObjectKeyFromObject(obj)] = ownWrite{stage: stage, version: versionNumber(obj), at: now}
 }
 
-// isOutdated reports whether p is older than what this process wrote.
-func (w *ownWrites) isOutdated(p *v1alpha1.Promotion, now time.Time) bool {
+// isOutdated reports whether obj is older than what this process wrote.
+func (w *ownWrites) isOutdated(obj client.Object, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o, known := w.newest[client.ObjectKeyFromObject(p)]
-	return known && now.Sub(o.at) <= ownWritePatience && versionNumber(p) < o.version
+	o, known := w.newest[client.ObjectKeyFromObject(obj)]
+	return known && now.Sub(o.at) <= ownWritePatience && versionNumber(obj) < o.version
 }
 
 // areIn reports whether the Promotions of a Stage that were read show all that this

@@ -27,7 +27,7 @@ func TestOwnWrites(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	written := promotionOf("test", "test.4.x", 99) // as text, 99 is more than 100
 	var own ownWrites
-	own.wrote(&written, now)
+	own.wrote(&written, "test", now)
 	for why, c := range map[string]struct {
 		stage    string
 		read     []v1alpha1.Promotion
@@ -53,7 +53,7 @@ func TestOwnWrites(t *testing.T) {
 		}
 	}
 	later := promotionOf("test", "test.5.x", 200)
-	own.wrote(&later, now.Add(2*time.Minute))
+	own.wrote(&later, "test", now.Add(2*time.Minute))
 	if len(own.newest) != 1 {
 		t.Errorf("%d are remembered, want the newest alone", len(own.newest))
 	}

@@ -82,7 +82,7 @@ type PromotionReconciler struct {
 // NewPromotionReconciler returns a reconciler for Promotions.
 func NewPromotionReconciler(o PromotionOptions) *PromotionReconciler {
 	r := &PromotionReconciler{PromotionOptions: o, Checks: newCheckLookups()}
-	r.Client = &notingClient{Client: o.Client, note: func(p *v1alpha1.Promotion) { r.own.wrote(p, r.Clock.Now()) }}
+	r.Client = &notingClient{Client: o.Client, note: func(p *v1alpha1.Promotion) { r.own.wrote(p, p.Spec.Stage, r.Clock.Now()) }}
 	return r
 }
 

@@ -54,7 +54,12 @@ type StageReconciler struct {
 	StageOptions
 	writes  lazyWrites
 	numbers usedNumbers
+	own     ownWrites
 }
+
+// staleRecheck is how soon a Stage is looked at again whose cached copy is older than
+// what was just written; the write itself wakes nobody.
+const staleRecheck = 20 * time.Millisecond
 
 // NewStageReconciler returns a reconciler for Stages.
 func NewStageReconciler(o StageOptions) *StageReconciler { return &StageReconciler{StageOptions: o} }
@@ -137,6 +142,9 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	stageConditions(o, problems)
 	due, err := r.writes.patch(ctx, r.Client, before, o.Stage, onlyWordsOfStage(&before.Status, &o.Stage.Status), now)
+	if err == nil && o.Stage.ResourceVersion != before.ResourceVersion {
+		r.own.wrote(o.Stage, o.Stage.Name, now)
+	}
 	due = sooner(due, recordDue)
 	if len(taken) > 0 {
 		due = sooner(due, now.Add(takenRecheck))
