@@ -90,8 +90,8 @@ func (r *ProjectReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if p.DeletionTimestamp != nil {
 		return settle(ctrl.Result{}, r.delete(ctx, &p, stages.Items))
 	}
-	if controllerutil.AddFinalizer(&p, projectFinalizer) {
-		if err := r.Client.Update(ctx, &p); err != nil {
+	if before := p.DeepCopy(); controllerutil.AddFinalizer(&p, projectFinalizer) {
+		if err := r.patchFinalizers(ctx, before, &p); err != nil {
 			return settle(ctrl.Result{}, fmt.Errorf("add finalizer to Project %q: %w", p.Name, err))
 		}
 	}
@@ -266,10 +266,16 @@ func (r *ProjectReconciler) delete(ctx context.Context, p *v1alpha1.Project, sta
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete Namespace %q: %w", p.Name, err)
 	}
-	if controllerutil.RemoveFinalizer(p, projectFinalizer) {
-		if err := r.Client.Update(ctx, p); err != nil {
+	if before := p.DeepCopy(); controllerutil.RemoveFinalizer(p, projectFinalizer) {
+		if err := r.patchFinalizers(ctx, before, p); err != nil {
 			return fmt.Errorf("remove finalizer of Project %q: %w", p.Name, err)
 		}
 	}
 	return nil
+}
+
+// patchFinalizers writes p's finalizers and nothing else. An update would write the
+// spec as we encode it, and so make a new generation of it that nobody asked for.
+func (r *ProjectReconciler) patchFinalizers(ctx context.Context, before, p *v1alpha1.Project) error {
+	return r.Client.Patch(ctx, p, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})) //nolint:wrapcheck // the caller says of what
 }

@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,6 +67,21 @@ func TestProjectsAndNamespaces(t *testing.T) {
 		makeProject(systemNamespace, people)
 		if bound(systemNamespace) {
 			t.Error("a Project bound its people in Waybill's Namespace, where passwords and sessions are")
+		}
+	})
+	t.Run("what people wrote stays as they wrote it", func(t *testing.T) {
+		p := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"windows": []any{}}}}
+		p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind("Project"))
+		p.SetName("sparse")
+		if err := admin.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		reconcile(keeper, "sparse")
+		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
+			t.Fatal(err)
+		}
+		if p.GetGeneration() != 1 || len(p.GetFinalizers()) != 1 {
+			t.Errorf("generation %d, finalizers %v: a change of the definition that nobody made", p.GetGeneration(), p.GetFinalizers())
 		}
 	})
 	t.Run("somebody else's Namespace", func(t *testing.T) {
