@@ -45,6 +45,8 @@ type member struct {
 	name string
 	id   string
 	sent *recorder
+	// left is when it was told to end.
+	left time.Time
 }
 
 // TestSharedApplications runs two, then three real waybilld that share Applications.
@@ -61,9 +63,8 @@ func TestSharedApplications(t *testing.T) {
 	b := s.joins("b", failpoint.Env+"="+controllers.FailAfterHook+"=kill@1")
 	s.isShared("two share", leader, b)
 	c := s.joins("c")
+	s.commit() // what changes hands is in the middle of a sync
 	s.isShared("three share", leader, b, c)
-	s.commit()
-	s.isShared("a new revision", leader, b, c)
 	s.restsQuietly()
 
 	// b kills itself in a sync with hooks.
@@ -111,6 +112,7 @@ func TestSharedApplications(t *testing.T) {
 	}
 
 	// c ends properly, and nobody has to wait for its Lease.
+	c.left = time.Now()
 	c.stop()
 	s.isShared("one is left", leader)
 	s.commit()
@@ -355,9 +357,13 @@ func (s *sharing) onlyHoldersWrote() {
 		for _, r := range all {
 			switch {
 			case r.claims:
-				if r.code == http.StatusOK {
-					holder = r.holder
+				if r.code != http.StatusOK {
+					continue
 				}
+				if r.holder != "" && holder != "" && r.holder != holder && !s.wasSilent(holder, r.begun) {
+					s.t.Errorf("%s: %s took it at %s from %s, which renewed its Lease", app, r.by.name, r.begun.Format(time.StampMicro), holder)
+				}
+				holder = r.holder
 				continue
 			case strings.Contains(r.path, "/applications/"):
 				continue // the API server refuses what is out of date
@@ -369,6 +375,32 @@ func (s *sharing) onlyHoldersWrote() {
 			last = r
 		}
 	}
+}
+
+// wasSilent reports whether a replica had left before an instant, or had at some time
+// before it not renewed its Lease for so long that it had to stop.
+func (s *sharing) wasSilent(id string, before time.Time) bool {
+	at := slices.IndexFunc(s.replicas, func(m *member) bool { return m.id == id })
+	if at < 0 {
+		return false
+	}
+	m := s.replicas[at]
+	if !m.left.IsZero() && m.left.Before(before) {
+		return true
+	}
+	renewals := []time.Time{before}
+	for _, r := range m.sent.all() {
+		if r.method != http.MethodGet && strings.HasSuffix(r.path, "/leases/waybill-replica-"+id) && r.code == http.StatusOK && r.begun.Before(before) {
+			renewals = append(renewals, r.begun)
+		}
+	}
+	slices.SortFunc(renewals, time.Time.Compare)
+	for i := range len(renewals) - 1 {
+		if renewals[i+1].Sub(renewals[i]) > shardLease*2/3 {
+			return true
+		}
+	}
+	return false
 }
 
 // applicationOf names the Application that a request is about; "": none.
