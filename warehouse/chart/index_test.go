@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+	helmyaml "sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/internal/tarball"
 )
@@ -125,7 +126,8 @@ func TestLargeIndex(t *testing.T) {
 	}
 }
 
-// Whatever is cut out says what the whole document says.
+// FuzzIndex: whatever the text is, reading it ends; and written as Helm writes it,
+// what is cut out says what the whole document says.
 func FuzzIndex(f *testing.F) {
 	f.Add(strings.ReplaceAll(helmIndex, "    app: this", "      app: this"), "app")
 	f.Add("entries:\n  a:\n  - version: 1\n", "a")
@@ -135,28 +137,36 @@ func FuzzIndex(f *testing.F) {
 	f.Add("entries:\n  'a': &x\n  - version: 1\n  b: *x\n", "b")
 	f.Add("x: |\n entries:\nentries:\n  a:\n  - version: 1\n", "a")
 	f.Add("x: \"\nentries:\n  a:\n  - version: 1\n\"", "a")
-	f.Add("x:\n- y: !!str '\nentries:\n  a:\n  - version: 1'\n", "a")
-	f.Add("x: [\nentries,\n]\nentries:\n  b:\n  - d: |\n     c: \"\n  a:\n  - version: 1\n", "a")
+	f.Add("a: \"entries:\\n  b:\\n  - version: 2\"\nentries: {b: [{version: 1, description: \"\\n  b:\\n  - version: 3\"}], \"x: y\": [], '': [], \"- b\": [{version: 4}]}\n", "b")
+	f.Add("entries: {b: [{version: 1, description: "+strings.Repeat("a long text ", 40)+"}]}", "b")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		if len(text) > 1<<16 || name == "" {
 			return
 		}
-		got, err := parseIndex([]byte(text), []string{name})
-		if err != nil {
-			return
+		if got, err := parseIndex([]byte(text), []string{name}); err == nil && len(got) > 1 {
+			t.Errorf("%q: %d charts, asked for one", name, len(got))
 		}
+		var all any
 		var whole struct {
 			Entries map[string][]indexEntry `yaml:"entries"`
 		}
-		if yaml.Unmarshal([]byte(text), &whole) != nil {
+		if helmyaml.Unmarshal([]byte(text), &all) != nil {
 			return // what no YAML reader takes says nothing
+		}
+		written, err := helmyaml.Marshal(all)
+		if err != nil || yaml.Unmarshal(written, &whole) != nil {
+			return
+		}
+		got, err := parseIndex(written, []string{name})
+		if err != nil {
+			return
 		}
 		want, err := versions(name, whole.Entries[name])
 		if err != nil {
 			return
 		}
 		if d := cmp.Diff(want, got[name], cmp.Comparer(func(a, b []Version) bool { return fmt.Sprint(a) == fmt.Sprint(b) })); d != "" {
-			t.Errorf("%q: %s", name, d)
+			t.Errorf("%q in\n%s\n%s", name, written, d)
 		}
 	})
 }
