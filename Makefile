@@ -91,8 +91,8 @@ test-unit: ## Go tests that need nothing but Go, git and PostgreSQL, with the ra
 	$(GO) test -race $$(tools/packages.sh unit)
 
 .PHONY: test-env
-test-env: build ## Go tests against a real control plane, with the race detector
-	$(GO) test -race -p 1 -timeout 20m $$(tools/packages.sh env)
+test-env: build ## Go tests against a real control plane, two packages at once, with the race detector
+	$(GO) test -race -p 2 -timeout 20m $$(tools/packages.sh env)
 
 .PHONY: test-e2e
 test-e2e: build ## The whole product: real waybilld, real control plane, Git and registry
