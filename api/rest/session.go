@@ -133,6 +133,9 @@ func (s *Server) Permissions(ctx context.Context, request PermissionsRequestObje
 	q := s.newQuestions(ctx)
 	q.ask(identity.Action{Verb: "create", Resource: "projects"}, &out.CreateProjects)
 	if project == "" {
+		q.ask(identity.Action{Verb: "list", Resource: "clusters"}, &out.ListClusters)
+		q.ask(identity.Action{Verb: "patch", Resource: "clusters"}, &out.EditClusters)
+		q.ask(identity.Action{Verb: "delete", Resource: "clusters"}, &out.DeleteClusters)
 		err := q.wait()
 		return Permissions200JSONResponse(out), err
 	}
@@ -153,6 +156,8 @@ func (s *Server) Permissions(ctx context.Context, request PermissionsRequestObje
 	q.ask(identity.Action{Verb: "refresh", Resource: "warehouses", Namespace: project}, &out.Refresh)
 	q.ask(identity.Action{Verb: "patch", Resource: "promotions", Namespace: project}, &out.Abort)
 	q.ask(identity.Action{Verb: "freeze", Resource: "stages", Namespace: project}, &out.FreezeAll)
+	q.ask(identity.Action{Verb: "sync", Resource: "applications", Namespace: project}, &out.Sync)
+	q.ask(identity.Action{Verb: "accept", Resource: "applications", Namespace: project}, &out.Accept)
 	// What holds for every Stage of the Project needs one question per verb; a
 	// role for single Stages is asked about Stage by Stage.
 	var all model.StagePermissions

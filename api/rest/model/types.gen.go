@@ -1738,20 +1738,35 @@ type ObjectStatus struct {
 // Permissions defines model for Permissions.
 type Permissions struct {
 	// Abort may abort Promotions
-	Abort          bool `json:"abort,omitempty,omitzero"`
+	Abort bool `json:"abort,omitempty,omitzero"`
+
+	// Accept may commit changes made in the cluster to the branches of Stages
+	Accept         bool `json:"accept,omitempty,omitzero"`
 	CreateProjects bool `json:"createProjects"`
+
+	// DeleteClusters may remove clusters
+	DeleteClusters bool `json:"deleteClusters,omitempty,omitzero"`
 	DeleteProject  bool `json:"deleteProject,omitempty,omitzero"`
 
 	// Edit may change Stages and Warehouses of the Project
 	Edit bool `json:"edit,omitempty,omitzero"`
 
+	// EditClusters may test clusters and replace their kubeconfigs
+	EditClusters bool `json:"editClusters,omitempty,omitzero"`
+
 	// FreezeAll may freeze every Stage of the Project
-	FreezeAll bool   `json:"freezeAll,omitempty,omitzero"`
-	Project   string `json:"project,omitempty,omitzero"`
+	FreezeAll bool `json:"freezeAll,omitempty,omitzero"`
+
+	// ListClusters may see the destination clusters
+	ListClusters bool   `json:"listClusters,omitempty,omitzero"`
+	Project      string `json:"project,omitempty,omitzero"`
 
 	// Refresh may refresh Warehouses
 	Refresh bool               `json:"refresh,omitempty,omitzero"`
 	Stages  []StagePermissions `json:"stages,omitempty,omitzero"`
+
+	// Sync may sync the Applications of the Project
+	Sync bool `json:"sync,omitempty,omitzero"`
 }
 
 // Phase of a Promotion; Rejected is the phase Failed with the reason Rejected

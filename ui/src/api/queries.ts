@@ -3,6 +3,8 @@ import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
+  AcceptRequest,
+  AcceptResult,
   ContainerLogs,
   DecisionRequest,
   Freeze,
@@ -22,6 +24,7 @@ import type {
   RollbackRequest,
   StageDetail,
   StagePermissions,
+  SyncRequest,
   VerifyRequest,
   WebhookList,
   Why,
@@ -289,6 +292,20 @@ export function useFreeze(project: string) {
 export function useThaw(project: string) {
   return useMutation({
     mutationFn: (name: string) => call<void>(api.freeze(project, name), { method: 'DELETE' }),
+  });
+}
+
+/** Has an Application, or some of its objects, made equal to Git now. */
+export function useSync(project: string, app: string) {
+  return useMutation({
+    mutationFn: (body: SyncRequest) => call<unknown>(api.sync(project, app), { method: 'POST', body }),
+  });
+}
+
+/** Commits changes made in the cluster to the branch of the Stage. */
+export function useAccept(project: string, app: string) {
+  return useMutation({
+    mutationFn: (body: AcceptRequest) => call<AcceptResult>(api.accept(project, app), { method: 'POST', body }),
   });
 }
 

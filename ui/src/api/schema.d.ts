@@ -1868,16 +1868,26 @@ export interface components {
         Permissions: {
             /** @description may abort Promotions */
             abort?: boolean;
+            /** @description may commit changes made in the cluster to the branches of Stages */
+            accept?: boolean;
             createProjects: boolean;
+            /** @description may remove clusters */
+            deleteClusters?: boolean;
             deleteProject?: boolean;
             /** @description may change Stages and Warehouses of the Project */
             edit?: boolean;
+            /** @description may test clusters and replace their kubeconfigs */
+            editClusters?: boolean;
             /** @description may freeze every Stage of the Project */
             freezeAll?: boolean;
+            /** @description may see the destination clusters */
+            listClusters?: boolean;
             project?: string;
             /** @description may refresh Warehouses */
             refresh?: boolean;
             stages?: components["schemas"]["StagePermissions"][];
+            /** @description may sync the Applications of the Project */
+            sync?: boolean;
         };
         /**
          * @description of a Promotion; Rejected is the phase Failed with the reason Rejected

@@ -3,6 +3,9 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type AcceptField = Schemas['AcceptField'];
+export type AcceptRequest = Schemas['AcceptRequest'];
+export type AcceptResult = Schemas['AcceptResult'];
 export type Activity = Schemas['Activity'];
 export type Application = Schemas['Application'];
 export type Approval = Schemas['Approval'];
@@ -57,6 +60,8 @@ export type StageCell = Schemas['StageCell'];
 export type StageDetail = Schemas['StageDetail'];
 export type StagePermissions = Schemas['StagePermissions'];
 export type StatusWord = Schemas['StatusWord'];
+export type SyncRequest = Schemas['SyncRequest'];
+export type SyncResource = Schemas['SyncResource'];
 export type Step = Schemas['Step'];
 export type Subscription = Schemas['Subscription'];
 export type VerifyRequest = Schemas['VerifyRequest'];

@@ -1,7 +1,9 @@
 import { useLayoutEffect } from 'react';
 import type { Pipeline } from '../api/types';
+import { driftKey, driftsOf } from '../lib/drift';
 import type { DialogSearch } from '../lib/search';
 import { ReviewDrawer } from '../review/ReviewDrawer';
+import { DriftDialog } from './DriftDialog';
 import { PromoteDialog } from './PromoteDialog';
 import { RollbackDialog } from './RollbackDialog';
 import { StopDialog } from './StopDialog';
@@ -25,6 +27,11 @@ function dialogOf(pipeline: Pipeline, search: DialogSearch) {
   const stage = pipeline.stages.find((each) => each.name === name);
   const freeze = pipeline.freezes?.find((each) => each.name === search.thaw);
   if (search.review) return <ReviewDrawer key={search.review} project={pipeline.project} promotion={search.review} />;
+  const key = search.heal ?? search.accept;
+  const drift =
+    key && driftsOf(pipeline.stages.flatMap((each) => each.destinations)).find((each) => driftKey(each) === key);
+  if (drift)
+    return <DriftDialog key={key} project={pipeline.project} of={drift} kind={search.heal ? 'heal' : 'accept'} />;
   if (freeze) return <ThawDialog pipeline={pipeline} freeze={freeze} />;
   if (search.freeze && (stage || search.freeze === '*'))
     return <StopDialog key={search.freeze} pipeline={pipeline} stage={search.freeze} kind="freeze" />;

@@ -13,6 +13,9 @@ export interface DialogSearch {
   hold?: string;
   /** Name of the Stage whose healing is to be paused. */
   pause?: string;
+  /** Key of the drift to take back, or to commit: see lib/drift. */
+  heal?: string;
+  accept?: string;
   /** Name of the Freeze to end. */
   thaw?: string;
   /** Name of the Promotion to decide about. */
@@ -64,6 +67,10 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' && value.length <= 253 ? value : undefined;
 }
 
+function long(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' && value.length <= 2048 ? value : undefined;
+}
+
 /** Reads the dialog's part of an address; unknown or broken values are dropped. */
 export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
   return {
@@ -73,6 +80,8 @@ export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
     freeze: text(raw.freeze),
     hold: text(raw.hold),
     pause: text(raw.pause),
+    heal: long(raw.heal),
+    accept: long(raw.accept),
     thaw: text(raw.thaw),
     review: text(raw.review),
     with: text(raw.with),

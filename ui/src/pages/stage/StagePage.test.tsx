@@ -43,7 +43,7 @@ describe('stage page', () => {
     expect(within(next).getAllByRole('listitem')).toHaveLength(4);
     const drift = screen.getByRole('region', { name: 'Drift' });
     expect(within(drift).getByText('spec.maxReplicas')).toBeVisible();
-    expect(within(drift).getByText('kubectl-patch · reported')).toBeVisible();
+    expect(within(drift).getByText('kubectl-patch · Announced')).toBeVisible();
     const promotions = screen.getByRole('region', { name: 'Last promotions' });
     expect(await within(promotions).findByText('error rate up, INC-2291')).toBeVisible();
     expect(within(promotions).getByText(/forbidden/)).toBeVisible();

@@ -185,7 +185,7 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
             )}
             <ChecksCard project={pipeline.project} stage={stage} />
             <HealthCard project={pipeline.project} stage={stage} />
-            <DriftCard applications={stage.destinations} />
+            <DriftCard project={pipeline.project} stage={stage} />
           </div>
           <div className={classes.column}>
             <PromotionsCard
