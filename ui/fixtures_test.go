@@ -24,6 +24,8 @@ func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 		"review-plan":       &model.Plan{},
 		"me":                &model.Me{},
 		"permissions":       &model.Permissions{},
+		"my-permissions":    &model.Permissions{},
+		"clusters":          &model.ClusterList{},
 		"pipeline":          &model.Pipeline{},
 		"plan":              &model.Plan{},
 		"projects":          &model.Projects{},

@@ -76,7 +76,7 @@ func clusterModel(c *v1alpha1.Cluster, uses map[string][]string) model.Cluster {
 	}
 	setMicroTime(&out.CheckedAt, c.Status.CheckedAt)
 	if ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		out.Ready, out.Reason, out.Message = ready.Status == metav1.ConditionTrue, ready.Reason, ready.Message
+		out.Ready, out.Reason, out.Message, out.Since = ready.Status == metav1.ConditionTrue, ready.Reason, ready.Message, ready.LastTransitionTime.UTC()
 	}
 	return out
 }

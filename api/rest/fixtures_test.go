@@ -26,6 +26,7 @@ func TestDashboardFixturesAreAnswers(t *testing.T) {
 		"me": {"Me", &model.Me{}}, "permissions": {"Permissions", &model.Permissions{}}, "pipeline": {"Pipeline", &model.Pipeline{}},
 		"plan": {"Plan", &model.Plan{}}, "projects": {"Projects", &model.Projects{}}, "rollback": {"RollbackPreview", &model.RollbackPreview{}},
 		"promotion-checked": {"Promotion", &model.Promotion{}}, "stage": {"StageDetail", &model.StageDetail{}}, "why": {"Why", &model.Why{}},
+		"clusters": {"ClusterList", &model.ClusterList{}}, "my-permissions": {"Permissions", &model.Permissions{}},
 		"webhooks": {"WebhookList", &model.WebhookList{}},
 	} {
 		t.Run(name, func(t *testing.T) {

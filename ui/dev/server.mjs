@@ -115,7 +115,8 @@ export function start({ port = 0 } = {}) {
     }
     const answers = [
       [/^\/api\/v1\/me$/, 'me'],
-      [/^\/api\/v1\/me\/permissions$/, 'permissions'],
+      [/^\/api\/v1\/me\/permissions$/, url.searchParams.has('project') ? 'permissions' : 'my-permissions'],
+      [/^\/api\/v1\/clusters$/, 'clusters'],
       [/^\/api\/v1\/projects$/, 'projects'],
       [/^\/api\/v1\/projects\/checkout\/pipeline$/, 'pipeline'],
       [/^\/api\/v1\/projects\/checkout\/webhooks$/, 'webhooks'],

@@ -30,6 +30,15 @@ async function violations(page) {
 }
 
 const freight = () => server.fixture('plan').freight.name;
+/** The key of a change that is left alone: see lib/drift. */
+const drift = () => {
+  const app = server
+    .fixture('pipeline')
+    .stages.flatMap((each) => each.destinations)
+    .find((each) => each.drifting);
+  const { group = '', kind, namespace = '', name, field } = app.drifts[1];
+  return encodeURIComponent([app.name, group, kind, namespace, name, field].join(' '));
+};
 const pages = {
   projects: () => '/projects',
   pipeline: () => '/projects/checkout',
@@ -47,6 +56,9 @@ const pages = {
   'resources, logs': () => '/projects/checkout/stages/prod-us/resources?tab=logs',
   review: () => '/projects/checkout?review=prod-eu-000012',
   'review as a page': () => '/projects/checkout/review/prod-eu-000012',
+  clusters: () => '/clusters',
+  'rotate a cluster': () => '/clusters?rotate=prod-eu',
+  'remove a cluster': () => '/clusters?remove=prod-eu',
   inbox: () => '/inbox',
   'inbox, decided': () => '/inbox?state=done',
   promotion: () => '/projects/checkout/promotions/test-000041',
@@ -54,6 +66,9 @@ const pages = {
   'promotion with checks': () => '/projects/checkout/promotions/staging-000017',
   freeze: () => '/projects/checkout?freeze=*',
   hold: () => '/projects/checkout/stages/prod-us?hold=prod-us',
+  'pause of healing': () => '/projects/checkout/stages/prod-us?pause=prod-us',
+  'heal now': () => `/projects/checkout/stages/prod-us?heal=${drift()}`,
+  accept: () => `/projects/checkout/stages/prod-us?accept=${drift()}`,
   thaw: () => '/projects/checkout?thaw=black-friday',
 };
 

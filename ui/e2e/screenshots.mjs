@@ -83,6 +83,23 @@ try {
     await page.goto(`/projects/${wanted}/sources`);
     await settled(page);
     await shoot('sources');
+    await page.goto('/clusters');
+    await settled(page);
+    await shoot('clusters');
+    await page.goto('/clusters?remove=prod-eu');
+    await settled(page);
+    await shoot('clusters-remove');
+    await page.goto(`/projects/${wanted}/stages/${stage}?pause=${stage}`);
+    await settled(page);
+    await shoot('pause-healing');
+    await page.goto(`/projects/${wanted}/stages/${stage}`);
+    await settled(page);
+    const accept = page.getByRole('button', { name: /^Accept / }).first();
+    if (await accept.count()) {
+      await accept.click();
+      await settled(page);
+      await shoot('accept');
+    }
     await page.goto('/inbox');
     await settled(page);
     await shoot('inbox');

@@ -12,6 +12,7 @@ export const routes = {
   freight: '/projects/$project/freight/$freight',
   review: '/projects/$project/review/$promotion',
   inbox: '/inbox',
+  clusters: '/clusters',
 } as const;
 
 const root = '/api/v1';
@@ -23,6 +24,7 @@ export const api = {
   logout: () => `${root}/logout`,
   me: () => `${root}/me`,
   permissions: (project: string) => `${root}/me/permissions?project=${seg(project)}`,
+  myPermissions: () => `${root}/me/permissions`,
   version: () => '/version',
   projects: () => `${root}/projects`,
   pipeline: (project: string) => `${root}/projects/${seg(project)}/pipeline`,
@@ -57,6 +59,11 @@ export const api = {
   logs: (project: string, name: string, of?: { kind: string; name: string }) =>
     `${api.application(project, name)}/logs${of === undefined ? '' : `?kind=${seg(of.kind)}&name=${seg(of.name)}`}`,
   inbox: () => `${root}/inbox`,
+  clusters: () => `${root}/clusters`,
+  cluster: (name: string) => `${root}/clusters/${seg(name)}`,
+  testCluster: (name: string) => `${api.cluster(name)}/test`,
+  rotateCluster: (name: string) => `${api.cluster(name)}/rotate`,
+  removeCluster: (name: string, force: boolean) => `${api.cluster(name)}${force ? '?force=true' : ''}`,
   definition: (project: string, kind: string, name: string) =>
     `${root}/projects/${seg(project)}/definitions/${seg(kind)}/${seg(name)}`,
   events: (topics: string[]) => `${root}/events?topics=${topics.map(seg).join(',')}`,

@@ -13,6 +13,7 @@ import { sessionOptions } from './api/session';
 import { ErrorState } from './components/ErrorState';
 import { Shell } from './components/Shell';
 import {
+  clustersSearch,
   dialogSearch,
   inboxSearch,
   pipelineSearch,
@@ -20,6 +21,7 @@ import {
   promotionSearch,
   resourcesSearch,
 } from './lib/search';
+import { ClustersPage } from './pages/clusters/ClustersPage';
 import { FreightPage } from './pages/freight/FreightPage';
 import { InboxPage } from './pages/inbox/InboxPage';
 import { LoginPage } from './pages/login/LoginPage';
@@ -143,6 +145,15 @@ const inbox = createRoute({
   },
 });
 
+const clusters = createRoute({
+  getParentRoute: () => inside,
+  path: routes.clusters,
+  validateSearch: clustersSearch,
+  component: function Clusters() {
+    return <ClustersPage search={clusters.useSearch()} />;
+  },
+});
+
 const promotion = createRoute({
   getParentRoute: () => inside,
   path: routes.promotion,
@@ -176,7 +187,19 @@ const review = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([start, projects, pipeline, sources, stage, resources, promotion, freight, inbox, review]),
+  inside.addChildren([
+    start,
+    projects,
+    pipeline,
+    sources,
+    stage,
+    resources,
+    promotion,
+    freight,
+    inbox,
+    clusters,
+    review,
+  ]),
 ]);
 
 function Broken({ error, reset }: ErrorComponentProps) {

@@ -1205,6 +1205,7 @@ type Cluster struct {
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason,omitempty,omitzero"`
 	Server  string `json:"server,omitempty,omitzero"`
+	Since   Time   `json:"since,omitempty,omitzero"`
 	Version string `json:"version,omitempty,omitzero"`
 }
 

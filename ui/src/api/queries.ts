@@ -1,10 +1,11 @@
-import { queryOptions, useMutation, useQuery } from '@tanstack/react-query';
+import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
   AcceptRequest,
   AcceptResult,
+  Clusters,
   ContainerLogs,
   DecisionRequest,
   Freeze,
@@ -49,6 +50,8 @@ export const keys = {
   objectEvents: (project: string, app: string) => ['object-events', project, app] as const,
   logs: (project: string, app: string, of: string) => ['logs', project, app, of] as const,
   inbox: ['inbox'] as const,
+  clusters: ['clusters'] as const,
+  myPermissions: ['permissions'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
 };
 
@@ -312,4 +315,54 @@ export function useAccept(project: string, app: string) {
 /** Asks a Warehouse to look at its registries now. */
 export function useRefresh(project: string, warehouse: string) {
   return useMutation({ mutationFn: () => call<unknown>(api.refresh(project, warehouse), { method: 'POST' }) });
+}
+
+/** What one may do that is about no project. */
+export function useMyPermissions() {
+  return useQuery({
+    queryKey: keys.myPermissions,
+    queryFn: ({ signal }) => call<Permissions>(api.myPermissions(), { signal }),
+    staleTime: 60_000,
+    retry: false,
+  });
+}
+
+// Clusters are on no topic of the event stream: while the page is in view they are asked for.
+const clustersInterval = 10_000;
+
+/** Destination clusters, the one Waybill runs in first. */
+export function useClusters() {
+  return useQuery({
+    queryKey: keys.clusters,
+    queryFn: ({ signal }) => call<Clusters>(api.clusters(), { signal }),
+    refetchInterval: clustersInterval,
+  });
+}
+
+/** Has Waybill connect to a cluster now. */
+export function useTestCluster(name: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => call<unknown>(api.testCluster(name), { method: 'POST' }),
+    onSettled: () => client.invalidateQueries({ queryKey: keys.clusters }),
+  });
+}
+
+/** Replaces the kubeconfig of a cluster. */
+export function useRotateCluster(name: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (kubeconfig: string) =>
+      call<unknown>(api.rotateCluster(name), { method: 'POST', body: { kubeconfig } }),
+    onSettled: () => client.invalidateQueries({ queryKey: keys.clusters }),
+  });
+}
+
+/** Forgets a cluster; with `force` although Applications deploy there. */
+export function useRemoveCluster(name: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (force: boolean) => call<void>(api.removeCluster(name, force), { method: 'DELETE' }),
+    onSettled: () => client.invalidateQueries({ queryKey: keys.clusters }),
+  });
 }

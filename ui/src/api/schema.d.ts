@@ -1487,6 +1487,7 @@ export interface components {
             ready: boolean;
             reason?: string;
             server?: string;
+            since?: components["schemas"]["Time"];
             version?: string;
         };
         ClusterList: {

@@ -6,13 +6,14 @@ import {
   IconLogout,
   IconMoon,
   IconSelector,
+  IconServer2,
   IconSitemap,
   IconSun,
   IconUser,
 } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { useInbox } from '../api/queries';
+import { useInbox, useMyPermissions } from '../api/queries';
 import { useSession, useSignOut } from '../api/session';
 import { useRecent } from '../lib/recent';
 import { toDo } from '../pages/inbox/rows';
@@ -29,6 +30,7 @@ export interface ShellProps {
 export function Shell({ children }: ShellProps) {
   const recent = useRecent();
   const count = toDo(useInbox().data);
+  const seesClusters = useMyPermissions().data?.listClusters ?? false;
   return (
     <div className={classes.shell}>
       <a href="#main" className={classes.skip}>
@@ -55,6 +57,16 @@ export function Shell({ children }: ShellProps) {
         >
           <IconLayoutGrid size={17} stroke={1.7} aria-hidden="true" /> <span>Projects</span>
         </Link>
+        {seesClusters && (
+          <Link
+            to={routes.clusters}
+            className={classes.item}
+            activeOptions={{ includeSearch: false }}
+            activeProps={{ className: classes.active, 'aria-current': 'page' }}
+          >
+            <IconServer2 size={17} stroke={1.7} aria-hidden="true" /> <span>Clusters</span>
+          </Link>
+        )}
         {recent.length > 0 && (
           <>
             <h2 className={classes.heading} id="recent">
@@ -106,6 +118,16 @@ export function Shell({ children }: ShellProps) {
         >
           <IconLayoutGrid size={20} stroke={1.7} aria-hidden="true" /> Projects
         </Link>
+        {seesClusters && (
+          <Link
+            to={routes.clusters}
+            className={classes.tab}
+            activeOptions={{ includeSearch: false }}
+            activeProps={{ className: classes.tabActive, 'aria-current': 'page' }}
+          >
+            <IconServer2 size={20} stroke={1.7} aria-hidden="true" /> Clusters
+          </Link>
+        )}
         <AccountMenu />
       </nav>
     </div>

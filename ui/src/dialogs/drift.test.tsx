@@ -13,7 +13,7 @@ describe('drift of a Stage', () => {
       answers.set(`POST ${app}/sync`, { status: 202, body: { request: 'r1' } }),
     );
     const card = await screen.findByRole('region', { name: 'Drift' });
-    await userEvent.click(await within(card).findByRole('button', { name: /^Heal spec\.maxReplicas/ }));
+    await userEvent.click(await within(card).findByRole('button', { name: /^Heal now: spec\.maxReplicas/ }));
     const dialog = await screen.findByRole('dialog', { name: 'Heal HorizontalPodAutoscaler/checkout-api now' });
     expect(within(dialog).getByText('Field manager kubectl-patch changed it')).toBeVisible();
     expect(within(dialog).getByText(/applied whole, as Git says/)).toBeVisible();

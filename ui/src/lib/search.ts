@@ -54,6 +54,12 @@ export interface ResourcesSearch {
   tab?: 'logs';
 }
 
+export interface ClustersSearch {
+  /** Name of the cluster whose kubeconfig is to be replaced, or that is to be removed. */
+  rotate?: string;
+  remove?: string;
+}
+
 export interface InboxSearch {
   q?: string;
   state?: 'done';
@@ -109,6 +115,11 @@ export function promotionSearch(raw: Record<string, unknown>): PromotionSearch {
 export function resourcesSearch(raw: Record<string, unknown>): ResourcesSearch {
   const object = typeof raw.object === 'string' && raw.object.length <= 640 ? raw.object : undefined;
   return { app: text(raw.app), object, tab: raw.tab === 'logs' ? 'logs' : undefined };
+}
+
+/** Reads the clusters page's address. */
+export function clustersSearch(raw: Record<string, unknown>): ClustersSearch {
+  return { rotate: text(raw.rotate), remove: text(raw.remove) };
 }
 
 /** Reads the inbox page's address. */

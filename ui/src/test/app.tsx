@@ -1,9 +1,11 @@
 import { createMemoryHistory } from '@tanstack/react-router';
 import { render } from '@testing-library/react';
 import { vi } from 'vitest';
+import clusters from '../../fixtures/clusters.json';
 import inbox from '../../fixtures/inbox.json';
 import logs from '../../fixtures/logs.json';
 import me from '../../fixtures/me.json';
+import myPermissions from '../../fixtures/my-permissions.json';
 import objectEvents from '../../fixtures/object-events.json';
 import permissions from '../../fixtures/permissions.json';
 import pipeline from '../../fixtures/pipeline.json';
@@ -25,6 +27,8 @@ import { wire } from '../app/wire';
 
 /** The fixtures with the types of the API; `structuredClone` them before changing anything. */
 export const fixtures = {
+  clusters,
+  myPermissions,
   inbox: inbox as unknown as Inbox,
   logs,
   me,
@@ -81,6 +85,8 @@ export class Network {
     const ok = (path: string, body: unknown) => this.answers.set(`GET ${path}`, { status: 200, body });
     ok('/api/v1/me', fixtures.me);
     ok('/api/v1/me/permissions?project=checkout', fixtures.permissions);
+    ok('/api/v1/me/permissions', fixtures.myPermissions);
+    ok('/api/v1/clusters', fixtures.clusters);
     ok('/api/v1/projects', fixtures.projects);
     ok('/api/v1/inbox', fixtures.inbox);
     ok(`${base}/promotions/test-000041`, fixtures.promotion);

@@ -67,7 +67,7 @@ export function DriftCard({ project, stage }: DriftCardProps) {
                   {isOpen && (may.heal || may.accept) && (
                     <div className={classes.decide}>
                       {may.heal && (
-                        <Button size="xs" aria-label={`Heal ${what} now`} onClick={() => dialog({ heal: key })}>
+                        <Button size="xs" aria-label={`Heal now: ${what}`} onClick={() => dialog({ heal: key })}>
                           Heal now…
                         </Button>
                       )}
