@@ -28,7 +28,7 @@ const (
 	// enough that a busy machine seldom loses it.
 	shardLease = 9 * time.Second
 	// sharded is how many Applications are shared out.
-	sharded = 18
+	sharded = 24
 )
 
 // sharing is a Project of many Applications and the replicas that share them, each
