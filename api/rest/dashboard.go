@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -20,10 +21,23 @@ type dashboard struct {
 	notBuilt []byte
 }
 
+// file is held once: nearly everybody takes it zipped, who does not has it unzipped.
 type file struct {
 	contentType string
-	plain       []byte
+	plain       []byte // nil when there is zipped
 	zipped      []byte // nil when it would not be smaller
+}
+
+// unzipped returns the file for those who do not take gzip.
+func (f file) unzipped() ([]byte, error) {
+	if f.zipped == nil {
+		return f.plain, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(f.zipped))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(r, maxDashboardBytes))
 }
 
 // maxDashboardBytes of all files together.
@@ -53,6 +67,9 @@ func newDashboard(ui fs.FS, notBuilt string) (*dashboard, error) {
 		f := file{contentType: typeOf(name), plain: data}
 		if f.zipped, err = zip(f); err != nil {
 			return err
+		}
+		if f.zipped != nil {
+			f.plain = nil
 		}
 		d.files[name] = f
 		return nil
@@ -107,7 +124,7 @@ func zip(f file) ([]byte, error) {
 	if b.Len() >= len(f.plain) {
 		return nil, nil
 	}
-	return b.Bytes(), nil
+	return bytes.Clone(b.Bytes()), nil // without the room to grow
 }
 
 // ServeHTTP answers GET and HEAD.
@@ -143,10 +160,15 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 	h.Set("Vary", "Accept-Encoding")
-	body := f.plain
-	if f.zipped != nil && acceptsGzip(r) {
+	body := f.zipped
+	if body != nil && acceptsGzip(r) {
 		h.Set("Content-Encoding", "gzip")
-		body = f.zipped
+	} else {
+		var err error
+		if body, err = f.unzipped(); err != nil { // it was zipped here
+			http.Error(w, "internal error", http.StatusInternalServerError)
+			return
+		}
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method == http.MethodHead {
