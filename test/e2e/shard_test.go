@@ -114,6 +114,12 @@ func TestSharedApplications(t *testing.T) {
 	// c ends properly, and nobody has to wait for its Lease.
 	c.left = time.Now()
 	c.stop()
+	var lease coordination.Lease
+	if err := s.client.Get(t.Context(), client.ObjectKey{Namespace: systemNamespace, Name: "waybill-replica-" + c.id}, &lease); err != nil {
+		t.Error(err)
+	} else if h := lease.Spec.HolderIdentity; h != nil && *h != "" {
+		t.Errorf("it ended properly, and its Lease says that %q is there", *h)
+	}
 	s.isShared("one is left", leader)
 	s.commit()
 	s.isShared("it does everything", leader)
