@@ -142,6 +142,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 		w.ends(w.promote("prod", "1.26.1"), v1alpha1.PhaseSucceeded)
 		replicas := strings.Replace(w.git.Show("guestbook", "stage/prod:base/deployment.yaml"), "replicas: 3", "replicas: 4", 1)
 		hotfix := w.git.Commit("guestbook", "stage/prod", "more replicas", map[string]string{"base/deployment.yaml": replicas})
+		w.hasApplied(hotfix, "1.26.1")
 		w.hasReplicas(4)
 		s := w.cli("", "rollback", w.project+"/prod", "--dry-run")
 		if !strings.Contains(s.out, "Deployment guestbook, changed in prod") || !strings.Contains(s.out, ":1.26.0@") || strings.Contains(s.out, "replicas: 3") {
@@ -182,7 +183,7 @@ func TestRollbackAndHotfixes(t *testing.T) {
 }
 
 // hasApplied waits until prod runs a commit made by hand, and is Healthy on it:
-// only then does a rollback go back to it.
+// only then does a rollback go back to it, and a preview know it.
 func (w *world) hasApplied(hotfix, tag string) {
 	w.t.Helper()
 	w.eventually("the hotfix is applied", func() error {
