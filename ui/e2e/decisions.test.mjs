@@ -142,6 +142,33 @@ test('sees a freeze stop the flow and a thaw release it', { timeout: 900_000 }, 
   await context.close();
 });
 
+test('pauses healing, sees what drifts meanwhile, and heals it', { timeout: 900_000 }, async () => {
+  const { page, context, faults } = await open(browser, local.server);
+  const { shoot } = helpers(page);
+  await signIn(page, local.user, local.password);
+  await page.goto('/projects/guestbook/stages/test');
+  await settled(page);
+  const drift = page.getByRole('region', { name: 'Drift' });
+  await drift.getByRole('button', { name: 'Pause healing…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Pause healing of test' });
+  await dialog.getByLabel('Reason').fill('a leak');
+  await dialog.getByRole('button', { name: 'Pause healing' }).click();
+  const banner = page.locator('[data-freeze^="healing-test-"]');
+  await banner.getByText('Healing is paused').waitFor();
+
+  await local.kubectl('--namespace=guestbook-test', 'label', 'deployment', '--all', 'probe=1');
+  const heal = drift.getByRole('button', { name: /^Heal now: metadata\.labels\.probe/ }).first();
+  await heal.waitFor();
+  await shoot('drift-paused');
+  await heal.click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Heal now' }).click();
+  await heal.waitFor({ state: 'detached' });
+  await banner.getByRole('button', { name: 'Heal again' }).click();
+  await banner.waitFor({ state: 'detached' });
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
 test('watches checks fail, sees the revert happen, reads why, and resumes', { timeout: 900_000 }, async () => {
   const site = await checkedServer();
   const { page, context, faults } = await open(browser, local.server);
