@@ -99,6 +99,9 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err != nil || o.Stage.DeletionTimestamp != nil {
 		return settle(ctrl.Result{}, err)
 	}
+	if r.own.isOutdated(o.Stage, now) {
+		return ctrl.Result{RequeueAfter: staleRecheck}, nil // a write on it would be refused
+	}
 	isKnown := false
 	if o.PoliciesMissing, isKnown = r.Policies.Missing(); !isKnown {
 		return ctrl.Result{}, nil // woken when it is

@@ -75,7 +75,7 @@ type kept struct {
 func (e *entry) whole() (kept, error) {
 	k := e.kept
 	if k.err != nil {
-		return k, nil
+		return k, nil //nolint:nilerr // that it cannot be rendered is what was kept
 	}
 	k.result.Objects = make([]*unstructured.Unstructured, len(e.texts))
 	for i, text := range e.texts {
