@@ -38,9 +38,9 @@ import (
 //	a namespace deleted by hand                           TestNamespaceDeletedByHand
 //	immutable fields                                      TestForceRecreatesOnlyForARealImmutableField
 //	somebody who writes again and again                   TestContest, TestBotAgainstFiftyObjects
+//	an aggregated API without apply and managedFields     TestAggregatedAPIWithoutApply
 //
-// Not tested: aggregated API servers without managedFields, of which local
-// Kubernetes has none; clocks that differ, because times of two machines are never
+// Not tested: clocks that differ, because times of two machines are never
 // compared (managedFields times are compared for equality, TestFingerprint).
 
 // TestAtRestWhateverTheServerAdds: objects that the API server completes or writes

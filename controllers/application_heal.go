@@ -317,13 +317,14 @@ func changesOf(h healing) []gitops.FieldChange {
 }
 
 func versionMatches(obj *unstructured.Unstructured, live gitops.Live) bool {
-	return string(obj.GetUID()) == live.UID && gitops.Fingerprint(obj.GetManagedFields()) == live.Fingerprint
+	return string(obj.GetUID()) == live.UID && gitops.FingerprintOf(obj) == live.Fingerprint
 }
 
-// isIgnored says that only fields changed that belong to others, and takes the
-// object as it is for the new baseline.
+// isIgnored says that only fields changed that belong to others, or of which Git says
+// nothing where nobody knows who owns them, and takes the object as it is for the new
+// baseline.
 func (r *ApplicationReconciler) isIgnored(ctx context.Context, s *appState, h *healing) (bool, error) {
-	if h.drift != gitops.DriftChanged || h.desired.Ignored.IsEmpty() {
+	if h.drift != gitops.DriftChanged || h.desired.Ignored.IsEmpty() && !gitops.IsOfContent(h.live.Fingerprint) {
 		return false, nil
 	}
 	if h.seen.obj == nil || !h.seen.hasValues || !versionMatches(h.seen.obj, h.live) {

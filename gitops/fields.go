@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -37,6 +39,31 @@ func Fingerprint(managed []metav1.ManagedFieldsEntry) string {
 		h.Write(e.FieldsV1.GetRawBytes())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// contentPrefix tells the hash of a content from one of ownership.
+const contentPrefix = "content:"
+
+// IsOfContent says that a fingerprint moves with every field, because nobody knows
+// who owns which.
+func IsOfContent(fingerprint string) bool { return strings.HasPrefix(fingerprint, contentPrefix) }
+
+// FingerprintOf returns the Fingerprint of obj. What an API server sends without any
+// managedFields, as some aggregated ones do, has the hash of its content instead:
+// there it moves with every field, also one that Git says nothing of.
+func FingerprintOf(obj *unstructured.Unstructured) string {
+	if managed := obj.GetManagedFields(); len(managed) > 0 {
+		return Fingerprint(managed)
+	}
+	content := maps.Clone(obj.Object)
+	delete(content, "status")
+	content["metadata"] = map[string]any{"labels": obj.GetLabels(), "annotations": obj.GetAnnotations()}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return contentPrefix + hex.EncodeToString(sum[:12])
 }
 
 func ownEntry(managed []metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {

@@ -101,6 +101,9 @@ func (a *Applier) ApplyNow(ctx context.Context, d gitops.Desired) (*unstructured
 		options.FieldValidation = metav1.FieldValidationIgnore
 	}
 	answer, err := resource.Patch(ctx, d.Key.Name, types.ApplyPatchType, body, options)
+	if apierrors.IsUnsupportedMediaType(err) {
+		answer, err = merge(ctx, resource, send)
+	}
 	if err != nil {
 		return nil, classify(d.Key, err)
 	}

@@ -46,6 +46,9 @@ func (a *Applier) Rehearse(ctx context.Context, d gitops.Desired) (before, after
 		options.FieldValidation = metav1.FieldValidationIgnore
 	}
 	after, err = a.cluster.Dynamic.Resource(kind.Resource).Namespace(d.Key.Namespace).Patch(bounded, d.Key.Name, types.ApplyPatchType, body, options)
+	if apierrors.IsUnsupportedMediaType(err) {
+		return before, merged(before, send), nil
+	}
 	if apierrors.IsNotFound(err) { // it went meanwhile
 		return nil, d.Object, nil
 	}

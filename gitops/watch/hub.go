@@ -374,7 +374,7 @@ func (h *Hub) recordOf(obj *unstructured.Unstructured, hasValues bool, old recor
 	r := record{apiVersion: obj.GroupVersionKind().Version, Live: gitops.Live{
 		UID:         string(obj.GetUID()),
 		Version:     versionOf(obj.GetResourceVersion()),
-		Fingerprint: gitops.Fingerprint(managed),
+		Fingerprint: gitops.FingerprintOf(obj),
 		OwnerLabel:  labels[v1alpha1.LabelManagedBy],
 		Owner:       annotations[v1alpha1.AnnotationOwner],
 		Terminating: obj.GetDeletionTimestamp() != nil,
