@@ -66,6 +66,37 @@ func (l *lazyWrites) forget(key types.NamespacedName) {
 	delete(l.last, key)
 }
 
+// heldEntries are records, by Stage and Freight, that say no more than that Freight
+// has entered, and are held back for a moment. Freight that leaves within it was there
+// all the same: its record begins with what was held.
+//
+// The zero value is ready for use, by any number of goroutines.
+type heldEntries struct {
+	mu      sync.Mutex
+	entries map[types.NamespacedName]map[string]v1alpha1.FreightInStage
+}
+
+// of returns the records of a Stage. They are not changed any more.
+func (h *heldEntries) of(stage types.NamespacedName) map[string]v1alpha1.FreightInStage {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entries[stage]
+}
+
+// keep replaces the records of a Stage; none are forgotten.
+func (h *heldEntries) keep(stage types.NamespacedName, entries map[string]v1alpha1.FreightInStage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case len(entries) == 0:
+		delete(h.entries, stage)
+	case h.entries == nil:
+		h.entries = map[types.NamespacedName]map[string]v1alpha1.FreightInStage{stage: entries}
+	default:
+		h.entries[stage] = entries
+	}
+}
+
 // usedNumbers remembers, for each Stage, the last Promotion that this process
 // created: until cache and status know it, nothing else does, no number may be
 // used twice, and no Freight may be promoted twice.

@@ -55,6 +55,7 @@ type StageReconciler struct {
 	writes  lazyWrites
 	numbers usedNumbers
 	own     ownWrites
+	held    heldEntries
 }
 
 // staleRecheck is how soon a Stage is looked at again whose cached copy is older than
@@ -95,6 +96,7 @@ func (r *StageReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if apierrors.IsNotFound(err) {
 		r.writes.forget(req.NamespacedName)
 		r.numbers.forget(req.NamespacedName)
+		r.held.keep(req.NamespacedName, nil)
 	}
 	if err != nil || o.Stage.DeletionTimestamp != nil {
 		return settle(ctrl.Result{}, err)
@@ -194,9 +196,15 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 			health = o.Stage.Status.Health.Status
 		}
 	}
+	stage := client.ObjectKeyFromObject(o.Stage)
+	before, held := r.held.of(stage), map[string]v1alpha1.FreightInStage{}
 	for i := range o.Freight {
 		f := &o.Freight[i]
-		rec, known := f.Status.Stages[o.Stage.Name]
+		stored, known := f.Status.Stages[o.Stage.Name]
+		rec := stored
+		if entered, isHeld := before[f.Name]; isHeld && !known {
+			rec, known = entered, true
+		}
 		next := rec
 		switch {
 		case promotion.IsControlFlow(o.Stage):
@@ -213,11 +221,11 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 		if next.VerifiedAt != nil && promotion.HasFailedChecks(o, f) {
 			next = promotion.Unverified(next, o.Now)
 		}
-		if sameRecord(rec, next) {
+		if sameRecord(stored, next) {
 			continue
 		}
-		if at := entryDue(o, rec, next); o.Now.Before(at) {
-			due = sooner(due, at)
+		if at := entryDue(o, stored, next); o.Now.Before(at) {
+			due, held[f.Name] = sooner(due, at), next
 			continue
 		}
 		changed := f.DeepCopy()
@@ -229,6 +237,7 @@ func (r *StageReconciler) recordFreight(ctx context.Context, o *promotion.Observ
 			return time.Time{}, fmt.Errorf("record Stage %q in Freight %q: %w", o.Stage.Name, f.Name, err)
 		}
 	}
+	r.held.keep(stage, held)
 	return due, nil
 }
 
