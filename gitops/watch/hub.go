@@ -268,7 +268,7 @@ func (h *Hub) Owned(ownerLabel string) []gitops.Deletion {
 	defer h.mu.RUnlock()
 	var out []gitops.Deletion
 	for key := range h.owned[ownerLabel] {
-		if r := h.live[key]; r.Fingerprint != "" && !r.Terminating && r.HookRun == "" {
+		if r := h.live[key]; r.Fingerprint != "" && !gitops.IsOfContent(r.Fingerprint) && !r.Terminating && r.HookRun == "" {
 			out = append(out, gitops.Deletion{Key: key, Version: r.apiVersion, UID: r.UID})
 		}
 	}

@@ -36,7 +36,7 @@ const (
 // added to the table that is there. When the value is there already, doc itself
 // is returned.
 func Set(doc []byte, path []string, value any) ([]byte, error) {
-	if len(path) == 0 || len(doc) > maxBytes || nesting(doc) > maxDepth {
+	if len(path) == 0 || isTooLarge(doc) {
 		return nil, fmt.Errorf("%w: no path, or too large", ErrInvalid)
 	}
 	text, err := format(value)
@@ -61,6 +61,9 @@ func Set(doc []byte, path []string, value any) ([]byte, error) {
 	default:
 		out = s.insert(doc, text)
 	}
+	if isTooLarge(out) {
+		return nil, fmt.Errorf("%w: too large with this value, or its brackets are nested too deep", ErrInvalid)
+	}
 	after, err := decode(out)
 	if err != nil || !assign(before, path, value) || !reflect.DeepEqual(before, after) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, strings.Join(path, "."))
@@ -78,6 +81,9 @@ func decode(doc []byte) (map[string]any, error) {
 	}
 	return out, nil
 }
+
+// isTooLarge says of a document that it is not read.
+func isTooLarge(doc []byte) bool { return len(doc) > maxBytes || nesting(doc) > maxDepth }
 
 // nesting returns how many brackets are open at once at most, those in texts and
 // comments included.
