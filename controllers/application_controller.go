@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -49,6 +50,8 @@ type ApplicationReconciler struct {
 	// versions are what heads are for charts.
 	versions *chartVersions
 	heals    workqueue.TypedDelayingInterface[healItem]
+	// calmEvents bounds the Events about what goes well.
+	calmEvents *rate.Limiter
 
 	mu      sync.Mutex
 	states  map[types.NamespacedName]*appState
@@ -92,6 +95,8 @@ func NewApplicationReconciler(o ApplicationOptions) (*ApplicationReconciler, err
 		heals: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[healItem]{
 			Name: "application-heal", Clock: o.Clock,
 		}),
+		calmEvents: rate.NewLimiter(calmEventsASecond, calmEventBurst),
+
 		states:  map[types.NamespacedName]*appState{},
 		objects: map[objectID][]*appState{},
 		targets: map[string]*target{},

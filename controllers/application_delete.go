@@ -126,6 +126,9 @@ func (r *ApplicationReconciler) letGo(ctx context.Context, s *appState, app *v1a
 // stays in the inventory; its end wakes us.
 func (r *ApplicationReconciler) prune(ctx context.Context, s *appState, o *observation) {
 	for _, wave := range o.plan.Prune {
+		if wave[0].Last && o.held != "" {
+			return
+		}
 		for _, d := range wave {
 			if ctx.Err() != nil {
 				return

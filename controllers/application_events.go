@@ -20,13 +20,27 @@ type EventRecorder interface {
 // occurrence is something about an Application that is worth an Event.
 type occurrence struct {
 	isWarning bool
-	reason    string
+	// isAnswer says that somebody asked for it, and so looks for its Event.
+	isAnswer bool
+	reason   string
 	// action is what Waybill did or found.
 	action, note string
 }
 
 // maxEventNote is the limit of the API.
 const maxEventNote = 1024
+
+// Events that tell of what goes well are so many at once, and then so many a second: where hundreds of Applications move
+// at the same time, the API server has better things to do than to store a thousand times that all is well.
+const (
+	calmEventBurst    = 50
+	calmEventsASecond = 2
+)
+
+// isTold says whether an occurrence gets an Event now. Warnings and answers always do.
+func (r *ApplicationReconciler) isTold(o occurrence) bool {
+	return o.isWarning || o.isAnswer || r.calmEvents.AllowN(r.opts.Clock.Now(), 1)
+}
 
 // occurrences compares two statuses of an Application. What did not change makes
 // no Event, so that a pass at rest makes none.
@@ -38,9 +52,9 @@ func occurrences(before, after *v1alpha1.Application) []occurrence {
 			note: fmt.Sprintf("runs %s of %s; %d objects", shortRevision(is.Sync.Revision), after.Spec.Source.RepoURL, len(is.Inventory))})
 	}
 	if l := is.LastSync; l != nil && l.Phase != v1alpha1.OperationRunning && (was.LastSync == nil || was.LastSync.ID != l.ID || was.LastSync.Phase != l.Phase) {
-		o := occurrence{reason: "SyncSucceeded", action: "Sync", note: "the sync that " + orSomebody(l.By) + " asked for succeeded"}
+		o := occurrence{isAnswer: true, reason: "SyncSucceeded", action: "Sync", note: "the sync that " + orSomebody(l.By) + " asked for succeeded"}
 		if l.Phase == v1alpha1.OperationFailed {
-			o = occurrence{isWarning: true, reason: "SyncFailed", action: "Sync", note: "the sync that " + orSomebody(l.By) + " asked for failed: " + l.Message}
+			o = occurrence{isWarning: true, isAnswer: true, reason: "SyncFailed", action: "Sync", note: "the sync that " + orSomebody(l.By) + " asked for failed: " + l.Message}
 		}
 		out = append(out, o)
 	}
@@ -53,7 +67,7 @@ func occurrences(before, after *v1alpha1.Application) []occurrence {
 		if d.Manager != "" {
 			by = fmt.Sprintf(" by %q", d.Manager)
 		}
-		out = append(out, occurrence{isWarning: d.Action != driftHealed, reason: "Drift" + d.Action, action: "Heal",
+		out = append(out, occurrence{isWarning: d.Action != v1alpha1.DriftHealed, reason: "Drift" + d.Action, action: "Heal",
 			note: fmt.Sprintf("%s %s: %s was changed%s", d.Kind, d.Name, what, by)})
 	}
 	ready := meta.FindStatusCondition(is.Conditions, v1alpha1.ConditionReady)
@@ -101,6 +115,9 @@ func (r *ApplicationReconciler) tell(before, after *v1alpha1.Application) {
 		return
 	}
 	for _, o := range occurrences(before, after) {
+		if !r.isTold(o) {
+			continue
+		}
 		kind := corev1.EventTypeNormal
 		if o.isWarning {
 			kind = corev1.EventTypeWarning

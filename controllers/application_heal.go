@@ -26,15 +26,6 @@ type healItem struct {
 	key gitops.Key
 }
 
-// Actions of a drift record.
-const (
-	driftHealed    = "Healed"
-	driftReported  = "Reported"
-	driftAnnounced = "Announced"
-	driftContested = "Contested"
-	driftPaused    = "Paused"
-)
-
 // maxDriftFields is how many fields of one drift are recorded by themselves.
 const maxDriftFields = 5
 
@@ -369,7 +360,7 @@ func (r *ApplicationReconciler) isGraceOver(s *appState, h healing, now time.Tim
 		since = now
 		// Announced before a restart, or during a pause: the record says when.
 		for _, d := range s.drifts {
-			if (d.Action == driftAnnounced || d.Action == driftPaused) && d.Kind == h.key.Kind && d.Group == h.key.Group && d.Namespace == h.key.Namespace && d.Name == h.key.Name && d.Field == h.changes[0].Field {
+			if (d.Action == v1alpha1.DriftAnnounced || d.Action == v1alpha1.DriftPaused) && d.Kind == h.key.Kind && d.Group == h.key.Group && d.Namespace == h.key.Namespace && d.Name == h.key.Name && d.Field == h.changes[0].Field {
 				since = d.At.Time
 				break
 			}
@@ -382,13 +373,13 @@ func (r *ApplicationReconciler) isGraceOver(s *appState, h healing, now time.Tim
 		return true
 	}
 	r.heals.AddAfter(healItem{s.name, h.key}, end.Sub(now))
-	r.announce(s, h, driftAnnounced, now)
+	r.announce(s, h, v1alpha1.DriftAnnounced, now)
 	return false
 }
 
 // report records a drift that is left alone, once.
 func (r *ApplicationReconciler) report(s *appState, h healing, now time.Time) {
-	r.announce(s, h, driftReported, now)
+	r.announce(s, h, v1alpha1.DriftReported, now)
 }
 
 // announce records a drift that is not healed now, once.
@@ -508,9 +499,9 @@ func (s *appState) healed(h healing, now time.Time) {
 		h.changes = []gitops.FieldChange{{Field: gitops.PathOfLabel(v1alpha1.LabelManagedBy), Want: s.owner.Label()}}
 	}
 	s.mu.Unlock()
-	action := driftHealed
+	action := v1alpha1.DriftHealed
 	if contested {
-		action = driftContested
+		action = v1alpha1.DriftContested
 	}
 	s.record(driftRecords(h, action, now)...)
 }

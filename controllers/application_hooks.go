@@ -97,6 +97,9 @@ func (r *ApplicationReconciler) enactWaves(ctx context.Context, s *appState, o *
 		if o.held == "" && (isLast && waitsForHealth(o) || !isLast && hasMore(o, n)) {
 			r.holdWave(s, o, n, isLast)
 		}
+		if o.held == "" && isLast {
+			r.holdFailure(s, o)
+		}
 		if o.held != "" {
 			return ctx.Err()
 		}
@@ -106,7 +109,7 @@ func (r *ApplicationReconciler) enactWaves(ctx context.Context, s *appState, o *
 
 // waitsForHealth says that something runs once all objects are well.
 func waitsForHealth(o *observation) bool {
-	return o.operation != nil && slices.ContainsFunc(o.hooks, func(d gitops.Desired) bool { return d.Options.Is(gitops.HookPostSync) })
+	return o.plan.PrunesLast() || o.operation != nil && slices.ContainsFunc(o.hooks, func(d gitops.Desired) bool { return d.Options.Is(gitops.HookPostSync) })
 }
 
 // hasMore says that the sync has something to do in a wave after n. At rest no
@@ -186,6 +189,7 @@ func (r *ApplicationReconciler) holdWave(s *appState, o *observation, n int, isL
 		switch {
 		case hasFailed:
 			o.hold(reasonWaveFailed, trouble.err.Error())
+			o.lost = trouble.isLost()
 		case !listed || e.Hash != d.Hash || e.UID == "":
 			o.hold(reasonWaiting, fmt.Sprintf("waits for %s: %s is not applied yet", what, d.Key))
 		default:
@@ -198,6 +202,7 @@ func (r *ApplicationReconciler) holdWave(s *appState, o *observation, n int, isL
 			case h.Status == v1alpha1.HealthHealthy, d.Options.IgnoreHealth:
 			case h.Status == v1alpha1.HealthDegraded:
 				o.hold(reasonWaveFailed, fmt.Sprintf("%s of %s is Degraded: %s", d.Key, what, h.Message))
+				o.lost = true
 			default:
 				o.hold(reasonWaiting, fmt.Sprintf("waits for %s: %s is %s", what, d.Key, h.Status))
 			}
@@ -206,6 +211,32 @@ func (r *ApplicationReconciler) holdWave(s *appState, o *observation, n int, isL
 			return
 		}
 	}
+}
+
+// holdFailure ends an operation with SyncFail hooks when an object cannot be
+// applied, also where nothing waits for its health.
+func (r *ApplicationReconciler) holdFailure(s *appState, o *observation) {
+	if !hasFailHooks(o) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range o.desired {
+		if trouble, hasFailed := s.trouble[d.Key]; hasFailed && trouble.hash == d.Hash && trouble.isLost() {
+			o.hold(reasonWaveFailed, trouble.err.Error())
+			o.lost = true
+			return
+		}
+	}
+	if len(o.refused) > 0 {
+		o.hold(reasonWaveFailed, o.refused[0].Error())
+		o.lost = o.refused[0].Reason != "KindUnknown" // which may come to be served
+	}
+}
+
+// hasFailHooks says that something runs when the operation fails.
+func hasFailHooks(o *observation) bool {
+	return o.operation != nil && slices.ContainsFunc(o.hooks, func(d gitops.Desired) bool { return d.Options.Is(gitops.HookSyncFail) })
 }
 
 // verdictOf is the health of an object, with its pods.
@@ -413,7 +444,7 @@ func (r *ApplicationReconciler) finishOperation(ctx context.Context, s *appState
 			op.Phase, op.FinishedAt, op.Message = v1alpha1.OperationSucceeded, &at, ""
 			return
 		}
-	case op.Phase == v1alpha1.OperationRunning && o.heldReason == reasonWaveFailed && slices.ContainsFunc(o.hooks, func(d gitops.Desired) bool { return d.Options.Is(gitops.HookSyncFail) }):
+	case op.Phase == v1alpha1.OperationRunning && o.heldReason == reasonWaveFailed && o.lost && hasFailHooks(o):
 		r.failOperation(o, o.held)
 		r.runHooks(ctx, s, o, gitops.HookSyncFail, nil)
 	}

@@ -79,6 +79,16 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 		o.problem = &problem{reason: reasonForbidden, message: firstError(forbidden)}
 		o.refused = forbidden
 	}
+	// Nor of one with a hook that cannot run, or that says how an object is treated in
+	// words we cannot follow: a migration that is left out, or a misspelt Prune=false,
+	// does harm that nobody sees.
+	unclear := unfollowed(refused, objects)
+	if len(unclear) > 0 && len(forbidden) == 0 {
+		o.problem = &problem{reason: unclear[0].Reason, message: firstError(unclear)}
+		if unclear[0].Reason == "KindUnknown" {
+			o.problem.retry = o.now.Add(r.pause(o)) // it may come to be served
+		}
+	}
 	o.desired, o.refused = desired, append(o.refused, refused...)
 	entries := s.inventory()
 	o.kinds = kindsOf(all, entries)
@@ -87,7 +97,7 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 	if o.waiting || o.superseded != nil || o.problem != had {
 		return
 	}
-	if len(forbidden) > 0 {
+	if len(forbidden)+len(unclear) > 0 {
 		return
 	}
 	r.judgeAnew(ctx, s, policy, o)
@@ -109,6 +119,22 @@ func (r *ApplicationReconciler) observeObjects(ctx context.Context, s *appState,
 		return
 	}
 	o.plan = &plan
+}
+
+// unfollowed returns the refused objects without which nothing else is applied:
+// hooks, and those with an annotation that cannot be followed. objects is what was
+// rendered.
+func unfollowed(refused []*gitops.ObjectError, objects []*unstructured.Unstructured) []*gitops.ObjectError {
+	var out []*gitops.ObjectError
+	for _, e := range refused {
+		if e.Reason == gitops.ReasonInvalidOption || slices.ContainsFunc(objects, func(obj *unstructured.Unstructured) bool {
+			key := gitops.KeyOf(obj)
+			return key.Group == e.Key.Group && key.Kind == e.Key.Kind && key.Name == e.Key.Name && gitops.OptionsOf(obj.GetAnnotations(), nil).IsHook()
+		}) {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // prepare makes what was rendered ready to be applied. unreachable is the error of

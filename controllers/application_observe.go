@@ -57,6 +57,8 @@ type observation struct {
 	operation *v1alpha1.Operation
 	// held is what the sync waits for, in one sentence; heldReason its word.
 	held, heldReason string
+	// lost says that what is held has failed, and trying again is of no use.
+	lost bool
 
 	lane apply.Lane
 	// applied: every object of revision is applied.

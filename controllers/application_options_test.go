@@ -238,4 +238,15 @@ func TestNamespaceMetadata(t *testing.T) {
 	if err := f.client.Get(t.Context(), key("", f.project+"-test"), &ns); err != nil || ns.Labels["team"] != "shop" {
 		t.Errorf("%v %v", err, ns.Labels)
 	}
+	// Another text needs no object to be applied.
+	f.edit("test", func(a *v1alpha1.Application) {
+		a.Spec.SyncPolicy.ManagedNamespaceMetadata = &v1alpha1.NamespaceMetadata{Labels: map[string]string{"crew": "shop"}, Annotations: map[string]string{"note": "x"}}
+	})
+	if !eventually(func() bool {
+		err := f.client.Get(t.Context(), key("", f.project+"-test"), &ns)
+		_, stays := ns.Labels["team"]
+		return err == nil && ns.Labels["crew"] == "shop" && ns.Annotations["note"] == "x" && !stays
+	}) {
+		t.Errorf("labels %v, annotations %v", ns.Labels, ns.Annotations)
+	}
 }

@@ -57,7 +57,7 @@ func (r *ApplicationReconciler) isPaused(ctx context.Context, s *appState, h hea
 		return false
 	}
 	r.heals.AddAfter(healItem{s.name, h.key}, end.Sub(now))
-	r.announce(s, h, driftPaused, now)
+	r.announce(s, h, v1alpha1.DriftPaused, now)
 	return true
 }
 

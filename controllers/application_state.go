@@ -78,6 +78,8 @@ type appState struct {
 	breaker  gitops.Breaker
 	// namespaces that were made sure of.
 	namespaces map[string]bool
+	// namespaceMetadata is what managedNamespaceMetadata was when it was set last.
+	namespaceMetadata string
 	// health as last seen, to notice changes.
 	health map[gitops.Key]v1alpha1.Health
 
@@ -271,6 +273,13 @@ func (s *appState) failed(now time.Time, key gitops.Key, hash string, err *gitop
 		t.next = now.Add(min(retryPause(t.attempts), limit))
 	}
 	s.trouble[key] = t
+}
+
+// isLost says that trying again is of no use, or was of none as often as Argo CD
+// tries: the operation has failed.
+func (t objectTrouble) isLost() bool {
+	needsGit := (&apply.Error{Reason: apply.Reason(t.err.Reason)}).NeedsGit()
+	return needsGit || t.gaveUp || t.next.IsZero() || t.attempts > defaultRetries
 }
 
 // retryAt is when an object that failed n times is tried again, after a second

@@ -223,7 +223,7 @@ func (r *ApplicationReconciler) fillStatus(s *appState, o *observation, after *v
 	fillObjects(s, st, objects)
 	s.fillContest(o, st, after.Generation, now)
 	for _, t := range s.trouble {
-		if t.next.After(now) {
+		if t.next.After(o.now) { // also when it came while this pass ran, which could not try it yet
 			o.look(t.next)
 		}
 	}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -33,6 +34,7 @@ func (r *ApplicationReconciler) enact(ctx context.Context, s *appState, app *v1a
 		o.applied = app.Status.Sync.Revision == o.revision
 		return nil
 	}
+	r.keepNamespace(ctx, s, o)
 	waves := r.dueWaves(s, o)
 	begins := s.beginOperation(o)
 	if len(waves) > 0 || o.plan.Grows || begins {
@@ -165,7 +167,7 @@ func (r *ApplicationReconciler) applyOne(ctx context.Context, s *appState, o *ob
 		r.heals.Add(healItem{app: s.name, key: a.Desired.Key})
 	}
 	if a.Kind == gitops.ActionHeal {
-		s.record(driftRecords(healing{key: a.Desired.Key, changes: []gitops.FieldChange{{}}}, driftHealed, r.opts.Clock.Now())...)
+		s.record(driftRecords(healing{key: a.Desired.Key, changes: []gitops.FieldChange{{}}}, v1alpha1.DriftHealed, r.opts.Clock.Now())...)
 	}
 	_ = r.opts.Failpoints.Hit(ctx, FailDuringApply) // an injected error has no meaning here
 }
@@ -254,6 +256,34 @@ func (r *ApplicationReconciler) ensureNamespace(ctx context.Context, s *appState
 	s.namespaces[ns] = true
 	s.mu.Unlock()
 	return nil
+}
+
+// keepNamespace sets managedNamespaceMetadata on a namespace that is there already,
+// once after a start and whenever it changes: no object may need an apply then.
+func (r *ApplicationReconciler) keepNamespace(ctx context.Context, s *appState, o *observation) {
+	ns, metadata := o.app.Spec.Destination.Namespace, o.app.Spec.SyncPolicy.ManagedNamespaceMetadata
+	s.mu.Lock()
+	_, inSource := s.desired[gitops.Key{Kind: "Namespace", Name: ns}]
+	wanted := ""
+	if metadata != nil {
+		wanted = fmt.Sprint(metadata.Labels, metadata.Annotations) // in the order of their keys
+	}
+	before := s.namespaceMetadata
+	needed := s.policy.createNamespace && ns != "" && metadata != nil && !inSource && before != wanted
+	s.mu.Unlock()
+	if !needed {
+		return
+	}
+	if err := o.t.applier.KeepNamespace(ctx, ns, s.owner, metadata, before != ""); err != nil {
+		var failed *apply.Error
+		if o.problem == nil && errors.As(err, &failed) && ctx.Err() == nil {
+			o.problem = &problem{reason: string(failed.Reason), message: failed.Error(), retry: o.now.Add(r.pause(o))}
+		}
+		return
+	}
+	s.mu.Lock()
+	s.namespaceMetadata = wanted
+	s.mu.Unlock()
 }
 
 func namespaceMissing(err error) bool {

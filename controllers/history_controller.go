@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +29,7 @@ type HistoryStore interface {
 	PutPromotion(ctx context.Context, p history.Promotion) error
 	Recorded(ctx context.Context, uids []string) (map[string]string, error)
 	PutEntry(ctx context.Context, e history.Entry) error
+	Written(ctx context.Context, keys []string) (map[string]bool, error)
 	Unended(ctx context.Context, project string) ([]history.Entry, error)
 }
 
@@ -146,12 +145,8 @@ func (r *HistoryReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 			r.debts.owe(req.NamespacedName, len(owed)-i-1)
 		}
 	}
-	if errors.Is(err, history.ErrUnavailable) {
-		log.FromContext(ctx).Info("the history waits for its store", "error", err.Error())
-		return lookAgain(now, r.debts.failed(now)), nil
-	}
 	if err != nil {
-		return settle(ctrl.Result{}, err)
+		return r.debts.settle(ctx, now, err)
 	}
 	r.debts.worked()
 	return settle(r.prune(ctx, req.NamespacedName, records, now))

@@ -1,11 +1,17 @@
 package controllers
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/waybill-dev/waybill/history"
 )
 
 // debts counts what is owed to the history, and leaves a store that failed alone
@@ -62,6 +68,19 @@ func (d *debts) closedUntil(now time.Time) time.Time {
 		return d.closed
 	}
 	return time.Time{}
+}
+
+// settle is the end of a Reconcile that wrote until err: a store that does not answer
+// is left alone for a while.
+func (d *debts) settle(ctx context.Context, now time.Time, err error) (ctrl.Result, error) {
+	if errors.Is(err, history.ErrUnavailable) {
+		log.FromContext(ctx).Info("the history waits for its store", "error", err.Error())
+		return lookAgain(now, d.failed(now)), nil
+	}
+	if err == nil {
+		d.worked()
+	}
+	return settle(ctrl.Result{}, err)
 }
 
 // failed leaves the store alone and returns until when.

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
@@ -26,8 +24,8 @@ import (
 )
 
 // DecisionReconciler writes entries, Project by Project: of freezes, holds,
-// rejections and approvals when they are made and when they are gone, and of
-// definitions when their content changes.
+// rejections, approvals and Freight when they are made and when they are gone,
+// and of definitions when their content changes.
 //
 // Who made a Freeze or an Approval, admission has proved. Who deleted something,
 // or changed a definition, only the API knows, which writes the same entry with
@@ -63,7 +61,9 @@ func (r *DecisionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named("decisions")
 	for _, kind := range recordedKinds() {
 		wake := func(o client.Object, q queue) {
-			q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: kind.of(o).Project}})
+			if project := kind.of(o).Project; project != "" {
+				q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: project}})
+			}
 		}
 		b = b.Watches(kind.empty(), handler.Funcs{
 			CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { wake(e.Object, q) },
@@ -90,7 +90,7 @@ func (r *DecisionReconciler) remember(e history.Entry) {
 	now := r.Clock.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.gone[e.Project]) < maxRemembered {
+	if e.Project != "" && len(r.gone[e.Project]) < maxRemembered {
 		r.gone[e.Project] = append(r.gone[e.Project], e, e.End(now, ""))
 	}
 }
@@ -104,7 +104,8 @@ type recordedKind struct {
 	kind  string
 	empty func() client.Object
 	list  func() client.ObjectList
-	of    func(client.Object) history.Entry
+	// of returns an entry without a Project for an object that nobody made.
+	of func(client.Object) history.Entry
 }
 
 func recordedKinds() []recordedKind {
@@ -116,6 +117,15 @@ func recordedKinds() []recordedKind {
 		{"Warehouse", func() client.Object { return &v1alpha1.Warehouse{} }, func() client.ObjectList { return &v1alpha1.WarehouseList{} }, definition("Warehouse")},
 		{"Stage", func() client.Object { return &v1alpha1.Stage{} }, func() client.ObjectList { return &v1alpha1.StageList{} }, definition("Stage")},
 		{"PromotionTask", func() client.Object { return &v1alpha1.PromotionTask{} }, func() client.ObjectList { return &v1alpha1.PromotionTaskList{} }, definition("PromotionTask")},
+		{"Application", func() client.Object { return &v1alpha1.Application{} }, func() client.ObjectList { return &v1alpha1.ApplicationList{} },
+			func(o client.Object) history.Entry {
+				if o.GetLabels()[v1alpha1.LabelStage] != "" {
+					return history.Entry{} // its Stage made it, and says what it is
+				}
+				return history.OfDefinition("Application", o)
+			}},
+		{"Freight", func() client.Object { return &v1alpha1.Freight{} }, func() client.ObjectList { return &v1alpha1.FreightList{} },
+			func(o client.Object) history.Entry { return history.OfFreight(o.(*v1alpha1.Freight)) }},
 		{"Freeze", func() client.Object { return &v1alpha1.Freeze{} }, func() client.ObjectList { return &v1alpha1.FreezeList{} },
 			func(o client.Object) history.Entry { return history.OfFreeze(o.(*v1alpha1.Freeze)) }},
 		{"Approval", func() client.Object { return &v1alpha1.Approval{} }, func() client.ObjectList { return &v1alpha1.ApprovalList{} },
@@ -155,14 +165,7 @@ func (r *DecisionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return lookAgain(now, at), nil
 	}
 	err := r.record(ctx, req.Name, now)
-	if errors.Is(err, history.ErrUnavailable) {
-		log.FromContext(ctx).Info("the history waits for its store", "error", err.Error())
-		return lookAgain(now, r.debts.failed(now)), nil
-	}
-	if err == nil {
-		r.debts.worked()
-	}
-	return settle(ctrl.Result{}, err)
+	return r.debts.settle(ctx, now, err)
 }
 
 func (r *DecisionReconciler) record(ctx context.Context, project string, now time.Time) error {

@@ -67,7 +67,8 @@ type Preparation struct {
 //
 // Objects that cannot be applied are returned as errors beside the good ones,
 // both in the order of objs: without a name (NameMissing), of a kind the
-// cluster does not serve (KindUnknown), or named twice (Duplicate).
+// cluster does not serve (KindUnknown), named twice (Duplicate), or with an option
+// that there is not (InvalidOption).
 func Prepare(objs []*unstructured.Unstructured, in Preparation) ([]Desired, []*ObjectError) {
 	var (
 		out     = make([]Desired, 0, len(objs))
@@ -82,6 +83,14 @@ func Prepare(objs []*unstructured.Unstructured, in Preparation) ([]Desired, []*O
 		key := KeyOf(obj)
 		if key.Name == "" {
 			errs = append(errs, &ObjectError{key, "NameMissing", "give it a metadata.name; generateName makes a new object at every sync"})
+			continue
+		}
+		if err := checkAnnotations(obj); err != nil {
+			errs = append(errs, &ObjectError{key, ReasonInvalidOption, err.Error()})
+			continue
+		}
+		options := OptionsOf(obj.GetAnnotations(), in.SyncOptions)
+		if options.Is(HookSkip) { // of whatever kind
 			continue
 		}
 		namespaced, known := defines[gvk.GroupKind()]
@@ -104,10 +113,6 @@ func Prepare(objs []*unstructured.Unstructured, in Preparation) ([]Desired, []*O
 			continue
 		}
 		seen[key] = true
-		options := OptionsOf(obj.GetAnnotations(), in.SyncOptions)
-		if options.Is(HookSkip) {
-			continue
-		}
 		dropServerFields(obj)
 		if err := encodeStringData(obj); err != nil {
 			errs = append(errs, &ObjectError{key, "Invalid", err.Error()})

@@ -48,6 +48,12 @@ type ObjectOptions struct {
 	// KeepOnPrune: the object stays when it leaves the source. KeepOnDelete: it
 	// stays when its Application is deleted. ConfirmPrune: a person has to agree.
 	KeepOnPrune, KeepOnDelete, ConfirmPrune bool
+	// SaysPrune and SaysDelete: the object itself says what is to be done, and its
+	// Application does not matter.
+	SaysPrune, SaysDelete bool
+	// PruneLast: once it left the source it is deleted when all that is in the
+	// source is well, not already when it is applied.
+	PruneLast bool
 	// Replace sends the object as a whole. Force deletes and creates it again when
 	// a field of it cannot be changed.
 	Replace, Force bool
@@ -77,13 +83,14 @@ const (
 // OptionsOf reads the options of an object with these annotations, of an
 // Application with these sync options (spec.syncPolicy.syncOptions).
 //
-// Helm's hooks and weights are read as well, unless the object carries a hook of
-// ours or of Argo CD: pre-install and pre-upgrade are PreSync, post-install and
+// Helm's hooks are read as well, unless the object carries a hook of ours or of
+// Argo CD, its weights unless it carries a wave, and its delete policies always: pre-install and pre-upgrade are PreSync, post-install and
 // post-upgrade PostSync, pre-delete and post-delete the like. Its test hooks are
 // never run. crd-install is part of the sync.
 func OptionsOf(annotations map[string]string, syncOptions []string) ObjectOptions {
 	var o ObjectOptions
 	o.read(syncOptions)
+	o.SaysPrune, o.SaysDelete = false, false
 	if len(annotations) == 0 {
 		return o
 	}
@@ -92,27 +99,10 @@ func OptionsOf(annotations map[string]string, syncOptions []string) ObjectOption
 		o.IgnoreExtraneous = o.IgnoreExtraneous || option == "IgnoreExtraneous"
 	}
 	o.IgnoreHealth = annotation(annotations, "ignore-healthcheck") == "true"
+	o.readHooks(annotations)
 	wave := annotation(annotations, "sync-wave")
-	if hooks := splitList(annotation(annotations, "hook")); len(hooks) > 0 {
-		for _, h := range hooks {
-			if phase := HookPhase(h); isPhase(phase) {
-				o.Hooks = append(o.Hooks, phase)
-			}
-		}
-		if o.Hooks == nil { // of no phase we know: it runs in none
-			o.Hooks = []HookPhase{HookSkip}
-		}
-		for _, d := range splitList(annotation(annotations, "hook-delete-policy")) {
-			o.HookDelete = append(o.HookDelete, HookDelete(d))
-		}
-	} else {
-		o.readHelm(annotations)
-		if wave == "" && o.IsHook() {
-			wave = annotations["helm.sh/hook-weight"]
-		}
-	}
-	if o.IsHook() && len(o.HookDelete) == 0 {
-		o.HookDelete = []HookDelete{DeleteBeforeCreation}
+	if wave == "" {
+		wave = annotations["helm.sh/hook-weight"]
 	}
 	if n, err := strconv.Atoi(strings.TrimSpace(wave)); err == nil {
 		o.Wave = n
@@ -123,17 +113,60 @@ func OptionsOf(annotations map[string]string, syncOptions []string) ObjectOption
 	return o
 }
 
+// readHooks takes in of which phases the object is a hook, and when it is deleted.
+func (o *ObjectOptions) readHooks(annotations map[string]string) {
+	if hooks := splitList(annotation(annotations, "hook")); len(hooks) > 0 {
+		for _, h := range hooks {
+			if phase := HookPhase(h); isPhase(phase) && !slices.Contains(o.Hooks, phase) {
+				o.Hooks = append(o.Hooks, phase)
+			}
+		}
+		if o.Hooks == nil { // of no phase we know: it runs in none
+			o.Hooks = []HookPhase{HookSkip}
+		}
+	} else {
+		o.readHelm(annotations)
+	}
+	if len(o.Hooks) > 1 { // one of several is enough to run it
+		o.Hooks = slices.DeleteFunc(o.Hooks, func(p HookPhase) bool { return p == HookSkip })
+	}
+	if !o.IsHook() {
+		return
+	}
+	for _, d := range splitList(annotation(annotations, "hook-delete-policy")) {
+		if policy := HookDelete(d); isHookDelete(policy) {
+			o.HookDelete = append(o.HookDelete, policy)
+		}
+	}
+	for _, d := range splitList(annotations["helm.sh/hook-delete-policy"]) {
+		if policy, ok := helmPolicies[d]; ok && !slices.Contains(o.HookDelete, policy) {
+			o.HookDelete = append(o.HookDelete, policy)
+		}
+	}
+	if len(o.HookDelete) == 0 {
+		o.HookDelete = []HookDelete{DeleteBeforeCreation}
+	}
+}
+
+// helmPolicies are the names that Helm has for the delete policies of hooks.
+var helmPolicies = map[string]HookDelete{
+	"before-hook-creation": DeleteBeforeCreation, "hook-succeeded": DeleteSucceeded, "hook-failed": DeleteFailed,
+}
+
 // read takes in options of the form NAME=VALUE.
 func (o *ObjectOptions) read(options []string) {
 	for _, option := range options {
+		name, _, _ := strings.Cut(option, "=")
+		o.SaysPrune = o.SaysPrune || name == "Prune"
+		o.SaysDelete = o.SaysDelete || name == "Delete"
 		switch option {
 		case "Prune=false":
-			o.KeepOnPrune = true
+			o.KeepOnPrune, o.ConfirmPrune = true, false
 		case "Prune=confirm":
-			o.ConfirmPrune = true
+			o.KeepOnPrune, o.ConfirmPrune = false, true
 		case "Prune=true":
 			o.KeepOnPrune, o.ConfirmPrune = false, false
-		case "Delete=false":
+		case "Delete=false", "Delete=confirm": // nobody is asked while an Application goes: what is to be asked for stays
 			o.KeepOnDelete = true
 		case "Delete=true":
 			o.KeepOnDelete = false
@@ -149,8 +182,16 @@ func (o *ObjectOptions) read(options []string) {
 			o.LooseFields = true
 		case "Validate=true":
 			o.LooseFields = false
+		case "PruneLast=true":
+			o.PruneLast = true
+		case "PruneLast=false":
+			o.PruneLast = false
 		}
 	}
+}
+
+func isHookDelete(d HookDelete) bool {
+	return d == DeleteBeforeCreation || d == DeleteSucceeded || d == DeleteFailed
 }
 
 func isPhase(p HookPhase) bool {
@@ -183,19 +224,6 @@ func (o *ObjectOptions) readHelm(annotations map[string]string) {
 		}
 		if !slices.Contains(o.Hooks, phase) {
 			o.Hooks = append(o.Hooks, phase)
-		}
-	}
-	if len(o.Hooks) > 1 { // one of several is enough to run it
-		o.Hooks = slices.DeleteFunc(o.Hooks, func(p HookPhase) bool { return p == HookSkip })
-	}
-	for _, d := range splitList(annotations["helm.sh/hook-delete-policy"]) {
-		switch d {
-		case "before-hook-creation":
-			o.HookDelete = append(o.HookDelete, DeleteBeforeCreation)
-		case "hook-succeeded":
-			o.HookDelete = append(o.HookDelete, DeleteSucceeded)
-		case "hook-failed":
-			o.HookDelete = append(o.HookDelete, DeleteFailed)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package gitops_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,9 +23,9 @@ func TestOptionsOf(t *testing.T) {
 	}{
 		{why: "nothing said", want: gitops.ObjectOptions{}},
 		{why: "of the Application", app: []string{"Prune=false", "Replace=true", "CreateNamespace=true"}, want: gitops.ObjectOptions{KeepOnPrune: true, Replace: true}},
-		{why: "the object's own wins", app: []string{"Prune=false", "Force=true"}, annotations: map[string]string{"waybill.dev/sync-options": "Prune=true, Force=false"}, want: gitops.ObjectOptions{}},
+		{why: "the object's own wins", app: []string{"Prune=false", "Force=true"}, annotations: map[string]string{"waybill.dev/sync-options": "Prune=true, Force=false"}, want: gitops.ObjectOptions{SaysPrune: true}},
 		{why: "Argo CD's names", annotations: map[string]string{"argocd.argoproj.io/sync-options": "Delete=false,Validate=false", "argocd.argoproj.io/sync-wave": "-3", "argocd.argoproj.io/compare-options": "IgnoreExtraneous"},
-			want: gitops.ObjectOptions{KeepOnDelete: true, LooseFields: true, Wave: -3, IgnoreExtraneous: true}},
+			want: gitops.ObjectOptions{KeepOnDelete: true, SaysDelete: true, LooseFields: true, Wave: -3, IgnoreExtraneous: true}},
 		{why: "ours before Argo CD's", annotations: map[string]string{"argocd.argoproj.io/sync-wave": "1", "waybill.dev/sync-wave": "2"}, want: gitops.ObjectOptions{Wave: 2}},
 		{why: "a wave that is no number is 0", annotations: map[string]string{"waybill.dev/sync-wave": "first"}, want: gitops.ObjectOptions{}},
 		{why: "hook", annotations: map[string]string{"waybill.dev/hook": "PreSync, PostSync", "waybill.dev/hook-delete-policy": "HookSucceeded"},
@@ -34,10 +35,41 @@ func TestOptionsOf(t *testing.T) {
 			want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookPreSync}, Wave: -5, HookDelete: []gitops.HookDelete{gitops.DeleteBeforeCreation, gitops.DeleteSucceeded}}},
 		{why: "Helm's tests are not run", annotations: map[string]string{"helm.sh/hook": "test"}, want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookSkip}, HookDelete: before}},
 		{why: "a hook of ours hides Helm's", annotations: map[string]string{"helm.sh/hook": "pre-install", "argocd.argoproj.io/hook": "PostSync"}, want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookPostSync}, HookDelete: before}},
+		{why: "a hook that Argo CD deletes and Helm made", annotations: map[string]string{"helm.sh/hook": "post-install", "helm.sh/hook-delete-policy": "hook-failed", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded"},
+			want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookPostSync}, HookDelete: []gitops.HookDelete{gitops.DeleteSucceeded, gitops.DeleteFailed}}},
+		{why: "a hook of Argo CD with Helm's weight", annotations: map[string]string{"argocd.argoproj.io/hook": "Sync,Sync", "helm.sh/hook-weight": "3"},
+			want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookSync}, HookDelete: before, Wave: 3}},
+		{why: "one of several phases is enough", annotations: map[string]string{"argocd.argoproj.io/hook": "Skip,PreSync"}, want: gitops.ObjectOptions{Hooks: []gitops.HookPhase{gitops.HookPreSync}, HookDelete: before}},
+		{why: "what is to be asked for stays", annotations: map[string]string{"argocd.argoproj.io/sync-options": "Delete=confirm,PruneLast=true"}, want: gitops.ObjectOptions{KeepOnDelete: true, SaysDelete: true, PruneLast: true}},
 		{why: "Helm's keep", annotations: map[string]string{"helm.sh/resource-policy": "keep"}, want: gitops.ObjectOptions{KeepOnDelete: true, KeepOnPrune: true}},
 	} {
 		if diff := cmp.Diff(c.want, gitops.OptionsOf(c.annotations, c.app)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.why, diff)
+		}
+	}
+}
+
+func TestCheckOptions(t *testing.T) {
+	for _, annotations := range []map[string]string{
+		nil,
+		{"argocd.argoproj.io/sync-options": "Prune=false, ServerSideApply=true,SkipDryRunOnMissingResource=true,ClientSideApplyMigration=false", "argocd.argoproj.io/sync-wave": " -3 "},
+		{"argocd.argoproj.io/hook": "PreSync,PostSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded,HookFailed", "argocd.argoproj.io/compare-options": "IgnoreExtraneous,ServerSideDiff=true"},
+		{"helm.sh/hook": "whatever", "helm.sh/hook-weight": "x"}, // Helm passes over it
+	} {
+		if err := gitops.CheckOptions(annotations); err != nil {
+			t.Errorf("%v: %v", annotations, err)
+		}
+	}
+	for want, annotations := range map[string]map[string]string{
+		`"Prune=flase" is none`:            {"argocd.argoproj.io/sync-options": "Force=true,Prune=flase"},
+		"option of the Application":        {"waybill.dev/sync-options": "CreateNamespace=true"},
+		`compare-options "Ignore" is none`: {"argocd.argoproj.io/compare-options": "Ignore"},
+		`hook "Presync" is no phase`:       {"argocd.argoproj.io/hook": "Presync"},
+		`hook-delete-policy "Later"`:       {"argocd.argoproj.io/hook": "Sync", "waybill.dev/hook-delete-policy": "Later"},
+		`sync-wave "first"`:                {"argocd.argoproj.io/sync-wave": "first"},
+	} {
+		if err := gitops.CheckOptions(annotations); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", annotations, err, want)
 		}
 	}
 }

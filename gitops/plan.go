@@ -50,6 +50,8 @@ type Deletion struct {
 	UID     string
 	// Wave of the object; higher ones are deleted first.
 	Wave int
+	// Last says that it waits until all that is in the source is well.
+	Last bool
 }
 
 // PlanInput is everything Plan looks at.
@@ -250,10 +252,16 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 		if live.Options != nil {
 			options = *live.Options
 			d.Wave = options.Wave
-			options.KeepOnPrune = options.KeepOnPrune || in.Options.KeepOnPrune
-			options.KeepOnDelete = options.KeepOnDelete || in.Options.KeepOnDelete
-			options.ConfirmPrune = options.ConfirmPrune || in.Options.ConfirmPrune
+			if !options.SaysPrune {
+				options.KeepOnPrune = options.KeepOnPrune || in.Options.KeepOnPrune
+				options.ConfirmPrune = options.ConfirmPrune || in.Options.ConfirmPrune
+			}
+			if !options.SaysDelete {
+				options.KeepOnDelete = options.KeepOnDelete || in.Options.KeepOnDelete
+			}
+			options.PruneLast = options.PruneLast || in.Options.PruneLast
 		}
+		d.Last = options.PruneLast && !in.Deleting
 		d.UID = live.UID
 		switch {
 		case options.IsHook():
@@ -286,7 +294,7 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 		list = append(list, d)
 	}
 	slices.SortFunc(list, func(a, b Deletion) int {
-		return cmp.Or(cmp.Compare(b.Wave, a.Wave), cmp.Compare(rank(b.Key), rank(a.Key)), a.Key.Compare(b.Key))
+		return cmp.Or(compareBool(a.Last, b.Last), cmp.Compare(b.Wave, a.Wave), cmp.Compare(rank(b.Key), rank(a.Key)), a.Key.Compare(b.Key))
 	})
 	if !in.Prune {
 		for _, d := range list {
@@ -299,12 +307,30 @@ func planPrune(p *Plan, in PlanInput, wanted map[Key]bool) {
 	}
 	for _, d := range list {
 		n := len(p.Prune)
-		if n == 0 || p.Prune[n-1][0].Wave != d.Wave || rank(p.Prune[n-1][0].Key) != rank(d.Key) {
+		if n == 0 || p.Prune[n-1][0].Last != d.Last || p.Prune[n-1][0].Wave != d.Wave || rank(p.Prune[n-1][0].Key) != rank(d.Key) {
 			p.Prune = append(p.Prune, nil)
 			n++
 		}
 		p.Prune[n-1] = append(p.Prune[n-1], d)
 	}
+}
+
+// compareBool puts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// PrunesLast says that a deletion waits until all that is in the source is well.
+func (p Plan) PrunesLast() bool {
+	n := len(p.Prune)
+	return n > 0 && p.Prune[n-1][0].Last
 }
 
 // guardMinimum: up to ten deletions need no confirmation.

@@ -11,6 +11,26 @@ import (
 	"github.com/waybill-dev/waybill/gitops"
 )
 
+// A wave without quotes hides the hook beside it, and a skipped object may be of any kind.
+func TestPrepareReadsOptionsFirst(t *testing.T) {
+	wave := configMap("wave")
+	wave.Object["metadata"].(map[string]any)["annotations"] = map[string]any{"argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/sync-wave": int64(-1)}
+	null := configMap("null")
+	null.Object["metadata"].(map[string]any)["annotations"] = map[string]any{"note": nil}
+	skipped := object("example.com/v1", "Unknown", "skipped")
+	skipped.SetAnnotations(map[string]string{"helm.sh/hook": "test"})
+	desired, errs := gitops.Prepare([]*unstructured.Unstructured{wave, null, skipped, configMap("good")}, gitops.Preparation{
+		Owner: me, Namespace: "shop-test", Scope: func(gvk schema.GroupVersionKind) (bool, bool) { return true, gvk.Kind != "Unknown" },
+	})
+	var got []string
+	for _, e := range errs {
+		got = append(got, e.Key.Name+" "+e.Reason)
+	}
+	if diff := cmp.Diff([]string{"wave InvalidOption", "null Invalid"}, got); diff != "" || len(desired) != 1 {
+		t.Errorf("%d objects (-want +got):\n%s", len(desired), diff)
+	}
+}
+
 func TestPrepare(t *testing.T) {
 	secret := object("v1", "Secret", "s")
 	secret.Object["stringData"] = map[string]any{"password": "hunter2"}

@@ -7,6 +7,7 @@
 //
 //	Promotion object --ends--> record --confirmed--> object may be pruned
 //	Freeze, Approval, definition: made, changed, gone --> entry
+//	what a Project's notifications tell --> notice --sent, or given up--> forgotten
 //
 // Invariants:
 //   - a record is keyed by the Promotion's UID, its steps by (UID, step,
@@ -14,6 +15,8 @@
 //     harmless, and there is exactly one row per key;
 //   - what can be read from objects is made from objects again after a crash;
 //     nothing is remembered only in memory;
+//   - entries are appended, never changed, and chained by hash (package chain);
+//     a record may grow, and each of its states has an entry with its hash;
 //   - a record holds no configuration of steps and nothing of a Secret.
 //
 // The package is pure: OfPromotion and the Of functions beside it turn objects

@@ -1,6 +1,8 @@
 package history
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,19 +32,42 @@ const (
 	ActionDelete        Action = "delete"
 	ActionSignIn        Action = "sign-in"
 	ActionSignOut       Action = "sign-out"
-	// ActionSync: somebody had an Application synced.
+	// ActionSync: somebody asked for a sync of an Application, such a sync ended,
+	// or another revision runs.
 	ActionSync Action = "sync"
 	// ActionAccept: somebody had a change made in a cluster committed.
 	ActionAccept Action = "accept"
+	// ActionCreate: a Warehouse, or somebody, made a Freight.
+	ActionCreate Action = "create"
+	// ActionDrift: somebody else changed a managed object, and it was not taken
+	// back; ActionHeal: it was.
+	ActionDrift Action = "drift"
+	ActionHeal  Action = "heal"
+	// ActionPromote and ActionRollback: a Promotion ended; the entry has the
+	// hash of its record.
+	ActionPromote  Action = "promote"
+	ActionRollback Action = "rollback"
+	// ActionChain: the store began to chain its rows.
+	ActionChain Action = "chain"
 )
 
 // Actions returns every action, in the order people read them.
 func Actions() []Action {
 	return []Action{
 		ActionApprove, ActionRefuse, ActionRevoke, ActionFreeze, ActionThaw, ActionHold, ActionResume,
-		ActionHoldHealing, ActionResumeHealing, ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionAccept, ActionSignIn, ActionSignOut,
+		ActionHoldHealing, ActionResumeHealing, ActionReject, ActionUnreject, ActionApply, ActionDelete, ActionSync, ActionAccept, ActionCreate, ActionPromote, ActionRollback, ActionDrift, ActionHeal, ActionSignIn, ActionSignOut, ActionChain,
 	}
 }
+
+// ends are the actions whose objects end, with what their end is.
+var ends = map[Action]Action{
+	ActionFreeze: ActionThaw, ActionHold: ActionResume, ActionHoldHealing: ActionResumeHealing, ActionReject: ActionUnreject,
+	ActionApprove: ActionRevoke, ActionRefuse: ActionRevoke, ActionApply: ActionDelete,
+	ActionCreate: ActionDelete,
+}
+
+// Beginnings returns the actions whose objects end some day.
+func Beginnings() []Action { return slices.Sorted(maps.Keys(ends)) }
 
 // Entry is one thing that somebody did.
 type Entry struct {
@@ -71,6 +96,10 @@ type Entry struct {
 	Via string `json:"via,omitempty"`
 	// Ends says that the object is gone.
 	Ends bool `json:"ends,omitempty"`
+	// Phase that a Promotion or a sync ended in, or what became of a drift.
+	Phase string `json:"phase,omitempty"`
+	// Record is the hash of a Promotion's record (RecordHash).
+	Record string `json:"record,omitempty"`
 }
 
 // Object names a Kubernetes object.
@@ -142,12 +171,8 @@ func OfDefinition(kind string, o metav1.Object) Entry {
 // End returns what the end of the object was that e tells of the beginning of,
 // seen at now; actor is empty while nobody knows.
 func (e Entry) End(now time.Time, actor string) Entry {
-	end := map[Action]Action{
-		ActionFreeze: ActionThaw, ActionHold: ActionResume, ActionHoldHealing: ActionResumeHealing, ActionReject: ActionUnreject,
-		ActionApprove: ActionRevoke, ActionRefuse: ActionRevoke, ActionApply: ActionDelete,
-	}[e.Action]
 	return Entry{
-		Key: e.Object.UID + "/gone", At: now.UTC().Truncate(time.Microsecond), Action: end, Actor: clean(actor),
+		Key: e.Object.UID + "/gone", At: now.UTC().Truncate(time.Microsecond), Action: ends[e.Action], Actor: clean(actor),
 		Project: e.Project, Stage: e.Stage, Freight: e.Freight, Object: e.Object, Promotion: e.Promotion, PlanHash: e.PlanHash, Ends: true,
 	}
 }

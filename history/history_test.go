@@ -1,6 +1,8 @@
 package history_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"testing"
 	"time"
@@ -154,4 +156,48 @@ func FuzzParseCursor(f *testing.F) {
 			t.Errorf("%v became %v, %v", c, again, err)
 		}
 	})
+}
+
+// TestRecordHash computes the hash of a record as the guide says.
+func TestRecordHash(t *testing.T) {
+	steps := []history.Step{{Name: "call", Uses: "http", Attempt: 1, State: "Succeeded", StartedAt: noon}}
+	text := `{"record":{"name":"prod.7.f2","uid":"u7"},"steps":[{"attempt":1,"name":"call","startedAt":"2026-03-04T12:00:00Z","state":"Succeeded","uses":"http"}]}`
+	sum := sha256.Sum256([]byte(text))
+	got, err := history.RecordHash([]byte(`{ "uid":"u7", "name":"prod.7.f2" }`), steps)
+	if want := hex.EncodeToString(sum[:]); err != nil || got != want {
+		t.Errorf("hash %s, %v; want %s", got, err, want)
+	}
+	if _, err := history.RecordHash([]byte(`{`), nil); err == nil {
+		t.Error("what is no JSON has a hash")
+	}
+}
+
+func TestOfRecord(t *testing.T) {
+	none := func(string) *v1alpha1.Freight { return nil }
+	p := history.OfPromotion(promotionObject(), 7, none)
+	want := history.Entry{
+		Key: "u7/0123456789abcdef", At: noon.Add(time.Minute + time.Microsecond), Action: history.ActionPromote, Actor: "waybill:ada", Project: "guestbook",
+		Stage: "prod", Freight: []string{"f2"}, Object: history.Object{Kind: "Promotion", Name: "prod.7.f2", UID: "u7"}, Reason: "release day", PlanHash: "sha256:00",
+		Phase: "RolledBack", Record: "0123456789abcdef0123",
+	}
+	if d := cmp.Diff(want, history.OfRecord(&p, "0123456789abcdef0123")); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	p.Kind, p.FinishedAt, p.Freight = "Rollback", time.Time{}, history.Freight{}
+	if e := history.OfRecord(&p, "00"); e.Action != history.ActionRollback || !e.At.Equal(noon) || e.Freight != nil {
+		t.Errorf("a Rollback that never began: %+v", e)
+	}
+}
+
+// TestKnown: an actor is learned once.
+func TestKnown(t *testing.T) {
+	e, isMore := history.Entry{Key: "k"}.Known("waybill:ada")
+	if !isMore || e.Actor != "waybill:ada" {
+		t.Errorf("%+v %v", e, isMore)
+	}
+	for _, actor := range []string{"", "waybill:ada", "waybill:eve"} {
+		if again, isMore := e.Known(actor); isMore || again.Actor != "waybill:ada" {
+			t.Errorf("%q: %+v %v", actor, again, isMore)
+		}
+	}
 }

@@ -62,7 +62,9 @@ type Promotion struct {
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	PushedAt   time.Time `json:"pushedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
-	// RolledBackBy, SupersededBy and Undoes name other Promotions of the Stage.
+	// RetryOf, RolledBackBy, SupersededBy and Undoes name other Promotions of the
+	// Stage; RetryOf is the one that this one tried again.
+	RetryOf      string `json:"retryOf,omitempty"`
 	RolledBackBy string `json:"rolledBackBy,omitempty"`
 	SupersededBy string `json:"supersededBy,omitempty"`
 	Undoes       string `json:"undoes,omitempty"`
@@ -134,7 +136,7 @@ func OfPromotion(p *v1alpha1.Promotion, seq int64, freight func(name string) *v1
 		Kind: string(p.Spec.Kind), RequestedBy: clean(p.Spec.RequestedBy), Reason: clean(p.Spec.Reason), Automatic: p.Spec.Automatic,
 		Phase: string(p.Status.Phase), PhaseReason: p.Status.Reason, Message: clean(p.Status.Message),
 		CreatedAt: p.CreationTimestamp.UTC(), StartedAt: instant(p.Status.StartedAt), PushedAt: instant(p.Status.PushedAt),
-		FinishedAt: instant(p.Status.FinishedAt), RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy,
+		FinishedAt: instant(p.Status.FinishedAt), RetryOf: p.Spec.RetryOf, RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy,
 	}
 	if r.Kind == "" {
 		r.Kind = string(v1alpha1.KindPromote)

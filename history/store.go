@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/chain"
 )
 
 // Errors of a Store, for errors.Is.
@@ -41,14 +43,30 @@ type Store interface {
 	// without a record are left out.
 	Recorded(ctx context.Context, uids []string) (map[string]string, error)
 
-	// PutEntry keeps an entry. Writing it again changes nothing, save that an
-	// actor is filled in where nobody was known.
+	// PutEntry appends an entry to the chain. Writing it again changes nothing,
+	// save that it is appended once more with an actor where nobody was known:
+	// lists show that row then, and not the one before.
 	PutEntry(ctx context.Context, e Entry) error
 	// ListEntries returns entries, newest first, and the cursor of the next page.
 	ListEntries(ctx context.Context, f Filter, page Page) ([]Entry, string, error)
+	// Written returns which of these keys of entries are there.
+	Written(ctx context.Context, keys []string) (map[string]bool, error)
 	// Unended returns the newest entry of each object of a Project that no entry
 	// says is gone.
 	Unended(ctx context.Context, project string) ([]Entry, error)
+
+	// Head returns the end of the chain of entries.
+	Head(ctx context.Context) (chain.Head, error)
+	// Links returns the rows of the chain behind a number, at most MaxPage.
+	Links(ctx context.Context, after int64, limit int) ([]chain.Link, error)
+	// FirstSince returns the number of the first row that tells of something at
+	// that time or later; that of the row behind the end when none does.
+	FirstSince(ctx context.Context, at time.Time) (int64, error)
+	// Verify looks at a part of the chain, and at the records that it vouches
+	// for. At the end it says too which records no row vouches for.
+	Verify(ctx context.Context, part Part) (Verdict, error)
+
+	Notices
 
 	// Ping returns nil when the store can be written.
 	Ping(ctx context.Context) error

@@ -25,6 +25,7 @@ func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 		"me":                &model.Me{},
 		"permissions":       &model.Permissions{},
 		"my-permissions":    &model.Permissions{},
+		"audit":             &model.AuditList{},
 		"clusters":          &model.ClusterList{},
 		"pipeline":          &model.Pipeline{},
 		"plan":              &model.Plan{},

@@ -10,30 +10,6 @@ import (
 	"github.com/waybill-dev/waybill/api/rest/model"
 )
 
-// Login signs a local user in and returns a bearer token for name (what the
-// token is for). Give it to WithToken.
-func (c *Client) Login(ctx context.Context, username, password, name string) (*model.LoginResult, error) {
-	var out model.LoginResult
-	body := model.Login{Username: username, Password: password, Kind: model.Token, Name: name}
-	return &out, c.do(ctx, call{method: http.MethodPost, path: []string{"api", "v1", "login"}, body: body}, &out)
-}
-
-// Logout revokes the client's token.
-func (c *Client) Logout(ctx context.Context) error {
-	return c.do(ctx, call{method: http.MethodPost, path: []string{"api", "v1", "logout"}}, nil)
-}
-
-// Me returns the person the token belongs to.
-func (c *Client) Me(ctx context.Context) (*model.Me, error) {
-	return get[model.Me](ctx, c, nil, "me")
-}
-
-// Permissions returns what the person may do in project, or, with an empty
-// project, what is not tied to one.
-func (c *Client) Permissions(ctx context.Context, project string) (*model.Permissions, error) {
-	return get[model.Permissions](ctx, c, values("project", project), "me", "permissions")
-}
-
 // Version returns the server's version. It needs no token.
 func (c *Client) Version(ctx context.Context) (*model.Version, error) {
 	var out model.Version
@@ -74,7 +50,7 @@ func (c *Client) Why(ctx context.Context, project, stage, freight string) (*mode
 // Promote asks for a Promotion and returns it. A closed entry gate is a Problem
 // with code gate-closed and the gates in BlockedBy.
 func (c *Client) Promote(ctx context.Context, project, stage string, body model.PromoteRequest) (*model.Promotion, error) {
-	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "promotions")
+	return postOnce[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "promotions")
 }
 
 // PreviewRollback returns where stage can go back to and what would change. An
@@ -85,7 +61,7 @@ func (c *Client) PreviewRollback(ctx context.Context, project, stage, to string)
 
 // Rollback asks for a Rollback and returns it.
 func (c *Client) Rollback(ctx context.Context, project, stage string, body model.RollbackRequest) (*model.Promotion, error) {
-	return post[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "rollback")
+	return postOnce[model.Promotion](ctx, c, body, "projects", project, "stages", stage, "rollback")
 }
 
 // Verify runs the checks of stage again for what it runs, or stops them.
@@ -95,7 +71,7 @@ func (c *Client) Verify(ctx context.Context, project, stage string, body model.V
 
 // Hold holds the automatic flow into stage.
 func (c *Client) Hold(ctx context.Context, project, stage string, body model.HoldRequest) (*model.Freeze, error) {
-	return post[model.Freeze](ctx, c, body, "projects", project, "stages", stage, "hold")
+	return postOnce[model.Freeze](ctx, c, body, "projects", project, "stages", stage, "hold")
 }
 
 // Resume lifts every hold on stage, or with healing every pause of its healing, and
@@ -147,6 +123,11 @@ func (c *Client) Abort(ctx context.Context, project, name, reason string) (*mode
 	return post[model.Promotion](ctx, c, model.ReasonRequest{Reason: reason}, "projects", project, "promotions", name, "abort")
 }
 
+// Retry tries a Promotion that failed or was aborted again and returns the new one.
+func (c *Client) Retry(ctx context.Context, project, name string, body model.RetryRequest) (*model.Promotion, error) {
+	return postOnce[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "retry")
+}
+
 // PlanOfPromotion returns what a Promotion that waits is going to change.
 func (c *Client) PlanOfPromotion(ctx context.Context, project, name string) (*model.Plan, error) {
 	return get[model.Plan](ctx, c, nil, "projects", project, "promotions", name, "plan")
@@ -154,12 +135,12 @@ func (c *Client) PlanOfPromotion(ctx context.Context, project, name string) (*mo
 
 // Approve approves the plan of a Promotion that waits.
 func (c *Client) Approve(ctx context.Context, project, name string, body model.DecisionRequest) (*model.Promotion, error) {
-	return post[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "approve")
+	return postOnce[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "approve")
 }
 
 // RejectPromotion rejects the plan of a Promotion that waits, which ends it.
 func (c *Client) RejectPromotion(ctx context.Context, project, name string, body model.DecisionRequest) (*model.Promotion, error) {
-	return post[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "reject")
+	return postOnce[model.Promotion](ctx, c, body, "projects", project, "promotions", name, "reject")
 }
 
 // Revoke takes back what the person decided about a Promotion that waits.
@@ -207,6 +188,41 @@ func (c *Client) Audit(ctx context.Context, f AuditFilter, page Page) (*model.Au
 	return get[model.AuditList](ctx, c, q, "projects", f.Project, "audit")
 }
 
+// AuditPart names a part of the audit trail's chain.
+type AuditPart struct {
+	// After is the row before, with its hash where that is known.
+	After model.AuditHead
+	// Noted is a row that somebody noted before; zero when nobody did.
+	Noted model.AuditHead
+}
+
+// VerifyAudit asks whether the rows behind a row are as they were written.
+func (c *Client) VerifyAudit(ctx context.Context, part AuditPart) (*model.AuditVerdict, error) {
+	q := url.Values{}
+	for name, head := range map[string]model.AuditHead{"after": part.After, "noted": part.Noted} {
+		if head.Seq > 0 {
+			q.Set(name, strconv.FormatInt(head.Seq, 10))
+		}
+	}
+	if part.After.Seq > 0 && part.After.Hash != "" {
+		q.Set("hash", part.After.Hash)
+	}
+	if part.Noted.Seq > 0 {
+		q.Set("notedHash", part.Noted.Hash)
+	}
+	return get[model.AuditVerdict](ctx, c, q, "audit", "verify")
+}
+
+// AuditChain returns rows of the audit trail behind a number, and not before the
+// first that tells of since or later; empty behind the end.
+func (c *Client) AuditChain(ctx context.Context, after int64, since time.Time) (*model.AuditRows, error) {
+	q := url.Values{"after": {strconv.FormatInt(after, 10)}}
+	if !since.IsZero() {
+		q.Set("since", since.UTC().Format(time.RFC3339Nano))
+	}
+	return get[model.AuditRows](ctx, c, q, "audit", "chain")
+}
+
 // FreightList returns Freight, newest first; origin (a Warehouse) may be empty.
 func (c *Client) FreightList(ctx context.Context, project, origin string, page Page) (*model.FreightList, error) {
 	return get[model.FreightList](ctx, c, page.values("origin", origin), "projects", project, "freight")
@@ -219,7 +235,7 @@ func (c *Client) Freight(ctx context.Context, project, freight string) (*model.F
 
 // Reject keeps freight out of a Stage, or of all.
 func (c *Client) Reject(ctx context.Context, project, freight string, body model.RejectRequest) (*model.Freeze, error) {
-	return post[model.Freeze](ctx, c, body, "projects", project, "freight", freight, "reject")
+	return postOnce[model.Freeze](ctx, c, body, "projects", project, "freight", freight, "reject")
 }
 
 // Unreject takes rejections back and returns them.
@@ -234,7 +250,7 @@ func (c *Client) Freezes(ctx context.Context, project string) (*model.FreezeList
 
 // Freeze stops every promotion into a Stage (or * for all).
 func (c *Client) Freeze(ctx context.Context, project string, body model.FreezeRequest) (*model.Freeze, error) {
-	return post[model.Freeze](ctx, c, body, "projects", project, "freezes")
+	return postOnce[model.Freeze](ctx, c, body, "projects", project, "freezes")
 }
 
 // Thaw lifts the freeze, hold or rejection of that name.
@@ -344,6 +360,11 @@ func (c *Client) AddCluster(ctx context.Context, body model.AddClusterRequest) (
 	return post[model.Cluster](ctx, c, body, "clusters")
 }
 
+// TestNotification sends a test message by the channel of a notification.
+func (c *Client) TestNotification(ctx context.Context, project, name string) (*model.NotificationTest, error) {
+	return post[model.NotificationTest](ctx, c, nil, "projects", project, "notifications", name, "test")
+}
+
 // TestCluster asks for a connection. It is done when the Cluster's
 // LastHandledRequest equals the Request of the answer.
 func (c *Client) TestCluster(ctx context.Context, name string) (*model.RefreshResult, error) {
@@ -370,6 +391,10 @@ type ApplyOptions struct {
 	DryRun bool
 	// Force takes over fields that somebody else manages.
 	Force bool
+	// Diff also returns how each object changes.
+	Diff bool
+	// Prune deletes what was applied before and is in none of the files, in Projects that are in them.
+	Prune bool
 	// Project is the Namespace of documents that name none.
 	Project string
 }
@@ -378,11 +403,10 @@ type ApplyOptions struct {
 // in its result; the call itself fails only when nothing was tried.
 func (c *Client) Apply(ctx context.Context, files []model.ManifestFile, opts ApplyOptions) (*model.ApplyResult, error) {
 	q := values("project", opts.Project)
-	if opts.DryRun {
-		q.Set("dryRun", "true")
-	}
-	if opts.Force {
-		q.Set("force", "true")
+	for name, isSet := range map[string]bool{"dryRun": opts.DryRun, "force": opts.Force, "diff": opts.Diff, "prune": opts.Prune} {
+		if isSet {
+			q.Set(name, "true")
+		}
 	}
 	var out model.ApplyResult
 	return &out, c.do(ctx, call{method: http.MethodPost, path: v1("apply"), query: q, body: model.ApplyRequest{Files: files}}, &out)
@@ -414,9 +438,10 @@ func (c *Client) Definition(ctx context.Context, project string, kind model.Kind
 	return out, err
 }
 
-// DeleteDefinition deletes one object.
+// DeleteDefinition deletes one object, whatever it is by now: who names an object
+// to delete it has not read it.
 func (c *Client) DeleteDefinition(ctx context.Context, project string, kind model.Kind, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: definitionPath(project, kind, name)}, nil)
+	return c.do(ctx, call{method: http.MethodDelete, path: definitionPath(project, kind, name), header: http.Header{"If-Match": {"*"}}}, nil)
 }
 
 // Raw sends GET to a path of the server ("/api/v1/projects") and returns the
@@ -470,6 +495,15 @@ func get[T any](ctx context.Context, c *Client, query url.Values, path ...string
 func patch[T any](ctx context.Context, c *Client, body any, path ...string) (*T, error) {
 	var out T
 	if err := c.do(ctx, call{method: http.MethodPatch, path: v1(path...), body: body}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// postOnce is post for operations that take an Idempotency-Key.
+func postOnce[T any](ctx context.Context, c *Client, body any, path ...string) (*T, error) {
+	var out T
+	if err := c.do(ctx, call{method: http.MethodPost, path: v1(path...), body: body, once: true}, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,12 +111,27 @@ type call struct {
 	query  url.Values
 	body   any // encoded as JSON; nil for none
 	header http.Header
+	// once: the operation takes an Idempotency-Key, so that the call is sent a
+	// second time when the connection broke, and yet makes one thing.
+	once bool
 }
 
 // do sends the call and decodes the JSON answer into out (nil: ignored).
 func (c *Client) do(ctx context.Context, k call, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	if !k.once {
+		return c.try(ctx, k, out)
+	}
+	k.header = http.Header{"Idempotency-Key": {rand.Text()}}
+	err := c.try(ctx, k, out)
+	if broke := (*UnreachableError)(nil); errors.As(err, &broke) && ctx.Err() == nil {
+		return c.try(ctx, k, out)
+	}
+	return err
+}
+
+func (c *Client) try(ctx context.Context, k call, out any) error {
 	resp, err := c.send(ctx, k, "application/json")
 	if err != nil {
 		return err

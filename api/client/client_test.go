@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -131,6 +132,42 @@ func TestAnswersThatAreNotOurs(t *testing.T) {
 	}
 	if _, err := c.Me(t.Context()); ExitCode(err) != ExitUsage {
 		t.Fatalf("nobody listens: %v", err)
+	}
+}
+
+// TestBrokenConnection: what takes a key is sent a second time with the same one,
+// anything else is not.
+func TestBrokenConnection(t *testing.T) {
+	var mu sync.Mutex
+	var keys []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		if len(keys)%2 == 1 {
+			panic(http.ErrAbortHandler) // the connection breaks
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"name":"test.1.f0"}`))
+	}))
+	t.Cleanup(s.Close)
+	c, err := New(Options{Server: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p, err := c.Promote(t.Context(), "guestbook", "test", model.PromoteRequest{Freight: "latest"})
+		if err != nil || p.Name != "test.1.f0" {
+			t.Fatalf("%+v, %v", p, err)
+		}
+	}
+	if _, err := c.Abort(t.Context(), "guestbook", "test.1.f0", ""); ExitCode(err) != ExitUsage {
+		t.Errorf("without a key: %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(keys) != 5 || keys[0] == "" || keys[0] != keys[1] || keys[2] != keys[3] || keys[0] == keys[2] || keys[4] != "" {
+		t.Errorf("keys %q", keys)
 	}
 }
 

@@ -76,7 +76,7 @@ func ExitCode(err error) int {
 		return ExitTimeout
 	}
 	switch Code(err) {
-	case model.InvalidRequest, model.InvalidManifest, model.PayloadTooLarge, model.Unavailable:
+	case model.InvalidRequest, model.InvalidManifest, model.PayloadTooLarge, model.PreconditionRequired, model.KeyReused, model.Unavailable:
 		return ExitUsage
 	case model.NotFound:
 		return ExitNotFound

@@ -115,7 +115,7 @@ func driftedFields(app *v1alpha1.Application, asked []model.AcceptField) ([]acce
 			if !strings.EqualFold(d.Kind, f.Kind) || d.Name != f.Name || d.Field != f.Field || f.Group != "" && d.Group != f.Group || f.Namespace != "" && d.Namespace != f.Namespace {
 				continue
 			}
-			if d.Action == "Healed" {
+			if d.Action == v1alpha1.DriftHealed {
 				healed = true
 				continue
 			}

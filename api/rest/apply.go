@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,6 +45,11 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 	if len(docs) == 0 {
 		return nil, refuse(model.InvalidManifest, "there is nothing to apply: no document holds an object")
 	}
+	if request.Params.Prune {
+		if err := checkPrune(docs); err != nil {
+			return nil, err
+		}
+	}
 	lint, err := s.lint(ctx, docs)
 	if err != nil {
 		return nil, err
@@ -56,7 +61,10 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 	if err != nil {
 		return nil, err
 	}
-	a := &applier{s: s, c: c, dryRun: request.Params.DryRun, force: request.Params.Force, id: requestID(ctx), newProjects: map[string]time.Time{}}
+	a := &applier{
+		s: s, c: c, dryRun: request.Params.DryRun, force: request.Params.Force, diff: request.Params.Diff,
+		id: requestID(ctx), newProjects: map[string]time.Time{},
+	}
 	// Parse has refused documents that name the same object.
 	key := func(d manifest.Document) string { return d.Kind + "/" + d.Namespace + "/" + d.Name }
 	results := map[string]model.DocumentResult{}
@@ -70,6 +78,22 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 			out.Failed++
 		}
 		out.Items = append(out.Items, r)
+	}
+	switch {
+	case !request.Params.Prune:
+	case out.Failed > 0:
+		out.Warnings = append(out.Warnings, model.FieldError{Detail: "nothing was pruned, because not every document could be applied"})
+	default:
+		pruned, err := a.prune(ctx, docs)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range pruned {
+			if r.Action == model.DocumentResultActionFailed {
+				out.Failed++
+			}
+		}
+		out.Items = append(out.Items, pruned...)
 	}
 	return out, nil
 }
@@ -152,6 +176,7 @@ type applier struct {
 	s             *Server
 	c             client.Client // acts as the person
 	dryRun, force bool
+	diff          bool   // say how each object changes
 	id            string // of the request
 	// newProjects were created by this request: until when their Namespace is
 	// waited for.
@@ -203,7 +228,11 @@ func (a *applier) try(ctx context.Context, d manifest.Document, out *model.Docum
 	deadline, isNew := a.newProjects[d.Namespace]
 	if isNew && a.dryRun {
 		out.Action, out.Note = model.DocumentResultActionCreated, "checked without the cluster: its Namespace is not there yet"
-		return nil
+		u, err := objectIn(d)
+		if err == nil && a.diff {
+			out.Change = changeOf(nil, u)
+		}
+		return err
 	}
 	if isNew {
 		if err := a.awaitNamespace(ctx, d.Namespace, deadline); err != nil {
@@ -263,8 +292,8 @@ func (a *applier) explain(d manifest.Document, err error) error {
 
 // look returns what is there before, as far as the person may see it: nil when
 // nothing is, an object without uid when nobody can tell.
-func (a *applier) look(ctx context.Context, d manifest.Document) (*metav1.PartialObjectMetadata, error) {
-	m := &metav1.PartialObjectMetadata{}
+func (a *applier) look(ctx context.Context, d manifest.Document) (*unstructured.Unstructured, error) {
+	m := &unstructured.Unstructured{}
 	m.SetGroupVersionKind(schema.FromAPIVersionAndKind(d.APIVersion, d.Kind))
 	err := a.c.Get(ctx, client.ObjectKey{Namespace: d.Namespace, Name: d.Name}, m)
 	switch {
@@ -273,7 +302,7 @@ func (a *applier) look(ctx context.Context, d manifest.Document) (*metav1.Partia
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case apierrors.IsForbidden(err):
-		return &metav1.PartialObjectMetadata{}, nil // may write but not read
+		return &unstructured.Unstructured{}, nil // may write but not read
 	default:
 		return nil, err
 	}
@@ -281,9 +310,9 @@ func (a *applier) look(ctx context.Context, d manifest.Document) (*metav1.Partia
 
 // write applies the document by server-side apply.
 func (a *applier) write(ctx context.Context, d manifest.Document) (*unstructured.Unstructured, error) {
-	u := &unstructured.Unstructured{}
-	if err := json.Unmarshal(d.JSON, &u.Object); err != nil {
-		return nil, fmt.Errorf("read document again: %w", err)
+	u, err := objectIn(d)
+	if err != nil {
+		return nil, err
 	}
 	opts := []client.PatchOption{client.FieldOwner(fieldManager)}
 	if a.force {
@@ -292,32 +321,59 @@ func (a *applier) write(ctx context.Context, d manifest.Document) (*unstructured
 	if a.dryRun {
 		opts = append(opts, client.DryRunAll)
 	}
-	err := a.c.Patch(ctx, u, client.RawPatch(types.ApplyPatchType, d.JSON), opts...)
+	err = a.c.Patch(ctx, u, client.RawPatch(types.ApplyPatchType, d.JSON), opts...)
 	return u, err
 }
 
-// judge says what happened.
-func (a *applier) judge(d manifest.Document, before *metav1.PartialObjectMetadata, after *unstructured.Unstructured, out *model.DocumentResult) {
+// objectIn returns the object of a document.
+func objectIn(d manifest.Document) (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	if err := json.Unmarshal(d.JSON, &u.Object); err != nil {
+		return nil, fmt.Errorf("read document again: %w", err)
+	}
+	return u, nil
+}
+
+// judge says what happened, or in a dry run what would: it leaves the version as it is, and counts generations only.
+func (a *applier) judge(d manifest.Document, before, after *unstructured.Unstructured, out *model.DocumentResult) {
+	isKnown := before == nil || before.GetUID() != ""
+	var change model.ObjectChange
+	if isKnown && (a.diff || a.dryRun) {
+		change = changeOf(before, after)
+	}
 	switch {
 	case before == nil:
 		out.Action = model.DocumentResultActionCreated
 		if d.Kind == "Project" {
 			a.newProjects[d.Name] = a.s.opts.Clock.Now().Add(namespaceWait)
 		}
-	case before.UID != "" && before.ResourceVersion == after.GetResourceVersion() && !a.dryRun,
-		before.UID != "" && a.dryRun && before.Generation == after.GetGeneration() && before.ResourceVersion == after.GetResourceVersion():
+	case isKnown && !a.dryRun && isSame(before, after), isKnown && a.dryRun && change.Kind == "":
 		out.Action = model.DocumentResultActionUnchanged
 	default:
 		out.Action = model.DocumentResultActionConfigured
 	}
+	if a.diff {
+		out.Change = change
+	}
+}
+
+// isSame reports whether an apply left the object as it was. Who manages which field
+// is no part of it, and neither is a status that was written meanwhile; kinds without
+// a generation have nothing but their version to tell.
+func isSame(before, after *unstructured.Unstructured) bool {
+	if before.GetGeneration() == 0 {
+		return before.GetResourceVersion() == after.GetResourceVersion()
+	}
+	return before.GetGeneration() == after.GetGeneration() && maps.Equal(before.GetLabels(), after.GetLabels()) &&
+		maps.Equal(before.GetAnnotations(), after.GetAnnotations())
 }
 
 // note keeps who gave a definition its content. Where nobody can tell whether
 // this apply changed anything, nothing is said: it may have been another's.
-func (a *applier) note(ctx context.Context, d manifest.Document, before *metav1.PartialObjectMetadata, after *unstructured.Unstructured) {
-	isChanged := before == nil || before.UID != "" && before.Generation != after.GetGeneration()
+func (a *applier) note(ctx context.Context, d manifest.Document, before, after *unstructured.Unstructured) {
+	isChanged := before == nil || before.GetUID() != "" && before.GetGeneration() != after.GetGeneration()
 	switch d.Kind {
-	case "Project", "Warehouse", "Stage", "PromotionTask", "Cluster":
+	case "Project", "Warehouse", "Stage", "PromotionTask", "Application", "Cluster":
 	default:
 		return
 	}

@@ -76,6 +76,11 @@ func TestApply(t *testing.T) {
 		if got := summary(out); strings.Contains(got, "created") || strings.Contains(got, "configured") {
 			t.Fatal(got)
 		}
+		withDefault := strings.Replace(manifest, "interval: 1m", "interval: 1m\n  freightCreationPolicy: Automatic", 1)
+		admin.do(t, "POST", "/api/v1/apply", files(withDefault)).into(t, &out)
+		if got := summary(out); strings.Contains(got, "created") || strings.Contains(got, "configured") {
+			t.Fatalf("a default that is written out: %s", got)
+		}
 		changed := strings.Replace(manifest, "interval: 1m", "interval: 2m", 1)
 		admin.do(t, "POST", "/api/v1/apply", files(changed)).into(t, &out)
 		if got := summary(out); strings.Count(got, "configured") != 1 || !strings.Contains(got, "Warehouse main configured") {
@@ -167,6 +172,91 @@ func TestApply(t *testing.T) {
 		a.into(t, &out)
 		if out.Failed != 0 || out.Items[0].File != "-" {
 			t.Fatalf("%+v", out)
+		}
+	})
+
+	t.Run("diff says how each object changes, and masks what a Secret holds", func(t *testing.T) {
+		changed := strings.NewReplacer("interval: 2m", "interval: 7m", "interval: 1m", "interval: 7m", "canary-in-apply", "canary-of-diff").Replace(manifest)
+		a := admin.do(t, "POST", "/api/v1/apply?dryRun=true&diff=true", files(changed))
+		var out model.ApplyResult
+		a.into(t, &out)
+		if strings.Contains(string(a.body), "canary") {
+			t.Fatalf("a Secret's value is in the answer: %s", a.body)
+		}
+		changes := map[string]string{}
+		for _, d := range out.Items {
+			changes[d.Kind+"/"+d.Name] = d.Change.Diff
+		}
+		if d := changes["Warehouse/main"]; !strings.Contains(d, "-  interval: 1m") || !strings.Contains(d, "+  interval: 7m") || strings.Contains(d, "generation") {
+			t.Errorf("Warehouse: %s", d)
+		}
+		if got := summary(out); strings.Count(got, "configured") != 2 || !strings.Contains(got, "Secret git configured") {
+			t.Errorf("a dry run sees what changes: %s", got)
+		}
+		if changes["Stage/test"] != "" || changes["Project/p-apply"] != "" {
+			t.Errorf("%+v", changes)
+		}
+		admin.do(t, "POST", "/api/v1/apply?dryRun=true&diff=true", files(manifestOf("p-apply-never"))).into(t, &out)
+		if d := out.Items[len(out.Items)-1]; !strings.Contains(d.Change.Diff, "+kind: Stage") {
+			t.Errorf("of a new Project: %+v", d)
+		}
+	})
+
+	t.Run("prune deletes what was applied before and is in no file", func(t *testing.T) {
+		var out model.ApplyResult
+		whole := manifestOf("p-apply-prune")
+		admin.do(t, "POST", "/api/v1/apply", files(whole)).into(t, &out)
+		if out.Failed != 0 {
+			t.Fatalf("%+v", out)
+		}
+		byKubectl := &v1alpha1.Stage{}
+		byKubectl.Name, byKubectl.Namespace = "lab", "p-apply-prune"
+		byKubectl.Spec.RequestedFreight = []v1alpha1.FreightRequest{{Origin: v1alpha1.Origin{Kind: "Warehouse", Name: "main"}, Sources: v1alpha1.FreightSources{Direct: true}}}
+		if err := shared.admin.Create(t.Context(), byKubectl); err != nil {
+			t.Fatal(err)
+		}
+		parts := strings.Split(whole, "---\n")
+		without := strings.Join(parts[:len(parts)-1], "---\n") // the last is Stage prod
+		if !strings.Contains(parts[len(parts)-1], "name: prod") {
+			t.Fatalf("the last document is %s", parts[len(parts)-1])
+		}
+
+		admin.do(t, "POST", "/api/v1/apply?prune=true&dryRun=true&diff=true", files(without)).into(t, &out)
+		if last := out.Items[len(out.Items)-1]; last.Action != model.DocumentResultActionPruned || last.Name != "prod" || last.Change.Change != model.ObjectChangeChangeDeleted {
+			t.Fatalf("%+v", out.Items)
+		}
+		key := client.ObjectKey{Namespace: "p-apply-prune", Name: "prod"}
+		if err := shared.admin.Get(t.Context(), key, &v1alpha1.Stage{}); err != nil {
+			t.Fatalf("after a dry run: %v", err)
+		}
+
+		for query, body := range map[string]model.ApplyRequest{"the Project alone": files(parts[1]), "no Project": files(parts[len(parts)-1])} {
+			a := admin.do(t, "POST", "/api/v1/apply?prune=true", body)
+			if p := a.problem(t); a.status != http.StatusBadRequest || p.Hint == "" {
+				t.Errorf("%s: %d %s", query, a.status, a.body)
+			}
+		}
+		// Somebody who may not delete deletes nothing.
+		viewer := shared.as(t, "victor")
+		if a := viewer.do(t, "POST", "/api/v1/apply?prune=true", files(without)); a.status == http.StatusOK && strings.Contains(string(a.body), "pruned\"") && !strings.Contains(string(a.body), "nothing was pruned") {
+			t.Errorf("as victor: %s", a.body)
+		}
+		if err := shared.admin.Get(t.Context(), key, &v1alpha1.Stage{}); err != nil {
+			t.Fatalf("before the prune: %v", err)
+		}
+
+		admin.do(t, "POST", "/api/v1/apply?prune=true", files(without)).into(t, &out)
+		if got := summary(out); strings.Count(got, "pruned") != 1 || !strings.HasSuffix(got, "Stage prod pruned") {
+			t.Fatal(got)
+		}
+		eventually(t, func() error {
+			if err := shared.admin.Get(t.Context(), key, &v1alpha1.Stage{}); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("Stage prod: %v", err)
+			}
+			return nil
+		})
+		if err := shared.admin.Get(t.Context(), client.ObjectKeyFromObject(byKubectl), &v1alpha1.Stage{}); err != nil {
+			t.Errorf("what kubectl made: %v", err)
 		}
 	})
 
@@ -268,6 +358,18 @@ func TestDefinitions(t *testing.T) {
 	if d["kind"] != "Project" {
 		t.Fatalf("%v", d)
 	}
+	for _, path := range []string{f.path("/definitions/stages/prod"), "/api/v1/definitions/projects/" + f.name} {
+		known := victor.do(t, "GET", path, nil).header.Get("ETag")
+		for list, want := range map[string]int{known: 304, "W/" + known: 304, `"x", ` + known: 304, "*": 304, `"x"`: 200, strings.Trim(known, `"`): 200} {
+			a := victor.do(t, "GET", path, nil, "If-None-Match: "+list)
+			if a.status != want || a.header.Get("ETag") != known || (a.status == 304) != (len(a.body) == 0) {
+				t.Errorf("%s of what is %q: %d, ETag %q, %d bytes", path, list, a.status, a.header.Get("ETag"), len(a.body))
+			}
+		}
+		if a := admin.do(t, "DELETE", path, nil); a.status != http.StatusPreconditionRequired || a.problem(t).Code != model.PreconditionRequired {
+			t.Errorf("blind delete: %d %s", a.status, a.body)
+		}
+	}
 	// Applying what was read changes nothing, although status and uid are in it.
 	if a := admin.do(t, "DELETE", f.path("/definitions/stages/prod"), nil, `If-Match: "1"`); a.status != http.StatusPreconditionFailed {
 		t.Errorf("delete of another version: %d %s", a.status, a.body)
@@ -278,7 +380,7 @@ func TestDefinitions(t *testing.T) {
 	if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: f.name, Name: "prod"}, &v1alpha1.Stage{}); !apierrors.IsNotFound(err) {
 		t.Errorf("still there: %v", err)
 	}
-	if a := admin.do(t, "DELETE", "/api/v1/definitions/projects/"+f.name, nil); a.status != http.StatusAccepted {
+	if a := admin.do(t, "DELETE", "/api/v1/definitions/projects/"+f.name, nil, "If-Match: *"); a.status != http.StatusAccepted {
 		t.Errorf("delete Project: %d %s", a.status, a.body)
 	}
 }

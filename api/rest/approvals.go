@@ -74,7 +74,8 @@ func (s *Server) decide(ctx context.Context, project, name string, decision v1al
 			Decision: decision, Reason: body.Reason, Until: until,
 		},
 	}
-	if err := c.Create(ctx, a); err != nil {
+	isMine := func(there *v1alpha1.Approval) bool { return there.Spec.Actor == person.User }
+	if err := createOnce(ctx, c, a, isMine); err != nil {
 		return none, fromKube(fmt.Sprintf("decide about Promotion %q", p.Name), err)
 	}
 	v.approvals = append(slices.Clone(v.approvals), *a)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/warehouse"
 )
@@ -69,6 +70,11 @@ func (s *Server) AssembleFreight(ctx context.Context, request AssembleFreightReq
 	}
 	if err := c.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fromKube(fmt.Sprintf("create Freight %q", f.Name), err)
+	}
+	if f.UID != "" { // else somebody else was faster
+		e := history.OfFreight(f)
+		e.Actor = who.person.User
+		s.note(ctx, e)
 	}
 	return AssembleFreight201JSONResponse(v.freightModel(f)), nil
 }

@@ -17,7 +17,7 @@ import (
 // sample returns a request for an operation in a Project.
 func sample(op *operation, project string) (path string, body any) {
 	path = strings.NewReplacer("{project}", project, "{stage}", "test", "{promotion}", "test.1.x", "{freight}", nameOf(1),
-		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test").Replace(op.route.Path)
+		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test", "{token}", "0123456789ab").Replace(op.route.Path)
 	switch op.id {
 	case "planPromotion", "why":
 		path += "?freight=1.26.0"
@@ -27,6 +27,10 @@ func sample(op *operation, project string) (path string, body any) {
 	switch op.id {
 	case "login":
 		body = model.Login{Username: "nobody", Password: "nothing", Kind: model.Token}
+	case "createToken":
+		body = model.AccessTokenRequest{Name: "test", Lifetime: "1m"}
+	case "redeemSSO":
+		body = model.SSOCode{Code: "wbc_x", Verifier: strings.Repeat("v", 43)}
 	case "promote":
 		body = model.PromoteRequest{Freight: "latest"}
 	case "hold":
@@ -43,7 +47,7 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.DecisionRequest{PlanHash: "sha256:" + strings.Repeat("1", 64), Reason: "r"}
 	case "previewPromotion":
 		body = model.PlanRequest{Freight: "1.26.0"}
-	case "rollback", "abortPromotion", "unrejectFreight", "revoke", "verifyStage":
+	case "rollback", "abortPromotion", "retryPromotion", "unrejectFreight", "revoke", "verifyStage":
 		body = struct{}{}
 	case "addCluster":
 		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}

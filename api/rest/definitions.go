@@ -117,14 +117,15 @@ func (s *Server) GetDefinition(ctx context.Context, request GetDefinitionRequest
 	if err != nil {
 		return nil, err
 	}
+	if tag := etagOf(o); request.Params.IfNoneMatch != "" && namesTag(request.Params.IfNoneMatch, tag) {
+		return GetDefinition304Response{Headers: NotModifiedResponseHeaders{ETag: tag}}, nil
+	}
 	d, err := definition(o)
 	if err != nil {
 		return nil, err
 	}
 	return GetDefinition200JSONResponse{Body: d, Headers: GetDefinition200ResponseHeaders{ETag: etagOf(o)}}, nil
 }
-
-func etagOf(o client.Object) string { return `"` + o.GetResourceVersion() + `"` }
 
 // object returns one object of the cache; it must not be changed.
 func (s *Server) object(ctx context.Context, project string, kind model.Kind, name string) (client.Object, error) {
@@ -154,21 +155,18 @@ func (s *Server) DeleteDefinition(ctx context.Context, request DeleteDefinitionR
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deleteAs(ctx, o, request.Params.IfMatch); err != nil {
+	if err := s.deleteMatching(ctx, o, request.Params.IfMatch); err != nil {
 		return nil, err
 	}
 	return DeleteDefinition202Response{}, nil
 }
 
-// deleteAs deletes the very object that was looked at, as the person. match,
-// when set, is the ETag it must still have.
-func (s *Server) deleteAs(ctx context.Context, o client.Object, match string) error {
-	uid, version := o.GetUID(), o.GetResourceVersion()
+// deleteAs deletes the very object that was looked at, as the person; with a
+// version, only while it has that version.
+func (s *Server) deleteAs(ctx context.Context, o client.Object, version string) error {
+	uid := o.GetUID()
 	conditions := client.Preconditions{UID: &uid}
-	if match != "" && match != "*" {
-		if match != etagOf(o) {
-			return refuse(model.PreconditionFailed, "%q was changed meanwhile", o.GetName()).withHint("look at it again")
-		}
+	if version != "" {
 		conditions.ResourceVersion = &version
 	}
 	person, c, err := s.actingAs(ctx)
@@ -208,6 +206,8 @@ func entryOf(o client.Object) (history.Entry, bool) {
 		return history.OfDefinition("Stage", o), true
 	case *v1alpha1.PromotionTask:
 		return history.OfDefinition("PromotionTask", o), true
+	case *v1alpha1.Application:
+		return history.OfDefinition("Application", o), o.Labels[v1alpha1.LabelStage] == "" // else its Stage made it
 	case *v1alpha1.Cluster:
 		return history.OfDefinition("Cluster", o), true
 	default:
@@ -241,8 +241,15 @@ func (s *Server) GetProjectDefinition(ctx context.Context, request GetProjectDef
 	if err != nil {
 		return nil, err
 	}
+	tag := etagOf(p)
+	if request.Params.IfNoneMatch != "" && namesTag(request.Params.IfNoneMatch, tag) {
+		return GetProjectDefinition304Response{Headers: NotModifiedResponseHeaders{ETag: tag}}, nil
+	}
 	d, err := definition(p)
-	return GetProjectDefinition200JSONResponse(d), err
+	if err != nil {
+		return nil, err
+	}
+	return GetProjectDefinition200JSONResponse{Body: d, Headers: GetProjectDefinition200ResponseHeaders{ETag: tag}}, nil
 }
 
 func (s *Server) projectObject(ctx context.Context, name string) (*v1alpha1.Project, error) {
@@ -263,5 +270,5 @@ func (s *Server) DeleteProjectDefinition(ctx context.Context, request DeleteProj
 	if err != nil {
 		return nil, err
 	}
-	return DeleteProjectDefinition202Response{}, s.deleteAs(ctx, p, "")
+	return DeleteProjectDefinition202Response{}, s.deleteMatching(ctx, p, request.Params.IfMatch)
 }

@@ -354,7 +354,7 @@ func (p person) get(t *testing.T, path string, out any) {
 // eventually polls until check returns nil: the cache is a moment behind.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil {

@@ -74,7 +74,8 @@ func (s *Server) createFreeze(ctx context.Context, v *projectView, what string, 
 		ObjectMeta: metav1.ObjectMeta{GenerateName: strings.Join([]string{what, where, ""}, "-"), Namespace: v.project.Name},
 		Spec:       spec,
 	}
-	if err := c.Create(ctx, z); err != nil {
+	isMine := func(there *v1alpha1.Freeze) bool { return there.Spec.By == person.User }
+	if err := createOnce(ctx, c, z, isMine); err != nil {
 		return nil, fromKube(fmt.Sprintf("create Freeze in %q", v.project.Name), err)
 	}
 	s.note(ctx, history.OfFreeze(z))

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/history/historytest"
 	"github.com/waybill-dev/waybill/history/sqlite"
+	"github.com/waybill-dev/waybill/internal/chain"
 	"github.com/waybill-dev/waybill/promotion"
 )
 
@@ -214,5 +215,61 @@ func TestAudit(t *testing.T) {
 	admin.get(t, "/api/v1/audit?action=sign-in&who=victor", &all)
 	if len(all.Items) == 0 || all.Items[0].Actor != "waybill:victor" || all.Items[0].Kind != "token" {
 		t.Errorf("who signed in: %v", say(all))
+	}
+}
+
+// TestAuditChain: the chain can be verified and read in parts by those who may
+// read all of it, and by nobody else.
+func TestAuditChain(t *testing.T) {
+	admin, victor := shared.as(t, "admin"), shared.as(t, "victor")
+	f := newProject(t)
+	for n := range 3 {
+		if err := shared.history.PutPromotion(t.Context(), historytest.Promotion(f.name, "prod", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all model.AuditVerdict
+	admin.get(t, "/api/v1/audit/verify", &all)
+	if !all.Done || all.Rows < 3 || len(all.Breaks) != 0 || all.Head != all.Last {
+		t.Fatalf("%+v", all)
+	}
+	walk := chain.From(chain.Start())
+	for walk.Last.Seq < all.Last.Seq {
+		var part model.AuditRows
+		admin.get(t, fmt.Sprintf("/api/v1/audit/chain?limit=2&after=%d", walk.Last.Seq), &part)
+		for _, r := range part.Items {
+			if breaks := walk.Step(chain.Link{Seq: r.Seq, Prev: r.Prev, Hash: r.Hash, Entry: r.Entry}); breaks != nil {
+				t.Fatal(breaks)
+			}
+		}
+	}
+	for query, want := range map[string]int{
+		fmt.Sprintf("after=%d&hash=%s", all.Last.Seq, all.Last.Hash):           0,
+		fmt.Sprintf("noted=%d&notedHash=%s", all.Last.Seq, all.Last.Hash):      0,
+		fmt.Sprintf("noted=%d&notedHash=%s", all.Last.Seq, chain.Genesis):      1,
+		fmt.Sprintf("noted=%d&notedHash=%s", all.Last.Seq+1000, all.Last.Hash): 1,
+		fmt.Sprintf("after=%d&hash=%s", all.Last.Seq-1, all.Last.Hash):         1,
+		fmt.Sprintf("after=%d", all.Last.Seq-1):                                0,
+	} {
+		var v model.AuditVerdict
+		admin.get(t, "/api/v1/audit/verify?"+query, &v)
+		if len(v.Breaks) != want || !v.Done {
+			t.Errorf("%s: %+v, want %d breaks", query, v, want)
+		}
+	}
+	var none model.AuditRows
+	admin.get(t, "/api/v1/audit/chain?since="+url.QueryEscape(time.Now().Add(time.Hour).UTC().Format(time.RFC3339)), &none)
+	if len(none.Items) != 0 {
+		t.Errorf("what has not happened yet: %v", none.Items)
+	}
+	for path, want := range map[string]int{"verify?after=-1": 400, "verify?hash=x": 400, "verify?noted=1": 400, "chain?limit=0": 400, "chain?since=noon": 400} {
+		if a := admin.do(t, "GET", "/api/v1/audit/"+path, nil); a.status != want {
+			t.Errorf("%s: %d %s, want %d", path, a.status, a.body, want)
+		}
+	}
+	for _, path := range []string{"verify", "chain"} {
+		if a := victor.do(t, "GET", "/api/v1/audit/"+path, nil); a.status != 403 {
+			t.Errorf("%s for a viewer of one Project: %d %s", path, a.status, a.body)
+		}
 	}
 }

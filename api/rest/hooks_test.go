@@ -57,11 +57,10 @@ func (l *wakeLog) take() []string {
 
 const hookSecret = "canary-of-a-webhook-secret"
 
-// hookWorld is the API with a Waker, and a Project with receivers.
-func hookWorld(t *testing.T, project string) (*world, *wakeLog) {
+// serverReadsSecrets gives the server what it has in a real cluster by the role
+// admin, which is filled by a controller that does not run here.
+func serverReadsSecrets(t *testing.T) {
 	t.Helper()
-	// The role admin, which the server has in a real cluster, is filled by a
-	// controller that does not run here.
 	shared.env.Apply(t, `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -74,6 +73,12 @@ metadata: {name: reads-secrets}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reads-secrets}
 subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
 `)
+}
+
+// hookWorld is the API with a Waker, and a Project with receivers.
+func hookWorld(t *testing.T, project string) (*world, *wakeLog) {
+	t.Helper()
+	serverReadsSecrets(t)
 	w := &world{env: shared.env, admin: shared.admin, log: &lockedBuffer{}}
 	woken := &wakeLog{}
 	stop, err := w.serve(context.Background(), Options{Waker: woken, PublicURL: "https://waybill.example.com/"})

@@ -248,7 +248,7 @@ func TestRoutesAndDocument(t *testing.T) {
 			public = append(public, id)
 		}
 	}
-	if len(public) != 6 || !doc.byID["login"].permission.isPublic || !doc.byID["healthz"].permission.isPublic || !doc.byID["receiveHook"].permission.isPublic {
+	if len(public) != 10 || !doc.byID["login"].permission.isPublic || !doc.byID["healthz"].permission.isPublic || !doc.byID["receiveHook"].permission.isPublic {
 		t.Fatalf("public operations: %v", public)
 	}
 }
@@ -314,5 +314,48 @@ func TestPaginate(t *testing.T) {
 		if _, _, err := paginate(items, 2, bad, key, afterKey(key, false)); err == nil {
 			t.Errorf("%q accepted", bad)
 		}
+	}
+}
+
+// TestAnswersAreZipped: for those who take it, what is long, and never a stream.
+func TestAnswersAreZipped(t *testing.T) {
+	token := loginAs(t, "admin")
+	get := func(path, accept string) (encoding string, size int) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, shared.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		if accept != "" {
+			r.Header.Set("Accept-Encoding", accept)
+		}
+		answer, err := (&http.Transport{DisableCompression: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close() //nolint:errcheck // only read
+		if strings.Contains(path, "/events") {
+			return answer.Header.Get("Content-Encoding"), 0
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %v", path, answer.StatusCode, err)
+		}
+		if vary := answer.Header.Get("Vary"); vary != "Accept-Encoding" {
+			t.Errorf("%s varies by %q", path, vary)
+		}
+		return answer.Header.Get("Content-Encoding"), len(body)
+	}
+	_, plain := get("/api/openapi.json", "")
+	encoding, size := get("/api/openapi.json", "gzip")
+	if encoding != "gzip" || size > plain/3 {
+		t.Errorf("%d bytes become %d with encoding %q", plain, size, encoding)
+	}
+	if encoding, _ := get("/api/v1/me", "gzip"); encoding != "" {
+		t.Errorf("a short answer has encoding %q", encoding)
+	}
+	if encoding, _ := get("/api/v1/events?topics=projects", "gzip"); encoding != "" {
+		t.Errorf("the stream has encoding %q", encoding)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -215,6 +214,9 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		if who.kind == identity.KindSession && !isSafe(r.Method) && r.Header.Get(csrfHeader) == "" {
 			return refuse(model.Forbidden, "the header %s is missing", csrfHeader).withHint("it proves that the request is not a form of another site; send %s: 1", csrfHeader)
 		}
+		if who.session.ReadOnly && !readsOnly(operationOf(r.Context()), r) {
+			return refuse(model.Forbidden, "this token may only look").withHint("waybill token create NAME makes one that may what you may")
+		}
 		c.SetRequest(r.WithContext(withSignedIn(r.Context(), who)))
 		return next(c)
 	}
@@ -283,59 +285,6 @@ func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
 
 func isYAML(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml")
-}
-
-// invalidRequest turns what the validator says into field errors. Values are
-// not repeated: one of them may be a password.
-func invalidRequest(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return err
-	}
-	out := refuse(model.InvalidRequest, "the request is not as the API expects")
-	collectInvalid(err, "", &out.errors)
-	if len(out.errors) == 1 {
-		out.detail = strings.TrimPrefix(strings.Join([]string{out.errors[0].Field, out.errors[0].Detail}, ": "), ": ")
-	}
-	out.cause = errors.New("the request does not match openapi.yaml")
-	return out
-}
-
-func collectInvalid(err error, where string, into *[]model.FieldError) {
-	switch e := err.(type) { //nolint:errorlint // the validator nests its own types
-	case openapi3.MultiError:
-		for _, one := range e {
-			collectInvalid(one, where, into)
-		}
-	case *openapi3filter.RequestError:
-		if e.Parameter != nil {
-			where = e.Parameter.Name
-		}
-		if e.Err == nil {
-			*into = append(*into, model.FieldError{Field: where, Detail: e.Reason})
-			return
-		}
-		if _, known := e.Err.(interface{ JSONPointer() []string }); !known { //nolint:errorlint // see above
-			if _, multi := e.Err.(openapi3.MultiError); !multi { //nolint:errorlint // see above
-				reason := e.Reason
-				if reason == "" {
-					reason = "is missing or cannot be read"
-				}
-				*into = append(*into, model.FieldError{Field: where, Detail: reason})
-				return
-			}
-		}
-		collectInvalid(e.Err, where, into)
-	case *openapi3.SchemaError:
-		fe := model.FieldError{Field: where, Detail: e.Reason}
-		if p := e.JSONPointer(); len(p) > 0 {
-			fe.Pointer = "/" + strings.Join(p, "/")
-			fe.Field = strings.TrimPrefix(where+"."+strings.Join(p, "."), ".")
-		}
-		*into = append(*into, fe)
-	default:
-		*into = append(*into, model.FieldError{Field: where, Detail: "cannot be read"})
-	}
 }
 
 // authorize enforces x-permission for the parameters the handler is going to

@@ -269,9 +269,13 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		Freight: v.freightRef(from), To: v.freightRef(to),
 		Phase: phaseWord(phaseOf(p), p.Status.Reason), Finished: phaseOf(p).IsFinished(), Reason: p.Status.Reason, Message: p.Status.Message,
 		RequestedBy: p.Spec.RequestedBy, RequestReason: p.Spec.Reason, Automatic: p.Spec.Automatic,
-		RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy, CreatedAt: p.CreationTimestamp.UTC(),
+		RetryOf: p.Spec.RetryOf, RolledBackBy: p.Status.RolledBackBy, SupersededBy: p.Status.SupersededBy, CreatedAt: p.CreationTimestamp.UTC(),
 		Steps: []model.Step{},
 	}
+	if again := v.retries[p.Name]; again != nil {
+		out.RetriedBy = again.Name
+	}
+	out.MayRetry = v.refusesRetry(p) == nil
 	for _, g := range p.Spec.Bypass {
 		out.Bypass = append(out.Bypass, model.GateName(g))
 	}

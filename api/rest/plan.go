@@ -243,22 +243,27 @@ func plannedApplicationModel(a *planner.Application) model.PlannedApplication {
 	stays := len(a.After)
 	for i := range changes {
 		c := &changes[i]
-		m := model.ObjectChange{
-			Group: c.Key.Group, Kind: c.Key.Kind, Namespace: c.Key.Namespace, Name: c.Key.Name, Change: model.ObjectChangeChange(c.Kind),
-			Diff: c.Diff, Cut: c.IsCut, Added: c.Added, Removed: c.Removed,
-		}
-		for _, f := range c.Fields {
-			m.Fields = append(m.Fields, model.ScalarChange{Field: f.Field, Before: f.Before, After: f.After})
-		}
-		for _, r := range c.Risks {
-			m.Risks = append(m.Risks, model.Risk{Flag: model.RiskFlag(r.Flag), Sentence: r.Sentence})
-		}
 		if c.Kind != gitops.ObjectDeleted {
 			stays--
 		}
 		out.Added, out.Removed = out.Added+c.Added, out.Removed+c.Removed
-		out.Objects = append(out.Objects, m)
+		out.Objects = append(out.Objects, objectChange(c))
 	}
 	out.Unchanged = stays
 	return out
+}
+
+// objectChange is how one object differs, as the API says it.
+func objectChange(c *gitops.ObjectChange) model.ObjectChange {
+	m := model.ObjectChange{
+		Group: c.Key.Group, Kind: c.Key.Kind, Namespace: c.Key.Namespace, Name: c.Key.Name, Change: model.ObjectChangeChange(c.Kind),
+		Diff: c.Diff, Cut: c.IsCut, Added: c.Added, Removed: c.Removed,
+	}
+	for _, f := range c.Fields {
+		m.Fields = append(m.Fields, model.ScalarChange{Field: f.Field, Before: f.Before, After: f.After})
+	}
+	for _, r := range c.Risks {
+		m.Risks = append(m.Risks, model.Risk{Flag: model.RiskFlag(r.Flag), Sentence: r.Sentence})
+	}
+	return m
 }

@@ -63,7 +63,7 @@ func statusOf(code model.ProblemCode) int {
 	switch code {
 	case model.InvalidRequest:
 		return http.StatusBadRequest
-	case model.InvalidManifest:
+	case model.InvalidManifest, model.KeyReused:
 		return http.StatusUnprocessableEntity
 	case model.PayloadTooLarge:
 		return http.StatusRequestEntityTooLarge
@@ -79,6 +79,8 @@ func statusOf(code model.ProblemCode) int {
 		return http.StatusConflict
 	case model.PreconditionFailed:
 		return http.StatusPreconditionFailed
+	case model.PreconditionRequired:
+		return http.StatusPreconditionRequired
 	case model.TooManyRequests:
 		return http.StatusTooManyRequests
 	case model.Timeout:

@@ -121,32 +121,44 @@ func (s *Server) Promote(ctx context.Context, request PromoteRequestObject) (Pro
 	if err != nil {
 		return nil, err
 	}
-	body := *request.Body
-	bypass, err := s.bypassOf(ctx, st, body)
+	m, err := s.once(ctx, v, func() (model.Promotion, error) { return s.promote(ctx, v, st, *request.Body, "") })
 	if err != nil {
 		return nil, err
+	}
+	return Promote202JSONResponse{Body: m, Headers: Promote202ResponseHeaders{Location: locationOf(m)}}, nil
+}
+
+// promote makes a Promotion as the person, unless the Freight is on its way into
+// the Stage already. retryOf, when set, is the Promotion that is tried again.
+func (s *Server) promote(ctx context.Context, v *projectView, st *v1alpha1.Stage, body model.PromoteRequest, retryOf string) (model.Promotion, error) {
+	var none model.Promotion
+	bypass, err := s.bypassOf(ctx, st, body)
+	if err != nil {
+		return none, err
 	}
 	r, err := v.resolveForPromote(st, body.Freight, bypass)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if promotion.IsControlFlow(st) {
-		return nil, refuse(model.InvalidRequest, "nothing is promoted into %q: Freight passes through it by itself", st.Name)
+		return none, refuse(model.InvalidRequest, "nothing is promoted into %q: Freight passes through it by itself", st.Name)
 	}
 	if err := s.mayEnter(ctx, v, st, r.freight, bypass, body.PlanHash); err != nil {
-		return nil, err
+		return none, err
 	}
 	for _, p := range v.promotionsOf[st.Name] {
 		if isOnTheWay(p, r.freight.Name) && containsAll(p.Spec.Bypass, bypass) {
-			return promoteAnswer(v.promotionModel(p)), nil
+			return v.promotionModel(p), nil
 		}
 	}
-	spec := v1alpha1.PromotionSpec{Stage: st.Name, Kind: v1alpha1.KindPromote, Freight: r.freight.Name, Reason: body.Reason, Bypass: bypass}
+	spec := v1alpha1.PromotionSpec{
+		Stage: st.Name, Kind: v1alpha1.KindPromote, Freight: r.freight.Name, Reason: body.Reason, Bypass: bypass, RetryOf: retryOf,
+	}
 	p, err := s.createPromotion(ctx, v, st, spec, r.freight.Name)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	return promoteAnswer(v.promotionModel(p)), nil
+	return v.promotionModel(p), nil
 }
 
 // mayEnter refuses what an entry gate shuts out, and a plan that is another than
@@ -196,10 +208,6 @@ func (v *projectView) resolveForPromote(st *v1alpha1.Stage, text string, bypass 
 		}
 	}
 	return v.resolveFor(st, text)
-}
-
-func promoteAnswer(m model.Promotion) PromoteResponseObject {
-	return Promote202JSONResponse{Body: m, Headers: Promote202ResponseHeaders{Location: locationOf(m)}}
 }
 
 func locationOf(m model.Promotion) string {
@@ -261,6 +269,7 @@ func (s *Server) createPromotion(ctx context.Context, v *projectView, st *v1alph
 			ObjectMeta: metav1.ObjectMeta{Name: promotion.Name(st.Name, seq, freight), Namespace: st.Namespace, Labels: map[string]string{v1alpha1.LabelStage: st.Name}},
 			Spec:       spec,
 		}
+		keyOf(ctx).mark(p)
 		err := c.Create(ctx, p)
 		if err == nil {
 			return p, nil

@@ -166,32 +166,41 @@ func (s *Server) Rollback(ctx context.Context, request RollbackRequestObject) (R
 	if err != nil {
 		return nil, err
 	}
-	ask, err := v.lookAtRollback(st, request.Body.To)
+	m, err := s.once(ctx, v, func() (model.Promotion, error) { return s.rollback(ctx, v, st, *request.Body, "") })
 	if err != nil {
 		return nil, err
 	}
+	return Rollback202JSONResponse{Body: m, Headers: Rollback202ResponseHeaders{Location: locationOf(m)}}, nil
+}
+
+// rollback makes a Promotion of kind Rollback as the person, unless one to the
+// same target is on its way. retryOf, when set, is the one that is tried again.
+func (s *Server) rollback(ctx context.Context, v *projectView, st *v1alpha1.Stage, body model.RollbackRequest, retryOf string) (model.Promotion, error) {
+	var none model.Promotion
+	ask, err := v.lookAtRollback(st, body.To)
+	if err != nil {
+		return none, err
+	}
 	for _, p := range v.promotionsOf[st.Name] {
 		if kindOf(p) == v1alpha1.KindRollback && p.Spec.To == ask.to && p.Spec.Abort == nil && !phaseOf(p).IsFinished() {
-			return rollbackAnswer(v.promotionModel(p)), nil
+			return v.promotionModel(p), nil
 		}
 	}
 	if ask.reason != "" {
-		return nil, refuse(model.Conflict, "%q cannot be rolled back: %s", st.Name, ask.reason).
+		return none, refuse(model.Conflict, "%q cannot be rolled back: %s", st.Name, ask.reason).
 			withHint("waybill promote VERSION %s/%s puts another version there", st.Namespace, st.Name)
 	}
 	if blocking := promotion.Blocking(ask.gates, promotion.GroupEntry); len(blocking) > 0 {
 		r := refuse(model.GateClosed, "%q cannot be rolled back now: %s", st.Name, joinReasons(blocking))
 		r.blockedBy = blocking
-		return nil, r
+		return none, r
 	}
-	spec := v1alpha1.PromotionSpec{Stage: st.Name, Kind: v1alpha1.KindRollback, Freight: ask.from, To: ask.to, Reason: request.Body.Reason}
+	spec := v1alpha1.PromotionSpec{
+		Stage: st.Name, Kind: v1alpha1.KindRollback, Freight: ask.from, To: ask.to, Reason: body.Reason, RetryOf: retryOf,
+	}
 	p, err := s.createPromotion(ctx, v, st, spec, ask.from)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	return rollbackAnswer(v.promotionModel(p)), nil
-}
-
-func rollbackAnswer(m model.Promotion) RollbackResponseObject {
-	return Rollback202JSONResponse{Body: m, Headers: Rollback202ResponseHeaders{Location: locationOf(m)}}
+	return v.promotionModel(p), nil
 }

@@ -28,6 +28,12 @@ type ServerInterface interface {
 	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
 	// (GET /api/v1/audit)
 	Audit(ctx echo.Context, params AuditParams) error
+	// AuditChain The rows of the audit trail with their hashes, the oldest first; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit/chain)
+	AuditChain(ctx echo.Context, params AuditChainParams) error
+	// VerifyAudit Whether a part of the audit trail's chain is as it was written; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit/verify)
+	VerifyAudit(ctx echo.Context, params VerifyAuditParams) error
 	// ListClusters Destination clusters, the one Waybill runs in first
 	// (GET /api/v1/clusters)
 	ListClusters(ctx echo.Context) error
@@ -51,19 +57,34 @@ type ServerInterface interface {
 	ListProjectDefinitions(ctx echo.Context, params ListProjectDefinitionsParams) error
 	// DeleteProjectDefinition Delete the Project and with it everything in its Namespace
 	// (DELETE /api/v1/definitions/projects/{project})
-	DeleteProjectDefinition(ctx echo.Context, project ProjectPath) error
+	DeleteProjectDefinition(ctx echo.Context, project ProjectPath, params DeleteProjectDefinitionParams) error
 	// GetProjectDefinition The Project object
 	// (GET /api/v1/definitions/projects/{project})
-	GetProjectDefinition(ctx echo.Context, project ProjectPath) error
+	GetProjectDefinition(ctx echo.Context, project ProjectPath, params GetProjectDefinitionParams) error
+	// Doctor How the parts of this server are that no other page shows
+	// (GET /api/v1/doctor)
+	Doctor(ctx echo.Context) error
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx echo.Context, params EventsParams) error
 	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx echo.Context) error
+	// SignInMethods How people can sign in here
+	// (GET /api/v1/login)
+	SignInMethods(ctx echo.Context) error
 	// Login Sign in with a local user
 	// (POST /api/v1/login)
 	Login(ctx echo.Context) error
+	// BeginSSO Go to the identity provider to sign in
+	// (GET /api/v1/login/sso)
+	BeginSSO(ctx echo.Context, params BeginSSOParams) error
+	// FinishSSO Come back from the identity provider
+	// (GET /api/v1/login/sso/callback)
+	FinishSSO(ctx echo.Context, params FinishSSOParams) error
+	// RedeemSSO Exchange the code of a sign-in at the identity provider for a token
+	// (POST /api/v1/login/sso/token)
+	RedeemSSO(ctx echo.Context) error
 	// Logout End the session or revoke the token that this request carries
 	// (POST /api/v1/logout)
 	Logout(ctx echo.Context) error
@@ -73,6 +94,15 @@ type ServerInterface interface {
 	// Permissions What the person may do, for the buttons of a page
 	// (GET /api/v1/me/permissions)
 	Permissions(ctx echo.Context, params PermissionsParams) error
+	// ListTokens Where and with what the person is signed in, newest first
+	// (GET /api/v1/me/tokens)
+	ListTokens(ctx echo.Context) error
+	// CreateToken Make a token for a program
+	// (POST /api/v1/me/tokens)
+	CreateToken(ctx echo.Context) error
+	// RevokeToken End a session or token of the person
+	// (DELETE /api/v1/me/tokens/{token})
+	RevokeToken(ctx echo.Context, token string) error
 	// ListProjects The Projects one may see, with a cell per Stage (topic `projects`)
 	// (GET /api/v1/projects)
 	ListProjects(ctx echo.Context) error
@@ -111,13 +141,13 @@ type ServerInterface interface {
 	DeleteDefinition(ctx echo.Context, project ProjectPath, kind KindPath, name Name, params DeleteDefinitionParams) error
 	// GetDefinition One object in its Kubernetes shape
 	// (GET /api/v1/projects/{project}/definitions/{kind}/{name})
-	GetDefinition(ctx echo.Context, project ProjectPath, kind KindPath, name Name) error
+	GetDefinition(ctx echo.Context, project ProjectPath, kind KindPath, name Name, params GetDefinitionParams) error
 	// ListFreezes Freezes, holds and rejections in force
 	// (GET /api/v1/projects/{project}/freezes)
 	ListFreezes(ctx echo.Context, project ProjectPath) error
 	// CreateFreeze Stop every promotion into a Stage, or into all Stages of the Project
 	// (POST /api/v1/projects/{project}/freezes)
-	CreateFreeze(ctx echo.Context, project ProjectPath) error
+	CreateFreeze(ctx echo.Context, project ProjectPath, params CreateFreezeParams) error
 	// DeleteFreeze Lift a freeze, hold or rejection
 	// (DELETE /api/v1/projects/{project}/freezes/{freeze})
 	DeleteFreeze(ctx echo.Context, project ProjectPath, freeze Name) error
@@ -132,13 +162,16 @@ type ServerInterface interface {
 	RenameFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
 	// RejectFreight Keep this Freight out of one Stage, or of all
 	// (POST /api/v1/projects/{project}/freight/{freight}/reject)
-	RejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
+	RejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath, params RejectFreightParams) error
 	// UnrejectFreight Take rejections of this Freight back
 	// (POST /api/v1/projects/{project}/freight/{freight}/unreject)
 	UnrejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error
 	// History What happened to a Project or one of its Stages, newest first
 	// (GET /api/v1/projects/{project}/history)
 	History(ctx echo.Context, project ProjectPath, params HistoryParams) error
+	// TestNotification Send a test message by the channel of a notification
+	// (POST /api/v1/projects/{project}/notifications/{notification}/test)
+	TestNotification(ctx echo.Context, project ProjectPath, notification string) error
 	// GetPipeline Warehouses, Stages, edges, Freight, verdicts and activity of a Project (topic `pipeline:PROJECT`)
 	// (GET /api/v1/projects/{project}/pipeline)
 	GetPipeline(ctx echo.Context, project ProjectPath) error
@@ -153,13 +186,16 @@ type ServerInterface interface {
 	AbortPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
 	// Approve Approve the plan of a Promotion that waits
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/approve)
-	Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath, params ApproveParams) error
 	// PlanOfPromotion What a Promotion that waits is going to change, as Git has it now
 	// (GET /api/v1/projects/{project}/promotions/{promotion}/plan)
 	PlanOfPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
 	// RejectPromotion Reject the plan of a Promotion that waits, which ends it; a reason is needed
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/reject)
-	RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
+	RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath, params RejectPromotionParams) error
+	// RetryPromotion Try a Promotion that failed or was aborted again
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/retry)
+	RetryPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath, params RetryPromotionParams) error
 	// Revoke Take back what one has decided about a Promotion that waits
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/revoke)
 	Revoke(ctx echo.Context, project ProjectPath, promotion PromotionPath) error
@@ -171,7 +207,7 @@ type ServerInterface interface {
 	GetStage(ctx echo.Context, project ProjectPath, stage StagePath) error
 	// Hold Hold the automatic flow into this Stage, or pause its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/hold)
-	Hold(ctx echo.Context, project ProjectPath, stage StagePath) error
+	Hold(ctx echo.Context, project ProjectPath, stage StagePath, params HoldParams) error
 	// PlanPromotion What a promotion of this Freight would change, and which gates are closed
 	// (GET /api/v1/projects/{project}/stages/{stage}/plan)
 	PlanPromotion(ctx echo.Context, project ProjectPath, stage StagePath, params PlanPromotionParams) error
@@ -180,7 +216,7 @@ type ServerInterface interface {
 	PreviewPromotion(ctx echo.Context, project ProjectPath, stage StagePath) error
 	// Promote Promote Freight into this Stage
 	// (POST /api/v1/projects/{project}/stages/{stage}/promotions)
-	Promote(ctx echo.Context, project ProjectPath, stage StagePath) error
+	Promote(ctx echo.Context, project ProjectPath, stage StagePath, params PromoteParams) error
 	// Resume Lift every hold on this Stage, or every pause of its healing
 	// (POST /api/v1/projects/{project}/stages/{stage}/resume)
 	Resume(ctx echo.Context, project ProjectPath, stage StagePath, params ResumeParams) error
@@ -189,7 +225,7 @@ type ServerInterface interface {
 	PreviewRollback(ctx echo.Context, project ProjectPath, stage StagePath, params PreviewRollbackParams) error
 	// Rollback Take this Stage back by a new commit
 	// (POST /api/v1/projects/{project}/stages/{stage}/rollback)
-	Rollback(ctx echo.Context, project ProjectPath, stage StagePath) error
+	Rollback(ctx echo.Context, project ProjectPath, stage StagePath, params RollbackParams) error
 	// VerifyStage Run the Stage's checks again for what it runs, or stop them
 	// (POST /api/v1/projects/{project}/stages/{stage}/verify)
 	VerifyStage(ctx echo.Context, project ProjectPath, stage StagePath) error
@@ -259,6 +295,20 @@ func (w *ServerInterfaceWrapper) Apply(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter force: %s", err))
 	}
 
+	// ------------- Optional query parameter "diff" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "diff", ctx.QueryParams(), &params.Diff, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter diff: %s", err))
+	}
+
+	// ------------- Optional query parameter "prune" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "prune", ctx.QueryParams(), &params.Prune, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter prune: %s", err))
+	}
+
 	// ------------- Optional query parameter "project" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "project", ctx.QueryParams(), &params.Project, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -321,6 +371,84 @@ func (w *ServerInterfaceWrapper) Audit(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Audit(ctx, params)
+	return err
+}
+
+// AuditChain converts echo context to params.
+func (w *ServerInterfaceWrapper) AuditChain(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuditChainParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AuditChain(ctx, params)
+	return err
+}
+
+// VerifyAudit converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifyAudit(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyAuditParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "hash" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hash", ctx.QueryParams(), &params.Hash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hash: %s", err))
+	}
+
+	// ------------- Optional query parameter "noted" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "noted", ctx.QueryParams(), &params.Noted, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter noted: %s", err))
+	}
+
+	// ------------- Optional query parameter "notedHash" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "notedHash", ctx.QueryParams(), &params.NotedHash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter notedHash: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifyAudit(ctx, params)
 	return err
 }
 
@@ -451,8 +579,28 @@ func (w *ServerInterfaceWrapper) DeleteProjectDefinition(ctx echo.Context) error
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectDefinitionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteProjectDefinition(ctx, project)
+	err = w.Handler.DeleteProjectDefinition(ctx, project, params)
 	return err
 }
 
@@ -467,8 +615,37 @@ func (w *ServerInterfaceWrapper) GetProjectDefinition(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProjectDefinitionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetProjectDefinition(ctx, project)
+	err = w.Handler.GetProjectDefinition(ctx, project, params)
+	return err
+}
+
+// Doctor converts echo context to params.
+func (w *ServerInterfaceWrapper) Doctor(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Doctor(ctx)
 	return err
 }
 
@@ -523,12 +700,101 @@ func (w *ServerInterfaceWrapper) Inbox(ctx echo.Context) error {
 	return err
 }
 
+// SignInMethods converts echo context to params.
+func (w *ServerInterfaceWrapper) SignInMethods(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignInMethods(ctx)
+	return err
+}
+
 // Login converts echo context to params.
 func (w *ServerInterfaceWrapper) Login(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Login(ctx)
+	return err
+}
+
+// BeginSSO converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginSSO(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginSSOParams
+	// ------------- Optional query parameter "next" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "next", ctx.QueryParams(), &params.Next, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter next: %s", err))
+	}
+
+	// ------------- Optional query parameter "port" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "port", ctx.QueryParams(), &params.Port, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter port: %s", err))
+	}
+
+	// ------------- Optional query parameter "challenge" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "challenge", ctx.QueryParams(), &params.Challenge, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter challenge: %s", err))
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginSSO(ctx, params)
+	return err
+}
+
+// FinishSSO converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishSSO(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinishSSOParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", ctx.QueryParams(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter code: %s", err))
+	}
+
+	// ------------- Optional query parameter "error" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error", ctx.QueryParams(), &params.Error, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter error: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishSSO(ctx, params)
+	return err
+}
+
+// RedeemSSO converts echo context to params.
+func (w *ServerInterfaceWrapper) RedeemSSO(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RedeemSSO(ctx)
 	return err
 }
 
@@ -565,6 +831,40 @@ func (w *ServerInterfaceWrapper) Permissions(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Permissions(ctx, params)
+	return err
+}
+
+// ListTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTokens(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTokens(ctx)
+	return err
+}
+
+// CreateToken converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateToken(ctx)
+	return err
+}
+
+// RevokeToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token" -------------
+	var token string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", ctx.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeToken(ctx, token)
 	return err
 }
 
@@ -938,7 +1238,7 @@ func (w *ServerInterfaceWrapper) DeleteDefinition(ctx echo.Context) error {
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
-		var IfMatch string
+		var IfMatch IfMatch
 		n := len(valueList)
 		if n != 1 {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
@@ -984,8 +1284,28 @@ func (w *ServerInterfaceWrapper) GetDefinition(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDefinitionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetDefinition(ctx, project, kind, name)
+	err = w.Handler.GetDefinition(ctx, project, kind, name, params)
 	return err
 }
 
@@ -1016,8 +1336,28 @@ func (w *ServerInterfaceWrapper) CreateFreeze(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateFreezeParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateFreeze(ctx, project)
+	err = w.Handler.CreateFreeze(ctx, project, params)
 	return err
 }
 
@@ -1151,8 +1491,28 @@ func (w *ServerInterfaceWrapper) RejectFreight(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter freight: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectFreightParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RejectFreight(ctx, project, freight)
+	err = w.Handler.RejectFreight(ctx, project, freight, params)
 	return err
 }
 
@@ -1251,6 +1611,30 @@ func (w *ServerInterfaceWrapper) History(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.History(ctx, project, params)
+	return err
+}
+
+// TestNotification converts echo context to params.
+func (w *ServerInterfaceWrapper) TestNotification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "notification" -------------
+	var notification string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "notification", ctx.Param("notification"), &notification, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter notification: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestNotification(ctx, project, notification)
 	return err
 }
 
@@ -1383,8 +1767,28 @@ func (w *ServerInterfaceWrapper) Approve(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Approve(ctx, project, promotion)
+	err = w.Handler.Approve(ctx, project, promotion, params)
 	return err
 }
 
@@ -1431,8 +1835,72 @@ func (w *ServerInterfaceWrapper) RejectPromotion(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectPromotionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RejectPromotion(ctx, project, promotion)
+	err = w.Handler.RejectPromotion(ctx, project, promotion, params)
+	return err
+}
+
+// RetryPromotion converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryPromotion(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "promotion" -------------
+	var promotion PromotionPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "promotion", ctx.Param("promotion"), &promotion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter promotion: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryPromotionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryPromotion(ctx, project, promotion, params)
 	return err
 }
 
@@ -1519,8 +1987,28 @@ func (w *ServerInterfaceWrapper) Hold(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HoldParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Hold(ctx, project, stage)
+	err = w.Handler.Hold(ctx, project, stage, params)
 	return err
 }
 
@@ -1600,8 +2088,28 @@ func (w *ServerInterfaceWrapper) Promote(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PromoteParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Promote(ctx, project, stage)
+	err = w.Handler.Promote(ctx, project, stage, params)
 	return err
 }
 
@@ -1690,8 +2198,28 @@ func (w *ServerInterfaceWrapper) Rollback(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RollbackParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Rollback(ctx, project, stage)
+	err = w.Handler.Rollback(ctx, project, stage, params)
 	return err
 }
 
@@ -1951,9 +2479,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/version", wrapper.Version, options.OperationMiddlewares["version"]...)
 	router.POST(options.BaseURL+"/hooks/:receiver", wrapper.ReceiveHook, options.OperationMiddlewares["receiveHook"]...)
 	router.GET(options.BaseURL+"/api/openapi.json", wrapper.Openapi, options.OperationMiddlewares["openapi"]...)
+	router.GET(options.BaseURL+"/api/v1/login", wrapper.SignInMethods, options.OperationMiddlewares["signInMethods"]...)
 	router.POST(options.BaseURL+"/api/v1/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.GET(options.BaseURL+"/api/v1/login/sso", wrapper.BeginSSO, options.OperationMiddlewares["beginSSO"]...)
+	router.GET(options.BaseURL+"/api/v1/login/sso/callback", wrapper.FinishSSO, options.OperationMiddlewares["finishSSO"]...)
+	router.POST(options.BaseURL+"/api/v1/login/sso/token", wrapper.RedeemSSO, options.OperationMiddlewares["redeemSSO"]...)
 	router.POST(options.BaseURL+"/api/v1/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
 	router.GET(options.BaseURL+"/api/v1/me", wrapper.Me, options.OperationMiddlewares["me"]...)
+	router.GET(options.BaseURL+"/api/v1/me/tokens", wrapper.ListTokens, options.OperationMiddlewares["listTokens"]...)
+	router.POST(options.BaseURL+"/api/v1/me/tokens", wrapper.CreateToken, options.OperationMiddlewares["createToken"]...)
+	router.DELETE(options.BaseURL+"/api/v1/me/tokens/:token", wrapper.RevokeToken, options.OperationMiddlewares["revokeToken"]...)
 	router.GET(options.BaseURL+"/api/v1/me/permissions", wrapper.Permissions, options.OperationMiddlewares["permissions"]...)
 	router.GET(options.BaseURL+"/api/v1/events", wrapper.Events, options.OperationMiddlewares["events"]...)
 	router.GET(options.BaseURL+"/api/v1/projects", wrapper.ListProjects, options.OperationMiddlewares["listProjects"]...)
@@ -1977,9 +2512,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/reject", wrapper.RejectPromotion, options.OperationMiddlewares["rejectPromotion"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/revoke", wrapper.Revoke, options.OperationMiddlewares["revoke"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/abort", wrapper.AbortPromotion, options.OperationMiddlewares["abortPromotion"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/retry", wrapper.RetryPromotion, options.OperationMiddlewares["retryPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/history", wrapper.History, options.OperationMiddlewares["history"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/audit", wrapper.ProjectAudit, options.OperationMiddlewares["projectAudit"]...)
 	router.GET(options.BaseURL+"/api/v1/audit", wrapper.Audit, options.OperationMiddlewares["audit"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/verify", wrapper.VerifyAudit, options.OperationMiddlewares["verifyAudit"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/chain", wrapper.AuditChain, options.OperationMiddlewares["auditChain"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight", wrapper.ListFreight, options.OperationMiddlewares["listFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/freight/:freight", wrapper.GetFreight, options.OperationMiddlewares["getFreight"]...)
 	router.PATCH(options.BaseURL+"/api/v1/projects/:project/freight/:freight", wrapper.RenameFreight, options.OperationMiddlewares["renameFreight"]...)
@@ -1993,6 +2531,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/refresh", wrapper.RefreshWarehouse, options.OperationMiddlewares["refreshWarehouse"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/freight", wrapper.AssembleFreight, options.OperationMiddlewares["assembleFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/notifications/:notification/test", wrapper.TestNotification, options.OperationMiddlewares["testNotification"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application", wrapper.GetApplication, options.OperationMiddlewares["getApplication"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/tree", wrapper.GetApplicationTree, options.OperationMiddlewares["getApplicationTree"]...)
@@ -2001,6 +2540,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/applications/:application/sync", wrapper.SyncApplication, options.OperationMiddlewares["syncApplication"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/applications/:application/accept", wrapper.AcceptDrift, options.OperationMiddlewares["acceptDrift"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application/diff", wrapper.DiffApplication, options.OperationMiddlewares["diffApplication"]...)
+	router.GET(options.BaseURL+"/api/v1/doctor", wrapper.Doctor, options.OperationMiddlewares["doctor"]...)
 	router.GET(options.BaseURL+"/api/v1/clusters", wrapper.ListClusters, options.OperationMiddlewares["listClusters"]...)
 	router.POST(options.BaseURL+"/api/v1/clusters", wrapper.AddCluster, options.OperationMiddlewares["addCluster"]...)
 	router.DELETE(options.BaseURL+"/api/v1/clusters/:cluster", wrapper.RemoveCluster, options.OperationMiddlewares["removeCluster"]...)
@@ -2015,6 +2555,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/v1/projects/:project/definitions/:kind/:name", wrapper.DeleteDefinition, options.OperationMiddlewares["deleteDefinition"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/definitions/:kind/:name", wrapper.GetDefinition, options.OperationMiddlewares["getDefinition"]...)
 
+}
+
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
 }
 
 type ProbeTextResponse string
@@ -2111,6 +2658,84 @@ type AuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AuditdefaultApplicationProblemPlusJSONResponse) VisitAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuditChainRequestObject struct {
+	Params AuditChainParams
+}
+
+type AuditChainResponseObject interface {
+	VisitAuditChainResponse(w http.ResponseWriter) error
+}
+
+type AuditChain200JSONResponse AuditRows
+
+func (response AuditChain200JSONResponse) VisitAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuditChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuditChaindefaultApplicationProblemPlusJSONResponse) VisitAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditRequestObject struct {
+	Params VerifyAuditParams
+}
+
+type VerifyAuditResponseObject interface {
+	VisitVerifyAuditResponse(w http.ResponseWriter) error
+}
+
+type VerifyAudit200JSONResponse AuditVerdict
+
+func (response VerifyAudit200JSONResponse) VisitVerifyAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response VerifyAuditdefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2392,6 +3017,7 @@ func (response ListProjectDefinitionsdefaultApplicationProblemPlusJSONResponse) 
 
 type DeleteProjectDefinitionRequestObject struct {
 	Project ProjectPath `json:"project"`
+	Params  DeleteProjectDefinitionParams
 }
 
 type DeleteProjectDefinitionResponseObject interface {
@@ -2425,15 +3051,70 @@ func (response DeleteProjectDefinitiondefaultApplicationProblemPlusJSONResponse)
 
 type GetProjectDefinitionRequestObject struct {
 	Project ProjectPath `json:"project"`
+	Params  GetProjectDefinitionParams
 }
 
 type GetProjectDefinitionResponseObject interface {
 	VisitGetProjectDefinitionResponse(w http.ResponseWriter) error
 }
 
-type GetProjectDefinition200JSONResponse Definition
+type GetProjectDefinition200ResponseHeaders struct {
+	ETag string
+}
+
+type GetProjectDefinition200JSONResponse struct {
+	Body    Definition
+	Headers GetProjectDefinition200ResponseHeaders
+}
 
 func (response GetProjectDefinition200JSONResponse) VisitGetProjectDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectDefinition304Response = NotModifiedResponse
+
+func (response GetProjectDefinition304Response) VisitGetProjectDefinitionResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetProjectDefinitiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProjectDefinitiondefaultApplicationProblemPlusJSONResponse) VisitGetProjectDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DoctorRequestObject struct {
+}
+
+type DoctorResponseObject interface {
+	VisitDoctorResponse(w http.ResponseWriter) error
+}
+
+type Doctor200JSONResponse Doctor
+
+func (response Doctor200JSONResponse) VisitDoctorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2445,12 +3126,12 @@ func (response GetProjectDefinition200JSONResponse) VisitGetProjectDefinitionRes
 	return err
 }
 
-type GetProjectDefinitiondefaultApplicationProblemPlusJSONResponse struct {
+type DoctordefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response GetProjectDefinitiondefaultApplicationProblemPlusJSONResponse) VisitGetProjectDefinitionResponse(w http.ResponseWriter) error {
+func (response DoctordefaultApplicationProblemPlusJSONResponse) VisitDoctorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2611,6 +3292,44 @@ func (response InboxdefaultApplicationProblemPlusJSONResponse) VisitInboxRespons
 	return err
 }
 
+type SignInMethodsRequestObject struct {
+}
+
+type SignInMethodsResponseObject interface {
+	VisitSignInMethodsResponse(w http.ResponseWriter) error
+}
+
+type SignInMethods200JSONResponse SignInMethods
+
+func (response SignInMethods200JSONResponse) VisitSignInMethodsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInMethodsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SignInMethodsdefaultApplicationProblemPlusJSONResponse) VisitSignInMethodsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LoginRequestObject struct {
 	Body *LoginJSONRequestBody
 }
@@ -2647,6 +3366,127 @@ type LogindefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LogindefaultApplicationProblemPlusJSONResponse) VisitLoginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginSSORequestObject struct {
+	Params BeginSSOParams
+}
+
+type BeginSSOResponseObject interface {
+	VisitBeginSSOResponse(w http.ResponseWriter) error
+}
+
+type BeginSSO303ResponseHeaders struct {
+	Location  string
+	SetCookie string
+}
+
+type BeginSSO303Response struct {
+	Headers BeginSSO303ResponseHeaders
+}
+
+func (response BeginSSO303Response) VisitBeginSSOResponse(w http.ResponseWriter) error {
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.Header().Set("Set-Cookie", fmt.Sprint(response.Headers.SetCookie))
+	w.WriteHeader(303)
+	return nil
+}
+
+type BeginSSOdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BeginSSOdefaultApplicationProblemPlusJSONResponse) VisitBeginSSOResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishSSORequestObject struct {
+	Params FinishSSOParams
+}
+
+type FinishSSOResponseObject interface {
+	VisitFinishSSOResponse(w http.ResponseWriter) error
+}
+
+type FinishSSO303ResponseHeaders struct {
+	Location  string
+	SetCookie string
+}
+
+type FinishSSO303Response struct {
+	Headers FinishSSO303ResponseHeaders
+}
+
+func (response FinishSSO303Response) VisitFinishSSOResponse(w http.ResponseWriter) error {
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.Header().Set("Set-Cookie", fmt.Sprint(response.Headers.SetCookie))
+	w.WriteHeader(303)
+	return nil
+}
+
+type FinishSSOdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FinishSSOdefaultApplicationProblemPlusJSONResponse) VisitFinishSSOResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemSSORequestObject struct {
+	Body *RedeemSSOJSONRequestBody
+}
+
+type RedeemSSOResponseObject interface {
+	VisitRedeemSSOResponse(w http.ResponseWriter) error
+}
+
+type RedeemSSO200JSONResponse LoginResult
+
+func (response RedeemSSO200JSONResponse) VisitRedeemSSOResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemSSOdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedeemSSOdefaultApplicationProblemPlusJSONResponse) VisitRedeemSSOResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2762,6 +3602,116 @@ type PermissionsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PermissionsdefaultApplicationProblemPlusJSONResponse) VisitPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokensRequestObject struct {
+}
+
+type ListTokensResponseObject interface {
+	VisitListTokensResponse(w http.ResponseWriter) error
+}
+
+type ListTokens200JSONResponse AccessTokenList
+
+func (response ListTokens200JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokensdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTokensdefaultApplicationProblemPlusJSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTokenRequestObject struct {
+	Body *CreateTokenJSONRequestBody
+}
+
+type CreateTokenResponseObject interface {
+	VisitCreateTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateToken201JSONResponse NewAccessToken
+
+func (response CreateToken201JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateTokendefaultApplicationProblemPlusJSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	Token string `json:"token"`
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken204Response struct {
+}
+
+func (response RevokeToken204Response) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeTokendefaultApplicationProblemPlusJSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3254,6 +4204,7 @@ type GetDefinitionRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Kind    KindPath    `json:"kind"`
 	Name    Name        `json:"name"`
+	Params  GetDefinitionParams
 }
 
 type GetDefinitionResponseObject interface {
@@ -3280,6 +4231,14 @@ func (response GetDefinition200JSONResponse) VisitGetDefinitionResponse(w http.R
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetDefinition304Response = NotModifiedResponse
+
+func (response GetDefinition304Response) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetDefinitiondefaultApplicationProblemPlusJSONResponse struct {
@@ -3340,6 +4299,7 @@ func (response ListFreezesdefaultApplicationProblemPlusJSONResponse) VisitListFr
 
 type CreateFreezeRequestObject struct {
 	Project ProjectPath `json:"project"`
+	Params  CreateFreezeParams
 	Body    *CreateFreezeJSONRequestBody
 }
 
@@ -3536,6 +4496,7 @@ func (response RenameFreightdefaultApplicationProblemPlusJSONResponse) VisitRena
 type RejectFreightRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Freight FreightPath `json:"freight"`
+	Params  RejectFreightParams
 	Body    *RejectFreightJSONRequestBody
 }
 
@@ -3644,6 +4605,46 @@ type HistorydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response HistorydefaultApplicationProblemPlusJSONResponse) VisitHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestNotificationRequestObject struct {
+	Project      ProjectPath `json:"project"`
+	Notification string      `json:"notification"`
+}
+
+type TestNotificationResponseObject interface {
+	VisitTestNotificationResponse(w http.ResponseWriter) error
+}
+
+type TestNotification200JSONResponse NotificationTest
+
+func (response TestNotification200JSONResponse) VisitTestNotificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestNotificationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestNotificationdefaultApplicationProblemPlusJSONResponse) VisitTestNotificationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3818,6 +4819,7 @@ func (response AbortPromotiondefaultApplicationProblemPlusJSONResponse) VisitAbo
 type ApproveRequestObject struct {
 	Project   ProjectPath   `json:"project"`
 	Promotion PromotionPath `json:"promotion"`
+	Params    ApproveParams
 	Body      *ApproveJSONRequestBody
 }
 
@@ -3899,6 +4901,7 @@ func (response PlanOfPromotiondefaultApplicationProblemPlusJSONResponse) VisitPl
 type RejectPromotionRequestObject struct {
 	Project   ProjectPath   `json:"project"`
 	Promotion PromotionPath `json:"promotion"`
+	Params    RejectPromotionParams
 	Body      *RejectPromotionJSONRequestBody
 }
 
@@ -3926,6 +4929,56 @@ type RejectPromotiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectPromotiondefaultApplicationProblemPlusJSONResponse) VisitRejectPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryPromotionRequestObject struct {
+	Project   ProjectPath   `json:"project"`
+	Promotion PromotionPath `json:"promotion"`
+	Params    RetryPromotionParams
+	Body      *RetryPromotionJSONRequestBody
+}
+
+type RetryPromotionResponseObject interface {
+	VisitRetryPromotionResponse(w http.ResponseWriter) error
+}
+
+type RetryPromotion202ResponseHeaders struct {
+	Location string
+}
+
+type RetryPromotion202JSONResponse struct {
+	Body    Promotion
+	Headers RetryPromotion202ResponseHeaders
+}
+
+func (response RetryPromotion202JSONResponse) VisitRetryPromotionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryPromotiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryPromotiondefaultApplicationProblemPlusJSONResponse) VisitRetryPromotionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4059,6 +5112,7 @@ func (response GetStagedefaultApplicationProblemPlusJSONResponse) VisitGetStageR
 type HoldRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Stage   StagePath   `json:"stage"`
+	Params  HoldParams
 	Body    *HoldJSONRequestBody
 }
 
@@ -4182,6 +5236,7 @@ func (response PreviewPromotiondefaultApplicationProblemPlusJSONResponse) VisitP
 type PromoteRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Stage   StagePath   `json:"stage"`
+	Params  PromoteParams
 	Body    *PromoteJSONRequestBody
 }
 
@@ -4313,6 +5368,7 @@ func (response PreviewRollbackdefaultApplicationProblemPlusJSONResponse) VisitPr
 type RollbackRequestObject struct {
 	Project ProjectPath `json:"project"`
 	Stage   StagePath   `json:"stage"`
+	Params  RollbackParams
 	Body    *RollbackJSONRequestBody
 }
 
@@ -4778,6 +5834,12 @@ type StrictServerInterface interface {
 	// Audit The same for all Projects, with who signed in; needs `list audits` in the whole cluster
 	// (GET /api/v1/audit)
 	Audit(ctx context.Context, request AuditRequestObject) (AuditResponseObject, error)
+	// AuditChain The rows of the audit trail with their hashes, the oldest first; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit/chain)
+	AuditChain(ctx context.Context, request AuditChainRequestObject) (AuditChainResponseObject, error)
+	// VerifyAudit Whether a part of the audit trail's chain is as it was written; needs `list audits` in the whole cluster
+	// (GET /api/v1/audit/verify)
+	VerifyAudit(ctx context.Context, request VerifyAuditRequestObject) (VerifyAuditResponseObject, error)
 	// ListClusters Destination clusters, the one Waybill runs in first
 	// (GET /api/v1/clusters)
 	ListClusters(ctx context.Context, request ListClustersRequestObject) (ListClustersResponseObject, error)
@@ -4805,15 +5867,30 @@ type StrictServerInterface interface {
 	// GetProjectDefinition The Project object
 	// (GET /api/v1/definitions/projects/{project})
 	GetProjectDefinition(ctx context.Context, request GetProjectDefinitionRequestObject) (GetProjectDefinitionResponseObject, error)
+	// Doctor How the parts of this server are that no other page shows
+	// (GET /api/v1/doctor)
+	Doctor(ctx context.Context, request DoctorRequestObject) (DoctorResponseObject, error)
 	// Events Live page models
 	// (GET /api/v1/events)
 	Events(ctx context.Context, request EventsRequestObject) (EventsResponseObject, error)
 	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx context.Context, request InboxRequestObject) (InboxResponseObject, error)
+	// SignInMethods How people can sign in here
+	// (GET /api/v1/login)
+	SignInMethods(ctx context.Context, request SignInMethodsRequestObject) (SignInMethodsResponseObject, error)
 	// Login Sign in with a local user
 	// (POST /api/v1/login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
+	// BeginSSO Go to the identity provider to sign in
+	// (GET /api/v1/login/sso)
+	BeginSSO(ctx context.Context, request BeginSSORequestObject) (BeginSSOResponseObject, error)
+	// FinishSSO Come back from the identity provider
+	// (GET /api/v1/login/sso/callback)
+	FinishSSO(ctx context.Context, request FinishSSORequestObject) (FinishSSOResponseObject, error)
+	// RedeemSSO Exchange the code of a sign-in at the identity provider for a token
+	// (POST /api/v1/login/sso/token)
+	RedeemSSO(ctx context.Context, request RedeemSSORequestObject) (RedeemSSOResponseObject, error)
 	// Logout End the session or revoke the token that this request carries
 	// (POST /api/v1/logout)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
@@ -4823,6 +5900,15 @@ type StrictServerInterface interface {
 	// Permissions What the person may do, for the buttons of a page
 	// (GET /api/v1/me/permissions)
 	Permissions(ctx context.Context, request PermissionsRequestObject) (PermissionsResponseObject, error)
+	// ListTokens Where and with what the person is signed in, newest first
+	// (GET /api/v1/me/tokens)
+	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
+	// CreateToken Make a token for a program
+	// (POST /api/v1/me/tokens)
+	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
+	// RevokeToken End a session or token of the person
+	// (DELETE /api/v1/me/tokens/{token})
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// ListProjects The Projects one may see, with a cell per Stage (topic `projects`)
 	// (GET /api/v1/projects)
 	ListProjects(ctx context.Context, request ListProjectsRequestObject) (ListProjectsResponseObject, error)
@@ -4889,6 +5975,9 @@ type StrictServerInterface interface {
 	// History What happened to a Project or one of its Stages, newest first
 	// (GET /api/v1/projects/{project}/history)
 	History(ctx context.Context, request HistoryRequestObject) (HistoryResponseObject, error)
+	// TestNotification Send a test message by the channel of a notification
+	// (POST /api/v1/projects/{project}/notifications/{notification}/test)
+	TestNotification(ctx context.Context, request TestNotificationRequestObject) (TestNotificationResponseObject, error)
 	// GetPipeline Warehouses, Stages, edges, Freight, verdicts and activity of a Project (topic `pipeline:PROJECT`)
 	// (GET /api/v1/projects/{project}/pipeline)
 	GetPipeline(ctx context.Context, request GetPipelineRequestObject) (GetPipelineResponseObject, error)
@@ -4910,6 +5999,9 @@ type StrictServerInterface interface {
 	// RejectPromotion Reject the plan of a Promotion that waits, which ends it; a reason is needed
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/reject)
 	RejectPromotion(ctx context.Context, request RejectPromotionRequestObject) (RejectPromotionResponseObject, error)
+	// RetryPromotion Try a Promotion that failed or was aborted again
+	// (POST /api/v1/projects/{project}/promotions/{promotion}/retry)
+	RetryPromotion(ctx context.Context, request RetryPromotionRequestObject) (RetryPromotionResponseObject, error)
 	// Revoke Take back what one has decided about a Promotion that waits
 	// (POST /api/v1/projects/{project}/promotions/{promotion}/revoke)
 	Revoke(ctx context.Context, request RevokeRequestObject) (RevokeResponseObject, error)
@@ -5082,6 +6174,56 @@ func (sh *strictHandler) Audit(ctx echo.Context, params AuditParams) error {
 		return err
 	} else if validResponse, ok := response.(AuditResponseObject); ok {
 		return validResponse.VisitAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AuditChain operation middleware
+func (sh *strictHandler) AuditChain(ctx echo.Context, params AuditChainParams) error {
+	var request AuditChainRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AuditChain(ctx.Request().Context(), request.(AuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuditChainResponseObject); ok {
+		return validResponse.VisitAuditChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// VerifyAudit operation middleware
+func (sh *strictHandler) VerifyAudit(ctx echo.Context, params VerifyAuditParams) error {
+	var request VerifyAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyAudit(ctx.Request().Context(), request.(VerifyAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(VerifyAuditResponseObject); ok {
+		return validResponse.VisitVerifyAuditResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5307,10 +6449,11 @@ func (sh *strictHandler) ListProjectDefinitions(ctx echo.Context, params ListPro
 }
 
 // DeleteProjectDefinition operation middleware
-func (sh *strictHandler) DeleteProjectDefinition(ctx echo.Context, project ProjectPath) error {
+func (sh *strictHandler) DeleteProjectDefinition(ctx echo.Context, project ProjectPath, params DeleteProjectDefinitionParams) error {
 	var request DeleteProjectDefinitionRequestObject
 
 	request.Project = project
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteProjectDefinition(ctx.Request().Context(), request.(DeleteProjectDefinitionRequestObject))
@@ -5332,10 +6475,11 @@ func (sh *strictHandler) DeleteProjectDefinition(ctx echo.Context, project Proje
 }
 
 // GetProjectDefinition operation middleware
-func (sh *strictHandler) GetProjectDefinition(ctx echo.Context, project ProjectPath) error {
+func (sh *strictHandler) GetProjectDefinition(ctx echo.Context, project ProjectPath, params GetProjectDefinitionParams) error {
 	var request GetProjectDefinitionRequestObject
 
 	request.Project = project
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetProjectDefinition(ctx.Request().Context(), request.(GetProjectDefinitionRequestObject))
@@ -5350,6 +6494,29 @@ func (sh *strictHandler) GetProjectDefinition(ctx echo.Context, project ProjectP
 		return err
 	} else if validResponse, ok := response.(GetProjectDefinitionResponseObject); ok {
 		return validResponse.VisitGetProjectDefinitionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Doctor operation middleware
+func (sh *strictHandler) Doctor(ctx echo.Context) error {
+	var request DoctorRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Doctor(ctx.Request().Context(), request.(DoctorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Doctor")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DoctorResponseObject); ok {
+		return validResponse.VisitDoctorResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5404,6 +6571,29 @@ func (sh *strictHandler) Inbox(ctx echo.Context) error {
 	return nil
 }
 
+// SignInMethods operation middleware
+func (sh *strictHandler) SignInMethods(ctx echo.Context) error {
+	var request SignInMethodsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignInMethods(ctx.Request().Context(), request.(SignInMethodsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignInMethods")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SignInMethodsResponseObject); ok {
+		return validResponse.VisitSignInMethodsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Login operation middleware
 func (sh *strictHandler) Login(ctx echo.Context) error {
 	var request LoginRequestObject
@@ -5444,6 +6634,102 @@ func (sh *strictHandler) Login(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(LoginResponseObject); ok {
 		return validResponse.VisitLoginResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginSSO operation middleware
+func (sh *strictHandler) BeginSSO(ctx echo.Context, params BeginSSOParams) error {
+	var request BeginSSORequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginSSO(ctx.Request().Context(), request.(BeginSSORequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginSSO")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginSSOResponseObject); ok {
+		return validResponse.VisitBeginSSOResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FinishSSO operation middleware
+func (sh *strictHandler) FinishSSO(ctx echo.Context, params FinishSSOParams) error {
+	var request FinishSSORequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishSSO(ctx.Request().Context(), request.(FinishSSORequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishSSO")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FinishSSOResponseObject); ok {
+		return validResponse.VisitFinishSSOResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RedeemSSO operation middleware
+func (sh *strictHandler) RedeemSSO(ctx echo.Context) error {
+	var request RedeemSSORequestObject
+
+	var body RedeemSSOJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemSSO(ctx.Request().Context(), request.(RedeemSSORequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemSSO")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RedeemSSOResponseObject); ok {
+		return validResponse.VisitRedeemSSOResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5515,6 +6801,100 @@ func (sh *strictHandler) Permissions(ctx echo.Context, params PermissionsParams)
 		return err
 	} else if validResponse, ok := response.(PermissionsResponseObject); ok {
 		return validResponse.VisitPermissionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTokens operation middleware
+func (sh *strictHandler) ListTokens(ctx echo.Context) error {
+	var request ListTokensRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTokens(ctx.Request().Context(), request.(ListTokensRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTokens")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTokensResponseObject); ok {
+		return validResponse.VisitListTokensResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateToken operation middleware
+func (sh *strictHandler) CreateToken(ctx echo.Context) error {
+	var request CreateTokenRequestObject
+
+	var body CreateTokenJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateToken(ctx.Request().Context(), request.(CreateTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateTokenResponseObject); ok {
+		return validResponse.VisitCreateTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(ctx echo.Context, token string) error {
+	var request RevokeTokenRequestObject
+
+	request.Token = token
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx.Request().Context(), request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		return validResponse.VisitRevokeTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5880,12 +7260,13 @@ func (sh *strictHandler) DeleteDefinition(ctx echo.Context, project ProjectPath,
 }
 
 // GetDefinition operation middleware
-func (sh *strictHandler) GetDefinition(ctx echo.Context, project ProjectPath, kind KindPath, name Name) error {
+func (sh *strictHandler) GetDefinition(ctx echo.Context, project ProjectPath, kind KindPath, name Name, params GetDefinitionParams) error {
 	var request GetDefinitionRequestObject
 
 	request.Project = project
 	request.Kind = kind
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetDefinition(ctx.Request().Context(), request.(GetDefinitionRequestObject))
@@ -5932,10 +7313,11 @@ func (sh *strictHandler) ListFreezes(ctx echo.Context, project ProjectPath) erro
 }
 
 // CreateFreeze operation middleware
-func (sh *strictHandler) CreateFreeze(ctx echo.Context, project ProjectPath) error {
+func (sh *strictHandler) CreateFreeze(ctx echo.Context, project ProjectPath, params CreateFreezeParams) error {
 	var request CreateFreezeRequestObject
 
 	request.Project = project
+	request.Params = params
 
 	var body CreateFreezeJSONRequestBody
 	var err error
@@ -6107,11 +7489,12 @@ func (sh *strictHandler) RenameFreight(ctx echo.Context, project ProjectPath, fr
 }
 
 // RejectFreight operation middleware
-func (sh *strictHandler) RejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath) error {
+func (sh *strictHandler) RejectFreight(ctx echo.Context, project ProjectPath, freight FreightPath, params RejectFreightParams) error {
 	var request RejectFreightRequestObject
 
 	request.Project = project
 	request.Freight = freight
+	request.Params = params
 
 	var body RejectFreightJSONRequestBody
 	var err error
@@ -6224,6 +7607,32 @@ func (sh *strictHandler) History(ctx echo.Context, project ProjectPath, params H
 		return err
 	} else if validResponse, ok := response.(HistoryResponseObject); ok {
 		return validResponse.VisitHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestNotification operation middleware
+func (sh *strictHandler) TestNotification(ctx echo.Context, project ProjectPath, notification string) error {
+	var request TestNotificationRequestObject
+
+	request.Project = project
+	request.Notification = notification
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestNotification(ctx.Request().Context(), request.(TestNotificationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestNotification")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestNotificationResponseObject); ok {
+		return validResponse.VisitTestNotificationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6357,11 +7766,12 @@ func (sh *strictHandler) AbortPromotion(ctx echo.Context, project ProjectPath, p
 }
 
 // Approve operation middleware
-func (sh *strictHandler) Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+func (sh *strictHandler) Approve(ctx echo.Context, project ProjectPath, promotion PromotionPath, params ApproveParams) error {
 	var request ApproveRequestObject
 
 	request.Project = project
 	request.Promotion = promotion
+	request.Params = params
 
 	var body ApproveJSONRequestBody
 	var err error
@@ -6432,11 +7842,12 @@ func (sh *strictHandler) PlanOfPromotion(ctx echo.Context, project ProjectPath, 
 }
 
 // RejectPromotion operation middleware
-func (sh *strictHandler) RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath) error {
+func (sh *strictHandler) RejectPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath, params RejectPromotionParams) error {
 	var request RejectPromotionRequestObject
 
 	request.Project = project
 	request.Promotion = promotion
+	request.Params = params
 
 	var body RejectPromotionJSONRequestBody
 	var err error
@@ -6474,6 +7885,56 @@ func (sh *strictHandler) RejectPromotion(ctx echo.Context, project ProjectPath, 
 		return err
 	} else if validResponse, ok := response.(RejectPromotionResponseObject); ok {
 		return validResponse.VisitRejectPromotionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryPromotion operation middleware
+func (sh *strictHandler) RetryPromotion(ctx echo.Context, project ProjectPath, promotion PromotionPath, params RetryPromotionParams) error {
+	var request RetryPromotionRequestObject
+
+	request.Project = project
+	request.Promotion = promotion
+	request.Params = params
+
+	var body RetryPromotionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryPromotion(ctx.Request().Context(), request.(RetryPromotionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryPromotion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryPromotionResponseObject); ok {
+		return validResponse.VisitRetryPromotionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6558,11 +8019,12 @@ func (sh *strictHandler) GetStage(ctx echo.Context, project ProjectPath, stage S
 }
 
 // Hold operation middleware
-func (sh *strictHandler) Hold(ctx echo.Context, project ProjectPath, stage StagePath) error {
+func (sh *strictHandler) Hold(ctx echo.Context, project ProjectPath, stage StagePath, params HoldParams) error {
 	var request HoldRequestObject
 
 	request.Project = project
 	request.Stage = stage
+	request.Params = params
 
 	var body HoldJSONRequestBody
 	var err error
@@ -6683,11 +8145,12 @@ func (sh *strictHandler) PreviewPromotion(ctx echo.Context, project ProjectPath,
 }
 
 // Promote operation middleware
-func (sh *strictHandler) Promote(ctx echo.Context, project ProjectPath, stage StagePath) error {
+func (sh *strictHandler) Promote(ctx echo.Context, project ProjectPath, stage StagePath, params PromoteParams) error {
 	var request PromoteRequestObject
 
 	request.Project = project
 	request.Stage = stage
+	request.Params = params
 
 	var body PromoteJSONRequestBody
 	var err error
@@ -6786,11 +8249,12 @@ func (sh *strictHandler) PreviewRollback(ctx echo.Context, project ProjectPath, 
 }
 
 // Rollback operation middleware
-func (sh *strictHandler) Rollback(ctx echo.Context, project ProjectPath, stage StagePath) error {
+func (sh *strictHandler) Rollback(ctx echo.Context, project ProjectPath, stage StagePath, params RollbackParams) error {
 	var request RollbackRequestObject
 
 	request.Project = project
 	request.Stage = stage
+	request.Params = params
 
 	var body RollbackJSONRequestBody
 	var err error

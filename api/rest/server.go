@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -65,11 +68,20 @@ type Options struct {
 	// Waker wakes what webhooks name; optional: without it there are none. With
 	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
 	Waker Waker
+	// Messenger sends messages by the channels of Projects; optional: without it
+	// notifications are not tested.
+	Messenger Messenger
 	// History is what was before; optional: without it only what the cluster has
 	// is shown.
 	History HistoryReader
 	// Notes keeps who did what; optional.
 	Notes HistoryWriter
+	// Vitals are parts of the server that Doctor tells of; optional.
+	Vitals *Vitals
+	// SSO is the identity provider that people may sign in at; optional.
+	SSO *SSO
+	// NoPasswords: local users cannot sign in.
+	NoPasswords bool
 }
 
 // Server answers the API and serves the dashboard.
@@ -87,6 +99,8 @@ type Server struct {
 	handler http.Handler
 	isHTTPS bool
 	times   streamTimes
+	// ssoLimit bounds what is asked of the identity provider.
+	ssoLimit *rate.Limiter
 }
 
 // New returns a Server. Run has to run for it to be ready.
@@ -102,7 +116,11 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the server's client: %w", err)
 	}
-	users, err := identity.NewStore(identity.Options{Kube: kube, Namespace: opts.SystemNamespace, Clock: opts.Clock, Logger: opts.Logger})
+	issuer := ""
+	if opts.SSO != nil {
+		issuer = opts.SSO.Provider.Issuer()
+	}
+	users, err := identity.NewStore(identity.Options{Kube: kube, Namespace: opts.SystemNamespace, Clock: opts.Clock, Logger: opts.Logger, Issuer: issuer})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +133,7 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("make the server's client: %w", err)
 	}
 	s := &Server{
-		own: own, times: streamTimes{ping: pingEvery, write: writeTime},
+		own: own, times: streamTimes{ping: pingEvery, write: writeTime}, ssoLimit: newSSOLimit(),
 		opts: opts, log: opts.Logger, doc: doc, users: users,
 		reviewer: identity.NewReviewer(kube, opts.Clock),
 		hooks:    newHooks(opts.Cache, opts.Clock.Now),
@@ -178,8 +196,8 @@ func (s *Server) routes() (http.Handler, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.onError
-	e.Use(s.findOperation, s.authenticate, s.validate)
-	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{s.authorize}))
+	e.Use(s.findOperation, zipped(), s.authenticate, s.validate)
+	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{s.readKey, s.authorize}))
 	if err := s.compareRoutes(e); err != nil {
 		return nil, err
 	}
@@ -188,6 +206,19 @@ func (s *Server) routes() (http.Handler, error) {
 		return nil, err
 	}
 	return s.outer(e, dashboard)
+}
+
+// minZipped is how long an answer has to be to be worth zipping: one that fits into one
+// packet is not.
+const minZipped = 1400
+
+// zipped compresses answers for those who take gzip, but not streams, of which each
+// event has to go out at once.
+func zipped() echo.MiddlewareFunc {
+	return middleware.GzipWithConfig(middleware.GzipConfig{
+		Level: gzip.BestSpeed, MinLength: minZipped,
+		Skipper: func(c echo.Context) bool { return operationOf(c.Request().Context()).id == "events" },
+	})
 }
 
 // compareRoutes makes sure that every route is an operation of the document and
@@ -225,5 +256,7 @@ func knownKinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	mapper.Add(v1alpha1.GroupVersion().WithKind("Cluster"), meta.RESTScopeRoot)
 	mapper.Add(core.WithKind("Secret"), meta.RESTScopeNamespace)
 	mapper.Add(core.WithKind("Namespace"), meta.RESTScopeRoot)
+	mapper.Add(schema.GroupVersion{Group: "coordination.k8s.io", Version: "v1"}.WithKind("Lease"), meta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}.WithKind("CustomResourceDefinition"), meta.RESTScopeRoot)
 	return scheme, mapper, nil
 }

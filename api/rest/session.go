@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,6 +35,9 @@ func (s *Server) sessionCookie(r *http.Request, value string, maxAge int) *http.
 
 // Login signs a local user in.
 func (s *Server) Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error) {
+	if s.opts.NoPasswords {
+		return nil, refuse(model.Forbidden, "nobody signs in with a password here").withHint("waybill login URL --sso")
+	}
 	body := *request.Body
 	r := requestOf(ctx)
 	kind := identity.Kind(body.Kind)
@@ -55,14 +57,11 @@ func (s *Server) Login(ctx context.Context, request LoginRequestObject) (LoginRe
 	if err != nil {
 		return nil, err
 	}
-	value, session, err := s.users.Create(ctx, person, kind, body.Name)
+	value, session, err := s.users.Create(ctx, person, identity.Grant{Kind: kind, Note: body.Name})
 	if err != nil {
 		return nil, err
 	}
-	s.note(ctx, history.Entry{
-		Key: "sign-in/" + requestID(ctx), At: s.opts.Clock.Now().UTC().Truncate(time.Microsecond), Action: history.ActionSignIn, Actor: person.User, Reason: body.Name,
-		Object: history.Object{Kind: string(kind), Name: person.Name()},
-	})
+	s.noteSignIn(ctx, person, session)
 	out := loginAnswer{body: model.LoginResult{Me: meModel(person, session)}}
 	if kind == identity.KindToken {
 		out.body.Token = value.Reveal()
@@ -96,10 +95,7 @@ func (s *Server) Logout(ctx context.Context, _ LogoutRequestObject) (LogoutRespo
 	if err := s.users.Revoke(ctx, who.kind, who.value); err != nil {
 		return nil, err
 	}
-	s.note(ctx, history.Entry{
-		Key: "sign-out/" + requestID(ctx), At: s.opts.Clock.Now().UTC().Truncate(time.Microsecond), Action: history.ActionSignOut, Actor: who.person.User,
-		Object: history.Object{Kind: string(who.kind), Name: who.person.Name()},
-	})
+	s.noteAccess(ctx, history.ActionSignOut, who.person, who.kind, "")
 	return Logout204Response{Headers: Logout204ResponseHeaders{SetCookie: s.sessionCookie(requestOf(ctx), "", -1).String()}}, nil
 }
 

@@ -43,6 +43,8 @@ type projectView struct {
 	rejections map[string][]*v1alpha1.Freeze
 	// promotionsOf a Stage, newest first.
 	promotionsOf map[string][]*v1alpha1.Promotion
+	// retries are the newest Promotions that try another one again, by its name.
+	retries      map[string]*v1alpha1.Promotion
 	observations map[string]*promotion.Observation
 	// freightOf the origins of a Stage, by their names joined.
 	freightOf map[string][]v1alpha1.Freight
@@ -120,10 +122,13 @@ func (v *projectView) index() {
 			v.rejections[name] = append(v.rejections[name], &v.freezes[i])
 		}
 	}
-	v.promotionsOf = map[string][]*v1alpha1.Promotion{}
+	v.promotionsOf, v.retries = map[string][]*v1alpha1.Promotion{}, map[string]*v1alpha1.Promotion{}
 	for i := range v.promotions {
 		stage := v.promotions[i].Spec.Stage
 		v.promotionsOf[stage] = append(v.promotionsOf[stage], &v.promotions[i])
+		if of := v.promotions[i].Spec.RetryOf; of != "" && v.retries[of] == nil {
+			v.retries[of] = &v.promotions[i]
+		}
 	}
 	v.observations = map[string]*promotion.Observation{}
 	v.freightOf = map[string][]v1alpha1.Freight{}

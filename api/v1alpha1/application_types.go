@@ -727,6 +727,20 @@ type Drift struct {
 	At     metav1.MicroTime `json:"at"`
 }
 
+// Actions of a Drift: what became of it.
+const (
+	// DriftHealed was taken back.
+	DriftHealed = "Healed"
+	// DriftReported is left alone, by policy.
+	DriftReported = "Reported"
+	// DriftAnnounced is healed when humanGrace is over, DriftPaused when the pause of
+	// healing is.
+	DriftAnnounced = "Announced"
+	DriftPaused    = "Paused"
+	// DriftContested comes again and again.
+	DriftContested = "Contested"
+)
+
 // FieldDifference is one field of one object that is not as Git says.
 type FieldDifference struct {
 	// +optional

@@ -73,6 +73,13 @@ type ProjectSpec struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$`
 	AllowedHosts []string `json:"allowedHosts,omitempty"`
+	// notifications tell people and programs what happens. What was before one of
+	// them was defined it does not tell.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Notifications []Notification `json:"notifications,omitempty"`
 }
 
 // WindowKind says what a window does while it is open.
@@ -206,6 +213,12 @@ type ProjectStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	WebhookReceivers []WebhookReceiverStatus `json:"webhookReceivers,omitempty"`
+	// notifications of the spec that have sent something, or could not.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Notifications []NotificationStatus `json:"notifications,omitempty"`
 }
 
 // ProjectList is a list of Projects.

@@ -22,7 +22,7 @@ type Promotion struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self.stage == oldSelf.stage && self.kind == oldSelf.kind && has(self.freight) == has(oldSelf.freight) && (!has(self.freight) || self.freight == oldSelf.freight) && has(self.to) == has(oldSelf.to) && (!has(self.to) || self.to == oldSelf.to) && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.bypass) == has(oldSelf.bypass) && (!has(self.bypass) || self.bypass == oldSelf.bypass) && has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy) && has(self.automatic) == has(oldSelf.automatic) && (!has(self.automatic) || self.automatic == oldSelf.automatic)",message="a Promotion's spec is immutable; create a new Promotion"
+	// +kubebuilder:validation:XValidation:rule="self.stage == oldSelf.stage && self.kind == oldSelf.kind && has(self.freight) == has(oldSelf.freight) && (!has(self.freight) || self.freight == oldSelf.freight) && has(self.to) == has(oldSelf.to) && (!has(self.to) || self.to == oldSelf.to) && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.bypass) == has(oldSelf.bypass) && (!has(self.bypass) || self.bypass == oldSelf.bypass) && has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy) && has(self.automatic) == has(oldSelf.automatic) && (!has(self.automatic) || self.automatic == oldSelf.automatic) && has(self.retryOf) == has(oldSelf.retryOf) && (!has(self.retryOf) || self.retryOf == oldSelf.retryOf)",message="a Promotion's spec is immutable; create a new Promotion"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.abort) || (has(self.abort) && self.abort == oldSelf.abort)",message="abort is set once"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verify) || has(self.verify) && (self.verify == oldSelf.verify || self.verify.run > oldSelf.verify.run || self.verify.run == oldSelf.verify.run && oldSelf.verify.action == 'Run' && self.verify.action == 'Abort')",message="verify asks for a later run, or aborts the last one; it does not go back"
 	Spec PromotionSpec `json:"spec"`
@@ -66,6 +66,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.kind == 'Rollback' || !has(self.to)",message="to is for kind Rollback; a promotion names freight"
 // +kubebuilder:validation:XValidation:rule="!has(self.bypass) || (has(self.reason) && size(self.reason) > 0)",message="bypass needs a reason"
 // +kubebuilder:validation:XValidation:rule="self.kind != 'Rollback' || !has(self.bypass)",message="a rollback passes every gate it may pass by itself; leave bypass out"
+// +kubebuilder:validation:XValidation:rule="!has(self.retryOf) || self.retryOf.startsWith(self.stage + '.')",message="retryOf names a Promotion into the same Stage"
 type PromotionSpec struct {
 	// stage to promote into.
 	// +required
@@ -109,6 +110,12 @@ type PromotionSpec struct {
 	// only waybill itself may set it.
 	// +optional
 	Automatic bool `json:"automatic,omitempty"`
+	// retryOf names the Promotion into the same Stage that this one tries again.
+	// It is for the record: all gates apply as to any other Promotion.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	RetryOf string `json:"retryOf,omitempty"`
 	// abort stops the Promotion; set once.
 	// +optional
 	Abort *Abort `json:"abort,omitempty"`

@@ -14,9 +14,6 @@ import (
 	"github.com/waybill-dev/waybill/internal/instance"
 )
 
-// electionLease is what replicas elect their leader with.
-const electionLease = "waybill.dev"
-
 // claimCluster makes sure that no other waybilld works on the cluster, and returns
 // what keeps it so. Without the right to see Leases (an older installation) it says
 // so and goes on.
@@ -30,7 +27,7 @@ func claimCluster(ctx context.Context, config *rest.Config, o serveOptions, logg
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
-	claim := instance.Options{Leases: c.Leases(o.systemNamespace), ID: id, ElectionLease: electionLease, Elects: o.leaderElect, Clock: clock.RealClock{}}
+	claim := instance.Options{Leases: c.Leases(o.systemNamespace), ID: id, ElectionLease: instance.ElectionLease, Elects: o.leaderElect, Clock: clock.RealClock{}}
 	var other *instance.OtherError
 	switch err := instance.Claim(ctx, claim); {
 	case errors.As(err, &other) && o.allowOther:

@@ -44,8 +44,12 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
 		Inspector: p.inspector, Acceptor: p.acceptor,
-		Planner: p.previews, Waker: p.hooks,
+		Planner: p.previews, Waker: p.hooks, Messenger: p.messages,
 		History: p.history, Notes: p.outbox,
+		Vitals: &rest.Vitals{
+			Policies: p.policies, Elects: o.leaderElect, Store: p.history, StoreKind: kindOf(p.history), Outbox: p.outbox,
+		},
+		SSO: p.sso, NoPasswords: o.sso.noPasswords,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)

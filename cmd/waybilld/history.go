@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
 	"github.com/waybill-dev/waybill/history"
+	"github.com/waybill-dev/waybill/history/checkpoint"
 	"github.com/waybill-dev/waybill/history/postgres"
 	"github.com/waybill-dev/waybill/history/sqlite"
 	"github.com/waybill-dev/waybill/internal/secret"
@@ -42,6 +47,26 @@ func openHistory(o serveOptions) (history.Store, error) {
 		return nil, fmt.Errorf("open the history: %w", err)
 	}
 	return store, nil
+}
+
+// kindOf names what holds the history.
+func kindOf(store history.Store) string {
+	if _, isFile := store.(*sqlite.Store); isFile {
+		return "SQLite"
+	}
+	return "PostgreSQL"
+}
+
+// newCheckpoint returns what notes the head of the history's chain, with its
+// metrics registered.
+func newCheckpoint(store history.Store, logger *slog.Logger) (*checkpoint.Log, error) {
+	l := checkpoint.New(store, clock.RealClock{}, logger)
+	for _, c := range l.Collectors() {
+		if err := metrics.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return l, nil
 }
 
 func historyDSN(path string) (secret.Text, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,24 +46,27 @@ import (
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/gitops/render/helm"
 	"github.com/waybill-dev/waybill/history"
+	"github.com/waybill-dev/waybill/history/checkpoint"
 	"github.com/waybill-dev/waybill/history/outbox"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/credentials/tokens"
 	"github.com/waybill-dev/waybill/internal/failpoint"
 	"github.com/waybill-dev/waybill/internal/fence"
+	"github.com/waybill-dev/waybill/internal/instance"
 	"github.com/waybill-dev/waybill/internal/memory"
 	"github.com/waybill-dev/waybill/internal/outbound"
 	"github.com/waybill-dev/waybill/internal/replicas"
 	"github.com/waybill-dev/waybill/promotion/engine"
 	"github.com/waybill-dev/waybill/promotion/jobs"
+	"github.com/waybill-dev/waybill/promotion/message"
+	"github.com/waybill-dev/waybill/promotion/notify/delivery"
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/observe"
 	"github.com/waybill-dev/waybill/promotion/planner"
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
 	"github.com/waybill-dev/waybill/promotion/steps/argocd"
-	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/warehouse/chart"
 	"github.com/waybill-dev/waybill/warehouse/gitsource"
 	"github.com/waybill-dev/waybill/warehouse/registry"
@@ -89,6 +93,7 @@ type serveOptions struct {
 	verbose         bool
 	historyDSNFile  string
 	keepPromotions  int
+	sso             ssoOptions
 }
 
 func (o *serveOptions) bind(f *pflag.FlagSet) {
@@ -112,6 +117,7 @@ func (o *serveOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.historyDSNFile, "history-dsn-file", "", "file with the connection string of the history's PostgreSQL, as postgres://USER:PASSWORD@HOST/DATABASE; or "+historyEnv+" in the environment (default: SQLite in --data)")
 	f.IntVar(&o.keepPromotions, "keep-promotions", 50, "how many finished Promotions of a Stage stay in the cluster once the history has them; 0: all")
 	f.BoolVar(&o.verbose, "verbose", false, "log every decision")
+	o.sso.bind(f)
 	_ = f.MarkHidden("shard-lease")  // for tests, which have no time
 	_ = f.MarkHidden("pprof-listen") // for developers: what it shows is of no use in operation
 }
@@ -172,6 +178,9 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	defer parts.close(logger)
+	if parts.checkpoint, err = newCheckpoint(parts.history, logger); err != nil {
+		return err
+	}
 	keep, err := claimCluster(ctx, config, o, logger)
 	if err != nil {
 		return err
@@ -192,6 +201,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	group.Go(func() error { return among(ctx, members, parts.ready, mgr.Start) })
 	group.Go(func() error { return api.run(ctx) })
 	group.Go(func() error { return parts.outbox.Run(ctx) })
+	group.Go(func() error { return parts.checkpoint.Run(ctx) })
 	group.Go(func() error { return (&memory.Keeper{Clock: clock.RealClock{}}).Run(ctx) })
 	return group.Wait() //nolint:wrapcheck // each part names itself
 }
@@ -214,6 +224,7 @@ func knownFailpoints() []string {
 	all = append(all, git.Failpoints()...)
 	all = append(all, controllers.ApplicationFailpoints()...)
 	all = append(all, controllers.HookFailpoints()...)
+	all = append(all, delivery.Failpoints()...)
 	return append(all, controllers.FailAfterResult)
 }
 
@@ -239,7 +250,7 @@ func newManager(config *rest.Config, o serveOptions) (manager.Manager, error) {
 		Metrics:                       server.Options{BindAddress: metricsAddress},
 		PprofBindAddress:              o.pprofListen, // empty: off
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              electionLease,
+		LeaderElectionID:              instance.ElectionLease,
 		LeaderElectionNamespace:       o.systemNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
@@ -274,9 +285,14 @@ type parts struct {
 	// checkTransports is the way out for the checks of a Project.
 	checkTransports controllers.CheckTransports
 	history         history.Store
+	// messages are sent by the channels of Projects.
+	messages message.Sender
 	// ready returns when this replica knows what it needs to work on Applications.
 	ready  func(context.Context) error
 	outbox *outbox.Outbox
+	sso    *identityProvider
+	// checkpoint notes the head of the audit trail.
+	checkpoint *checkpoint.Log
 }
 
 func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o serveOptions, points *failpoint.Set) (*parts, error) {
@@ -294,6 +310,9 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		return nil, fmt.Errorf("outbound transport of steps: %w", err)
 	}
 	p := &parts{checkTransports: checkTransports(o, own), dialCluster: transport.DialContext}
+	if p.sso, err = newSSO(o, transport); err != nil {
+		return nil, err
+	}
 	p.mirrors, err = git.NewMirrors(git.Options{
 		Dir: filepath.Join(o.data, "mirrors"), Transport: transport, AllowPlainHTTP: o.allowHTTP, Failpoints: points,
 		TransportWithCA: withCA(transport), Dial: transport.DialContext,
@@ -342,6 +361,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 		}
 		return seen.Stage, nil
 	}})
+	p.messages = message.Sender{Channels: p.store, Outbound: p.messagesOut(mgr.GetClient())}
 	p.engine = &engine.Engine{
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: author(), Transport: requests, Objects: projectObjects,
@@ -350,7 +370,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 			ArgoCD:    &argocd.Applications{Objects: objects.ArgoCD{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()}},
 			Artifacts: &registry.Artifacts{Client: p.registry, Credentials: p.store.Lookup},
 			Clock:     clock.RealClock{},
-			Messages:  sendmessage.Step{Channels: p.store, Outbound: p.messagesOut(mgr.GetClient())},
+			Messages:  p.messages,
 		}),
 		Clock: clock.RealClock{}, Repositories: p.repositories, Failpoints: points,
 		Lookups: engine.AllLookups{&secretstore.Lookups{Store: p.store, Live: mgr.GetAPIReader()}, projectObjects},
@@ -391,8 +411,16 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 // maxRenders bounds the memory of what was rendered, in bytes.
 const maxRenders = 16 << 20
 
+// lastNoteTime bounds how long the end waits for the history's store.
+const lastNoteTime = 2 * time.Second
+
 func (p *parts) close(logger *slog.Logger) {
 	p.charts.Close()
+	if p.checkpoint != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lastNoteTime)
+		p.checkpoint.Note(ctx) // nothing is written any more
+		cancel()
+	}
 	if err := errors.Join(p.mirrors.Close(), p.registry.Close(), p.outbox.Close(), p.history.Close()); err != nil {
 		logger.Error("close caches", "error", err)
 	}
@@ -443,7 +471,16 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 	}
 	recorder := controllers.HistoryOptions{Client: c, Live: mgr.GetAPIReader(), Store: p.history, Clock: clk, Keep: o.keepPromotions}
 	records, decisions := controllers.NewHistoryReconciler(recorder), controllers.NewDecisionReconciler(recorder)
-	for _, m := range append(records.Collectors(), decisions.Collectors()...) {
+	syncs := controllers.NewSyncRecorder(recorder)
+	for _, m := range slices.Concat(records.Collectors(), decisions.Collectors(), syncs.Collectors()) {
+		if err := metrics.Registry.Register(m); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	notifications := controllers.NewNotificationReconciler(controllers.NotificationOptions{
+		Client: c, Store: p.history, Sender: p.messages, PublicURL: o.publicURL, Clock: clk, Failpoints: points,
+	})
+	for _, m := range notifications.Delivery().Collectors() {
 		if err := metrics.Registry.Register(m); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
@@ -477,7 +514,7 @@ func (p *parts) setUp(ctx context.Context, mgr manager.Manager, o serveOptions, 
 			Client: c, Live: mgr.GetAPIReader(), SystemNamespace: o.systemNamespace, Clock: clk, Policies: p.policies, Repositories: p.repositories,
 			Planner: p.planner, Engine: p.engine, Clusters: p.clusters, CheckTransports: p.checkTransports, Jobs: p.jobs, Failpoints: points, Concurrency: 8,
 		}),
-		applications, records, decisions,
+		applications, records, decisions, syncs, notifications,
 	} {
 		if err := r.SetupWithManager(mgr); err != nil {
 			return err //nolint:wrapcheck // names the controller already

@@ -12,7 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/controllers"
 	"github.com/waybill-dev/waybill/internal/outbound"
-	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
+	"github.com/waybill-dev/waybill/promotion/message"
 )
 
 // withCA returns the guarded transport for servers with their own certificates.
@@ -34,8 +34,8 @@ func checkTransports(o serveOptions, own []netip.AddrPort) controllers.CheckTran
 
 // messagesOut returns the way out for the messages of a Project: that of its
 // checks.
-func (p *parts) messagesOut(reader client.Reader) func(context.Context, string) (sendmessage.Outbound, error) {
-	return func(ctx context.Context, project string) (sendmessage.Outbound, error) {
+func (p *parts) messagesOut(reader client.Reader) func(context.Context, string) (message.Outbound, error) {
+	return func(ctx context.Context, project string) (message.Outbound, error) {
 		var found v1alpha1.Project
 		if err := reader.Get(ctx, client.ObjectKey{Name: project}, &found); err != nil {
 			return nil, fmt.Errorf("read Project %q: %w", project, err)
@@ -44,7 +44,7 @@ func (p *parts) messagesOut(reader client.Reader) func(context.Context, string) 
 		if err != nil {
 			return nil, err
 		}
-		out, ok := transport.(sendmessage.Outbound)
+		out, ok := transport.(message.Outbound)
 		if !ok {
 			return nil, errors.New("the transport of checks cannot send e-mail")
 		}

@@ -20,7 +20,7 @@ func Assess(obj *unstructured.Unstructured, now time.Time) Result {
 	if judge := ruleFor(gvk.Group, gvk.Kind); judge != nil {
 		return judge(obj, now)
 	}
-	return byConditions(obj)
+	return byConditions(obj, now)
 }
 
 // terminating is the verdict on an object that is being deleted. What holds it is named, because a finalizer that

@@ -250,7 +250,7 @@ func TestAssessPodObject(t *testing.T) {
 		{name: "pending", obj: simple("v1", "Pod", "status: {phase: Pending}"), want: v1alpha1.HealthProgressing},
 		{name: "succeeded", obj: simple("v1", "Pod", "status: {phase: Succeeded}"), want: v1alpha1.HealthHealthy},
 		{name: "failed", obj: simple("v1", "Pod", "spec: {restartPolicy: Never}, status: {phase: Failed, containerStatuses: [{name: c, image: i, imageID: '', ready: false, restartCount: 0, state: {terminated: {exitCode: 3}}}]}"), want: v1alpha1.HealthDegraded},
-		{name: "runs to its end", obj: simple("v1", "Pod", "spec: {restartPolicy: Never}, status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}"), want: v1alpha1.HealthHealthy},
+		{name: "runs to its end", why: "a hook that is a Pod has not done its work when it is ready", obj: simple("v1", "Pod", "spec: {restartPolicy: Never}, status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}"), want: v1alpha1.HealthProgressing, reason: "Running"},
 		{
 			name: "crash loop in an init container", why: "Argo CD does not look at init containers and says Progressing",
 			obj:  simple("v1", "Pod", "status: {phase: Pending, initContainerStatuses: [{name: migrate, image: i, imageID: '', ready: false, restartCount: 4, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1}}}]}"),

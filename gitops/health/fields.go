@@ -65,6 +65,7 @@ func parseTime(s string) time.Time {
 // condition is one entry of status.conditions.
 type condition struct {
 	Type, Status, Reason, Message string
+	Severity                      string    // Cluster API's first contract: Error, Warning, Info
 	Since                         time.Time // lastTransitionTime
 	ObservedGeneration            int64     // 0 when the controller does not say
 }
@@ -87,11 +88,20 @@ func conditionsIn(items []any) []condition {
 		}
 		u := &unstructured.Unstructured{Object: fields}
 		out = append(out, condition{
-			Type: text(u, "type"), Status: text(u, "status"), Reason: text(u, "reason"), Message: text(u, "message"),
-			Since: instant(u, "lastTransitionTime"), ObservedGeneration: number(u, 0, "observedGeneration"),
+			Type: text(u, "type"), Status: truth(u), Reason: text(u, "reason"), Message: text(u, "message"),
+			Severity: text(u, "severity"),
+			Since:    instant(u, "lastTransitionTime"), ObservedGeneration: number(u, 0, "observedGeneration"),
 		})
 	}
 	return out
+}
+
+// truth returns the status of a condition. Some controllers write it as true and false.
+func truth(u *unstructured.Unstructured) string {
+	if value, isBool := u.Object["status"].(bool); isBool {
+		return map[bool]string{true: "True", false: "False"}[value]
+	}
+	return text(u, "status")
 }
 
 // find returns the condition of a type, or the zero condition.

@@ -1,6 +1,8 @@
 package health
 
 import (
+	"time"
+
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -8,11 +10,13 @@ import (
 )
 
 // byConditions judges a kind this package has no rule for, by the conventions kstatus reads: observedGeneration and
-// the conditions Ready, Reconciling and Stalled.
+// the conditions Ready, Reconciling and Stalled. A kind that has none of them is read by the other words controllers
+// use: first their conditions, then their phase.
 //
 // kstatus calls an object without any of them Current, by assumption. Here that is the zero Result: Healthy is
-// only said of what was observed.
-func byConditions(obj *unstructured.Unstructured) (result Result) {
+// only said of what was observed. kstatus calls a Ready that is False work in progress, whatever its reason says; here
+// a reason that names a failure is one.
+func byConditions(obj *unstructured.Unstructured, now time.Time) (result Result) {
 	defer func() {
 		// The object is of any shape; a library that stumbles over it says nothing about the software.
 		if r := recover(); r != nil {
@@ -24,15 +28,14 @@ func byConditions(obj *unstructured.Unstructured) (result Result) {
 	ready := find(conditions, "Ready")
 	speaks := ready.Type != "" || find(conditions, "Reconciling").Type != "" || find(conditions, "Stalled").Type != ""
 	if !speaks && (!reportsGeneration || isObserved(obj)) {
-		// Some controllers say Available where others say Ready.
-		if available := find(conditions, "Available"); available.Type != "" {
-			return byAvailable(obj, available)
-		}
-		return Result{}
+		return byOtherWords(obj, conditions, now)
 	}
 	// A condition may be older than the status around it, which kstatus does not look at.
-	if ready.ObservedGeneration > 0 && ready.ObservedGeneration < obj.GetGeneration() {
+	if isStale(ready, obj) {
 		return notObserved()
+	}
+	if c := find(conditions, "Stalled"); c.is("True") && !isStale(c, obj) && (!reportsGeneration || isObserved(obj)) {
+		return degraded(or(c.Reason, "Stalled"), quote(c.Message)) // whatever stands before it
 	}
 	computed, err := status.Compute(obj)
 	if err != nil {
@@ -51,20 +54,13 @@ func byConditions(obj *unstructured.Unstructured) (result Result) {
 		if !isObserved(obj) && reportsGeneration {
 			return notObserved()
 		}
+		if ready.is("False") && namesFailure(ready.Reason) && !find(conditions, "Reconciling").is("True") {
+			return conditionRule{grace: startGrace}.failed(ready, now)
+		}
 		return progressing(or(reason, "NotReady"), message)
 	case status.TerminatingStatus:
 		return terminating(obj)
 	default:
 		return Result{Status: v1alpha1.HealthUnknown, Reason: "StatusUnreadable", Message: message}
 	}
-}
-
-func byAvailable(obj *unstructured.Unstructured, available condition) Result {
-	if available.ObservedGeneration > 0 && available.ObservedGeneration < obj.GetGeneration() {
-		return notObserved()
-	}
-	if available.is("True") {
-		return healthy(or(available.Reason, "Available"), quote(available.Message))
-	}
-	return progressing(or(available.Reason, "NotAvailable"), quote(available.Message))
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -44,7 +45,7 @@ func argoKind(kind string) rule {
 	case "Application":
 		return timeless(nested)
 	case "ApplicationSet":
-		return conditionRule{ready: "ResourcesUpToDate", bad: []string{"ErrorOccurred"}}.assess
+		return applicationSet
 	case "AnalysisRun", "Experiment", "Workflow":
 		return timeless(argoRun)
 	case "CronWorkflow":
@@ -54,6 +55,15 @@ func argoKind(kind string) rule {
 	default: // templates and projects
 		return silent
 	}
+}
+
+// applicationSet is Progressing while it rolls its Applications out step by step.
+func applicationSet(obj *unstructured.Unstructured, now time.Time) Result {
+	verdict := conditionRule{ready: "ResourcesUpToDate", bad: []string{"ErrorOccurred"}}.assess(obj, now)
+	if c := find(conditionsOf(obj), "RolloutProgressing"); c.is("True") && verdict.Status == v1alpha1.HealthHealthy {
+		return progressing(or(c.Reason, c.Type), quote(c.Message))
+	}
+	return verdict
 }
 
 // rollout judges an Argo Rollout. Its controller writes observedGeneration as text, and before v1.0 as a hash, which
@@ -95,13 +105,21 @@ func rollout(obj *unstructured.Unstructured) Result {
 		return degraded(progressDeadlineExceeded, quote(progress.Message))
 	case flag(obj, "spec", "paused"), len(list(obj, "status", "pauseConditions")) > 0:
 		return suspended("Paused", "is paused")
-	case find(conditions, "Healthy").is("True"), find(conditions, "Completed").is("True") && find(conditions, "Available").is("True"):
+	case find(conditions, "Healthy").is("True"), find(conditions, "Available").is("True") && (find(conditions, "Completed").is("True") || servesNewest(obj)):
 		return healthy("Healthy", "")
 	case len(conditions) == 0:
 		return unreported()
 	default:
 		return progressing("RollingOut", quote(progress.Message))
 	}
+}
+
+// servesNewest says of a Rollout of a version before 1.0, which writes no phase, that all its pods are of the newest
+// revision, and that this is the one in use.
+func servesNewest(obj *unstructured.Unstructured) bool {
+	newest, want := text(obj, "status", "currentPodHash"), number(obj, 1, "spec", "replicas")
+	inUse := or(text(obj, "status", "stableRS"), text(obj, "status", "blueGreen", "activeSelector"), text(obj, "status", "canary", "stableRS"))
+	return newest != "" && newest == inUse && number(obj, 0, "status", "updatedReplicas") >= want && number(obj, 0, "status", "availableReplicas") >= want
 }
 
 func abortReason(obj *unstructured.Unstructured) string {
@@ -164,6 +182,9 @@ func fluxKind(obj *unstructured.Unstructured, now time.Time) Result {
 	if flag(obj, "spec", "suspend") {
 		return suspended("Suspended", "is suspended: its controller leaves it alone")
 	}
+	if obj.GetKind() == "HelmRepository" && text(obj, "spec", "type") == "oci" {
+		return Result{} // only an address: Flux never writes a status of it
+	}
 	if obj.GetKind() == "Alert" || obj.GetKind() == "Provider" {
 		if len(conditionsOf(obj)) == 0 {
 			return Result{} // has no status since Flux 2.3
@@ -173,6 +194,15 @@ func fluxKind(obj *unstructured.Unstructured, now time.Time) Result {
 		ready: "Ready", bad: []string{"Stalled"}, grace: startGrace,
 		moving: []string{"Progressing", "ProgressingWithRetry", "DependencyNotReady"},
 	}.assess(obj, now)
+}
+
+// externalSecret judges External Secrets. Its cluster-wide kind said NotReady and PartiallyReady before it had Ready.
+func externalSecret(obj *unstructured.Unstructured, now time.Time) Result {
+	rule := conditionRule{ready: "Ready", grace: startGrace}
+	if find(conditionsOf(obj), "Ready").Type == "" {
+		rule.bad = []string{"NotReady", "PartiallyReady"}
+	}
+	return rule.assess(obj, now)
 }
 
 // strimziKind judges the kinds of Strimzi, which say NotReady beside Ready.
@@ -194,7 +224,12 @@ func databaseCluster(obj *unstructured.Unstructured, now time.Time) Result {
 		if obj.GetAnnotations()["cnpg.io/hibernation"] == "on" {
 			return suspended("Hibernated", "is hibernated")
 		}
-		return conditionRule{ready: "Ready", alsoBad: []string{"ContinuousArchiving"}, moving: []string{"ClusterIsNotReady"}}.assess(obj, now)
+		if obj.GetAnnotations()["cnpg.io/reconciliationLoop"] == "disabled" {
+			return suspended("ReconciliationDisabled", "its operator leaves it alone")
+		}
+		return conditionRule{ready: "Ready", alsoBad: []string{"ContinuousArchiving"}, grace: operatorGrace}.assess(obj, now)
+	case "Database", "Publication", "Subscription":
+		return declaredInDatabase(obj)
 	case "Backup":
 		switch phase := text(obj, "status", "phase"); phase {
 		case "completed":
@@ -207,33 +242,77 @@ func databaseCluster(obj *unstructured.Unstructured, now time.Time) Result {
 	case "ScheduledBackup":
 		return Result{}
 	default:
-		return byConditions(obj)
+		return byConditions(obj, now)
+	}
+}
+
+// declaredInDatabase judges what CloudNativePG makes inside a database: it says whether it could.
+func declaredInDatabase(obj *unstructured.Unstructured) Result {
+	if !isObserved(obj) {
+		return notObserved()
+	}
+	applied, found, err := unstructured.NestedBool(obj.Object, "status", "applied")
+	switch {
+	case err != nil || !found:
+		return unreported()
+	case applied:
+		return healthy("Applied", "")
+	default:
+		return degraded("NotApplied", quote(text(obj, "status", "message")))
 	}
 }
 
 // machineKind judges the kinds of Cluster API: their conditions, and a phase that names a failure for good.
-func machineKind(obj *unstructured.Unstructured, _ time.Time) Result {
+func machineKind(obj *unstructured.Unstructured, now time.Time) Result {
 	if flag(obj, "spec", "paused") {
 		return suspended("Paused", "is paused: its controllers leave it alone")
 	}
 	if text(obj, "status", "phase") == "Failed" {
 		return degraded(or(text(obj, "status", "failureReason"), "Failed"), quote(text(obj, "status", "failureMessage")))
 	}
-	return byConditions(obj)
+	if message := text(obj, "status", "failureMessage"); message != "" { // for good, says its contract
+		return degraded(or(text(obj, "status", "failureReason"), "Failed"), quote(message))
+	}
+	switch obj.GetKind() {
+	case "ClusterClass", "MachineHealthCheck", "IPAddressClaim", "IPAddress":
+		return machineCheck(obj)
+	}
+	// The first contract says in the condition how bad it is: an error does not pass by itself.
+	if c := severeCondition(conditionsOf(obj)); c.Type != "" && !isBehind(obj) {
+		return conditionRule{grace: startGrace}.failed(c, now)
+	}
+	switch phase := text(obj, "status", "phase"); phase {
+	case "Pending", "Provisioning", "ScalingUp", "ScalingDown", "Deleting", "Updating":
+		return progressing(phase, quote(find(conditionsOf(obj), "Ready").Message))
+	case "Running":
+		if len(conditionsOf(obj)) == 0 && !isBehind(obj) {
+			return healthy(phase, "")
+		}
+	}
+	return byConditions(obj, now)
 }
 
-// crossplaneKind judges managed and composite resources. Ready is False for as long as the cloud works; Synced says
-// whether Crossplane could ask for it at all.
-func crossplaneKind(kind string) rule {
-	switch kind {
-	case "ProviderConfig", "ProviderConfigUsage", "ClusterProviderConfig", "StoreConfig":
-		return silent
-	default:
-		return conditionRule{
-			ready: "Ready", alsoBad: []string{"Synced", "LastAsyncOperation"}, grace: startGrace,
-			moving: []string{"Creating", "Unavailable", "Waiting"},
-		}.assess
+// severeCondition returns the first False condition with the severity Error: of Ready, or of a part of it.
+func severeCondition(conditions []condition) condition {
+	for _, c := range conditions {
+		if c.is("False") && c.Severity == "Error" {
+			return c
+		}
 	}
+	return condition{}
+}
+
+// machineCheck judges by its counts: a MachineHealthCheck whose machines are not all healthy. The other kinds have no
+// health.
+func machineCheck(obj *unstructured.Unstructured) Result {
+	expected := number(obj, -1, "status", "expectedMachines")
+	if obj.GetKind() != "MachineHealthCheck" || expected < 0 {
+		return Result{}
+	}
+	if well := number(obj, 0, "status", "currentHealthy"); well < expected {
+		return degraded("MachinesUnhealthy", fmt.Sprintf("%d of %d machines are healthy", well, expected))
+	}
+	return healthy("MachinesHealthy", "")
 }
 
 // elasticKind judges the kinds of Elastic Cloud on Kubernetes by phase and colour.
@@ -249,6 +328,9 @@ func elasticKind(obj *unstructured.Unstructured) Result {
 		if phase := text(obj, "status", "phase"); phase != "" && phase != "Ready" {
 			return progressing(phase, "")
 		}
+		if there, want := number(obj, -1, "status", "availableNodes"), nodesWanted(obj); there >= 0 && there < want {
+			return progressing("Scaling", fmt.Sprintf("%d of %d nodes are available", there, want))
+		}
 		return healthy("Green", "")
 	case "yellow":
 		return progressing("Yellow", "some of it is not available")
@@ -257,6 +339,17 @@ func elasticKind(obj *unstructured.Unstructured) Result {
 	default:
 		return unreported()
 	}
+}
+
+// nodesWanted counts the nodes that an Elasticsearch is to have; 0 for the other kinds, which have none.
+func nodesWanted(obj *unstructured.Unstructured) int64 {
+	var want int64
+	for _, item := range list(obj, "spec", "nodeSets") {
+		if fields, ok := item.(map[string]any); ok {
+			want += number(&unstructured.Unstructured{Object: fields}, 0, "count")
+		}
+	}
+	return want
 }
 
 func snapshot(obj *unstructured.Unstructured) Result {

@@ -48,6 +48,8 @@ func TestAssessOthers(t *testing.T) {
 		{name: "rollout paused", obj: simple("argoproj.io/v1alpha1", "Rollout", "status: {phase: Paused, message: CanaryPauseStep}"), want: isSuspended, reason: "Paused"},
 		{name: "rollout aborted", obj: simple("argoproj.io/v1alpha1", "Rollout", "status: {phase: Degraded, abort: true, message: RolloutAborted}"), want: isDegraded, reason: "RolloutAborted"},
 		{name: "rollout with an invalid spec", obj: simple("argoproj.io/v1alpha1", "Rollout", "status: {phase: Progressing, conditions: [{type: InvalidSpec, status: 'True', message: no}]}"), want: isDegraded, reason: "InvalidSpec"},
+		{name: "rollout of before 1.0", obj: simple("argoproj.io/v1alpha1", "Rollout", "spec: {replicas: 2}, status: {observedGeneration: 6cd5, currentPodHash: b, stableRS: b, updatedReplicas: 2, availableReplicas: 2, conditions: [{type: Available, status: 'True'}]}"), want: isHealthy},
+		{name: "rollout of before 1.0 at work", obj: simple("argoproj.io/v1alpha1", "Rollout", "spec: {replicas: 2}, status: {observedGeneration: 6cd5, currentPodHash: b, stableRS: a, updatedReplicas: 2, availableReplicas: 2, conditions: [{type: Available, status: 'True'}]}"), want: isMoving},
 		{name: "rollout without a phase", obj: simple("argoproj.io/v1alpha1", "Rollout", "status: {conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}]}"), want: isDegraded},
 		{name: "workflow", obj: simple("argoproj.io/v1alpha1", "Workflow", "status: {phase: Succeeded}"), want: isHealthy},
 		{name: "workflow failed", obj: simple("argoproj.io/v1alpha1", "Workflow", "status: {phase: Error}"), want: isDegraded},

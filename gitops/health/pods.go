@@ -215,10 +215,10 @@ func pod(obj *unstructured.Unstructured, now time.Time) Result {
 		return r
 	}
 	switch {
+	case p.Phase == corev1.PodRunning && p.RestartPolicy != corev1.RestartPolicyAlways && p.RestartPolicy != "":
+		return progressing("Running", "has not ended yet") // ready or not: a hook is done when it has ended
 	case p.Phase == corev1.PodRunning && p.Ready:
 		return healthy("Ready", "is ready")
-	case p.Phase == corev1.PodRunning && p.RestartPolicy != corev1.RestartPolicyAlways && p.RestartPolicy != "":
-		return progressing("Running", "has not ended yet")
 	case p.Phase == corev1.PodRunning:
 		return progressing("NotReady", "runs and is not ready yet")
 	default:

@@ -144,12 +144,12 @@ func customResourceDefinition(obj *unstructured.Unstructured) Result {
 	if c := find(conditions, "NonStructuralSchema"); c.is("True") {
 		return degraded("NonStructuralSchema", quote(c.Message))
 	}
-	if !find(conditions, "Established").is("True") {
-		return progressing("NotEstablished", "is not served yet")
-	}
-	// An unusable bundle of the conversion webhook is told by the reason.
+	// An unusable bundle of the conversion webhook is told by the reason, True or False.
 	if c := find(conditions, "Established"); c.Reason == "InvalidCABundle" {
 		return degraded(c.Reason, quote(c.Message))
+	}
+	if !find(conditions, "Established").is("True") {
+		return progressing("NotEstablished", "is not served yet")
 	}
 	return healthy("Established", "")
 }

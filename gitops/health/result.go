@@ -48,6 +48,11 @@ func suspended(reason, message string) Result {
 	return Result{Status: v1alpha1.HealthSuspended, Reason: reason, Message: message}
 }
 
+// unknown is the verdict on an object that says itself that it does not know.
+func unknown(reason, message string) Result {
+	return Result{Status: v1alpha1.HealthUnknown, Reason: reason, Message: or(message, "says that it does not know")}
+}
+
 // notObserved is the verdict on an object whose controller has not caught up: its status speaks of the past.
 func notObserved() Result {
 	return progressing(reasonNotObserved, "its controller has not seen the latest change yet")

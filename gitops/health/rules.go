@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -108,21 +109,28 @@ func ofOthers(group, kind string) rule {
 		return argoKind(kind)
 	case "cert-manager.io", "acme.cert-manager.io":
 		return certificateKind(kind)
-	case "serving.knative.dev", "eventing.knative.dev", "messaging.knative.dev", "sources.knative.dev", "flows.knative.dev", "operator.knative.dev":
-		return conditionRule{ready: "Ready"}.assess
+	case "serving.knative.dev", "eventing.knative.dev", "messaging.knative.dev", "sources.knative.dev", "flows.knative.dev":
+		return conditionRule{ready: "Ready", grace: startGrace}.assess
+	case "operator.knative.dev": // says False while the pods it installs start
+		return conditionRule{ready: "Ready", grace: operatorGrace}.assess
 	case "gateway.networking.k8s.io":
 		return gatewayKind(kind)
 	case "external-secrets.io", "generators.external-secrets.io":
-		return conditionRule{ready: "Ready", grace: startGrace}.assess
+		return externalSecret
 	case "bitnami.com":
 		return conditionRule{ready: "Synced", grace: startGrace}.assess
 	case "keda.sh":
-		return conditionRule{ready: "Ready", paused: []string{"Paused"}, grace: startGrace}.assess
+		if kind == "TriggerAuthentication" || kind == "ClusterTriggerAuthentication" {
+			return silent
+		}
+		// Fallback: a trigger cannot be read, and a fixed number of replicas runs instead.
+		return conditionRule{ready: "Ready", bad: []string{"Fallback"}, paused: []string{"Paused"}, grace: startGrace}.assess
 	case "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io", "source.toolkit.fluxcd.io", "image.toolkit.fluxcd.io", "notification.toolkit.fluxcd.io":
 		return fluxKind
 	case "monitoring.coreos.com":
 		if kind == "Prometheus" || kind == "PrometheusAgent" || kind == "Alertmanager" || kind == "ThanosRuler" {
-			return conditionRule{ready: "Available", alsoBad: []string{"Reconciled"}}.assess
+			// False while the first pods start; a write-ahead log takes minutes to read.
+			return conditionRule{ready: "Available", alsoBad: []string{"Reconciled"}, grace: operatorGrace}.assess
 		}
 		return silent
 	case "snapshot.storage.k8s.io":
@@ -136,15 +144,12 @@ func ofOthers(group, kind string) rule {
 		return strimziKind
 	case "jobset.x-k8s.io":
 		return conditionRule{ready: "Completed", bad: []string{"Failed"}, paused: []string{"Suspended"}}.assess
-	case "cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io":
+	case "cluster.x-k8s.io", "bootstrap.cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io":
 		return machineKind
 	case "pkg.crossplane.io":
-		return conditionRule{ready: "Healthy", alsoBad: []string{"Installed"}, grace: startGrace}.assess
+		return crossplanePackage(kind)
 	case "apiextensions.crossplane.io":
-		if kind == "CompositeResourceDefinition" {
-			return conditionRule{ready: "Established"}.assess
-		}
-		return silent
+		return crossplaneDefinition(kind)
 	}
 	switch {
 	case strings.HasSuffix(group, ".crossplane.io"), strings.HasSuffix(group, ".upbound.io"):
@@ -154,7 +159,7 @@ func ofOthers(group, kind string) rule {
 	case strings.HasSuffix(group, ".istio.io"):
 		return conditionRule{alsoBad: []string{"Reconciled"}, fine: true, quiet: true}.assess
 	}
-	return nil
+	return operatorKind(group, kind)
 }
 
 // startGrace is how long a controller may say "not ready" of an object it has only begun with, before that counts as
@@ -168,6 +173,8 @@ type conditionRule struct {
 	ready string
 	// moving are reasons of a False ready condition that mean work, not failure.
 	moving []string
+	// stopped are reasons of a False ready condition that mean a stop on purpose.
+	stopped []string
 	// bad are conditions that mean failure when they are True, alsoBad those that do when they are False.
 	bad, alsoBad []string
 	// busy are conditions that mean work when they are True, paused those that mean a stop on purpose.
@@ -224,13 +231,14 @@ func (r conditionRule) assess(obj *unstructured.Unstructured, now time.Time) Res
 		return notObserved()
 	case c.is("True"):
 		return healthy(or(c.Reason, c.Type), quote(c.Message))
-	case !c.is("False"):
+	case !c.is("False") && !namesFailure(c.Reason):
 		return progressing(or(c.Reason, "Not"+c.Type), quote(c.Message))
 	}
-	for _, reason := range r.moving {
-		if c.Reason == reason {
-			return progressing(reason, quote(c.Message))
-		}
+	switch {
+	case slices.Contains(r.moving, c.Reason):
+		return progressing(c.Reason, quote(c.Message))
+	case slices.Contains(r.stopped, c.Reason):
+		return suspended(c.Reason, or(quote(c.Message), "is stopped"))
 	}
 	return r.failed(c, now)
 }

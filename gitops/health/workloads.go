@@ -14,9 +14,14 @@ const (
 	defaultProgressDeadline  = 600 // seconds
 )
 
+// pausedRollout is the verdict on a workload that a person has paused.
+func pausedRollout() Result {
+	return suspended("Paused", "is paused: changes of its pod template do not roll out until it is resumed")
+}
+
 func deployment(obj *unstructured.Unstructured, now time.Time) Result {
 	if flag(obj, "spec", "paused") {
-		return suspended("Paused", "is paused: changes of its pod template do not roll out until it is resumed")
+		return pausedRollout()
 	}
 	if !isObserved(obj) {
 		return notObserved()
@@ -91,6 +96,9 @@ func statefulSet(obj *unstructured.Unstructured) Result {
 		return progressing("ScalingDown", fmt.Sprintf("pods that are still to end: %d", extra))
 	}
 	if text(obj, "spec", "updateStrategy", "type") == "OnDelete" {
+		if current := text(obj, "status", "currentRevision"); current != "" && current == text(obj, "status", "updateRevision") {
+			updated = max(updated, number(obj, 0, "status", "currentReplicas")) // there is no other revision
+		}
 		return onDelete(updated, want)
 	}
 	partition := number(obj, 0, "spec", "updateStrategy", "rollingUpdate", "partition")

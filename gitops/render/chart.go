@@ -42,7 +42,7 @@ func chart(t *tree, root string, s Source) ([]located, error) {
 		request.Namespace = options.Namespace
 	}
 	if options.ValuesObject != nil {
-		request.ValuesObject = options.ValuesObject.Raw
+		request.Values, request.ValuesObject = "", options.ValuesObject.Raw // in place of values, as in Argo CD
 	}
 	for _, p := range options.Parameters {
 		request.Parameters = append(request.Parameters, helm.Parameter{Name: p.Name, Value: p.Value, ForceString: p.ForceString})
@@ -92,7 +92,7 @@ func chart(t *tree, root string, s Source) ([]located, error) {
 		if size += len(m.Content); int64(size) > t.limits.Bytes {
 			return nil, &Error{File: root, Err: fmt.Errorf("%w: the chart renders more than %d bytes", ErrTooLarge, t.limits.Bytes)}
 		}
-		objects, err := decodeFile(t, path.Join(root, m.Name), []byte(m.Content))
+		objects, err := decodeRendered(t, path.Join(root, m.Name), []byte(m.Content))
 		if err != nil {
 			return nil, err
 		}

@@ -142,8 +142,18 @@ func hasDirective(text []byte) bool {
 	return false
 }
 
-// decodeFile returns the objects of one file, lists taken apart.
+// decodeFile returns the objects of one file, lists taken apart. A key that is written twice is an error.
 func decodeFile(t *tree, name string, content []byte) ([]located, error) {
+	return decodeObjects(t, name, content, false)
+}
+
+// decodeRendered is decodeFile of what a template made. Of a key that is written twice the last one counts, as for Helm
+// and kubectl: charts that people cannot change do it.
+func decodeRendered(t *tree, name string, content []byte) ([]located, error) {
+	return decodeObjects(t, name, content, true)
+}
+
+func decodeObjects(t *tree, name string, content []byte, lastCounts bool) ([]located, error) {
 	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
 	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
 		return nil, &Error{File: name, Err: fmt.Errorf("%w: not a text in UTF-8", ErrInvalid)}
@@ -164,7 +174,7 @@ func decodeFile(t *tree, name string, content []byte) ([]located, error) {
 		if err := t.ctx.Err(); err != nil {
 			return nil, err
 		}
-		value, err := d.decode(name, isJSON)
+		value, err := d.decode(name, isJSON, lastCounts)
 		if err != nil {
 			return nil, err
 		}
@@ -186,8 +196,8 @@ func decodeFile(t *tree, name string, content []byte) ([]located, error) {
 	return out, nil
 }
 
-// decode reads the document as Kubernetes does: YAML 1.1 through JSON, duplicate keys refused.
-func (d document) decode(name string, isJSON bool) (value any, err error) {
+// decode reads the document as Kubernetes does: YAML 1.1 through JSON, duplicate keys refused unless the last counts.
+func (d document) decode(name string, isJSON, lastCounts bool) (value any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			value, err = nil, &Error{File: name, Document: d.number, Line: d.line, Err: fmt.Errorf("%w: cannot be read", ErrInvalid)}
@@ -195,7 +205,11 @@ func (d document) decode(name string, isJSON bool) (value any, err error) {
 	}()
 	encoded := d.text
 	if !isJSON {
-		if encoded, err = yaml.YAMLToJSONStrict(d.text); err != nil {
+		convert := yaml.YAMLToJSONStrict
+		if lastCounts {
+			convert = yaml.YAMLToJSON
+		}
+		if encoded, err = convert(d.text); err != nil {
 			line, text := d.locate(err.Error())
 			return nil, &Error{File: name, Document: d.number, Line: line, Err: fmt.Errorf("%w: %s", ErrInvalid, text)}
 		}
@@ -275,6 +289,7 @@ func flatten(value any, at string) ([]*unstructured.Unstructured, *Error) {
 		}
 		return out, nil
 	}
+	nameHook(object)
 	if field, problem := identify(fields); problem != "" {
 		if at != "" {
 			field = at + "." + field

@@ -163,7 +163,7 @@ func convert(t *tree, root string, result resmap.ResMap) ([]*unstructured.Unstru
 			return nil, &Error{File: root, Err: fmt.Errorf("%w: %s %q: cannot be written", ErrInvalid, r.GetKind(), r.GetName())}
 		}
 		d := document{text: encoded}
-		value, err := d.decode(root, true)
+		value, err := d.decode(root, true, false)
 		if err != nil {
 			return nil, err
 		}
@@ -173,9 +173,23 @@ func convert(t *tree, root string, result resmap.ResMap) ([]*unstructured.Unstru
 			problem.Field = strings.TrimSpace(fmt.Sprintf("%s %q: %s", r.GetKind(), r.GetName(), problem.Field))
 			return nil, problem
 		}
+		for _, object := range objects {
+			nameKustomize(object)
+		}
 		out = append(out, objects...)
 	}
 	return out, nil
+}
+
+// nameKustomize mends the label that buildMetadata asks for: kustomize names the version of its own program there, which
+// a library does not have, and the API server takes no label with the "(devel)" that it says instead.
+func nameKustomize(object *unstructured.Unstructured) {
+	const label = "app.kubernetes.io/managed-by"
+	labels := object.GetLabels()
+	if by := labels[label]; strings.HasPrefix(by, "kustomize-(") {
+		labels[label] = "kustomize"
+		object.SetLabels(labels)
+	}
 }
 
 // quoteKustomize makes one bounded line of kustomize's text. kustomize repeats whole plugin configurations and the

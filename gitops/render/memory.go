@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // memory is a file system of files that are known already. It has no links.
@@ -80,3 +81,44 @@ func (f *memoryFolder) ReadDir(n int) ([]fs.DirEntry, error) {
 	f.left = f.left[n:]
 	return out, nil
 }
+
+// memoryFile is a file of which only the content is known.
+type memoryFile struct {
+	io.Reader
+	info memoryInfo
+}
+
+// Stat is part of fs.File.
+func (f *memoryFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+
+// Close is part of fs.File.
+func (f *memoryFile) Close() error { return nil }
+
+type memoryInfo struct {
+	name  string
+	size  int64
+	isDir bool
+}
+
+// Name is part of fs.FileInfo, as the methods below are.
+func (i memoryInfo) Name() string { return i.name }
+
+// Size is the length of the file.
+func (i memoryInfo) Size() int64 { return i.size }
+
+// Mode is that of a file or folder that can only be read.
+func (i memoryInfo) Mode() fs.FileMode {
+	if i.isDir {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}
+
+// ModTime is not known.
+func (i memoryInfo) ModTime() time.Time { return time.Time{} }
+
+// IsDir says whether it is a folder.
+func (i memoryInfo) IsDir() bool { return i.isDir }
+
+// Sys is nil.
+func (i memoryInfo) Sys() any { return nil }

@@ -4,136 +4,77 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
-	"time"
 
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 )
 
-// The inline options of an Application are a kustomization on top of that of the
-// repository. It exists in memory only: an overlay beside the repository, in a
-// file system that shows both.
-const (
-	overlayFolder = "overlay"
-	overlaidRepo  = "repository"
-)
-
-// overlaid renders a kustomization with inline options on top.
-func overlaid(t *tree, root string, options *v1alpha1.KustomizeOptions) ([]located, error) {
-	text, err := overlay(t, root, options)
+// overlaid renders a kustomization with the inline options of an Application. As in Argo CD they are edits of the
+// kustomization itself, as kustomize edit makes them, and not another one on top: a namePrefix takes the place of the
+// one that is there, and a component that is added is renamed with the rest. Nothing is written; the build sees the
+// repository with that one file changed.
+func overlaid(t *tree, root, file string, options *v1alpha1.KustomizeOptions) ([]located, error) {
+	text, err := edited(t, root, file, options)
 	if err != nil {
 		return nil, err
 	}
-	files := &overlayFS{repository: t.files, kustomization: text}
-	top := t.over(files)
-	found, err := kustomize(top, overlayFolder)
-	for _, name := range top.inputs() {
-		if inside, ok := strings.CutPrefix(name, overlaidRepo+"/"); ok {
-			t.mu.Lock()
-			t.names[inside] = true
-			t.mu.Unlock()
-		}
-	}
-	var located *Error
-	if errors.As(err, &located) {
-		// Said of the repository as it is.
-		at := *located
-		switch {
-		case at.File == overlayFolder, at.File == overlayFolder+"/kustomization.yaml":
-			at.File = root
-		default:
-			at.File = strings.TrimPrefix(at.File, overlaidRepo+"/")
-		}
-		return nil, &at
-	}
+	top := t.over(&editedFS{repository: t.files, name: file, content: text})
+	found, err := kustomize(top, root)
+	t.adopt(top)
 	return found, err
 }
 
-// overlay writes the kustomization of the options.
-func overlay(t *tree, root string, o *v1alpha1.KustomizeOptions) ([]byte, error) {
-	at := func(name string) (inRepository string, err error) {
-		if inRepository = clean(path.Join(root, name)); inRepository == "" || path.IsAbs(name) {
-			return "", &Error{File: root, Field: "kustomize", Err: fmt.Errorf("%w: %q leads out of the repository", ErrRemoteReference, name)}
+// edited returns the kustomization file with the options in it.
+func edited(t *tree, root, file string, o *v1alpha1.KustomizeOptions) ([]byte, error) {
+	content, err := t.read(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.checkYAML(file, content); err != nil {
+		return nil, err
+	}
+	var k types.Kustomization
+	if err := k.Unmarshal(content); err != nil {
+		return nil, &Error{File: file, Err: fmt.Errorf("%w: %s", ErrInvalid, quoteKustomize(err))}
+	}
+	k.FixKustomization() // names of old versions, imageTags for one
+	for _, edit := range []struct {
+		field *string
+		value string
+	}{{&k.NamePrefix, o.NamePrefix}, {&k.NameSuffix, o.NameSuffix}, {&k.Namespace, o.Namespace}} {
+		if edit.value != "" {
+			*edit.field = edit.value
 		}
-		return inRepository, nil
 	}
-	k := map[string]any{
-		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-		"resources": []string{path.Join("..", overlaidRepo, root)},
-	}
-	for field, value := range map[string]string{"namePrefix": o.NamePrefix, "nameSuffix": o.NameSuffix, "namespace": o.Namespace} {
-		if value != "" {
-			k[field] = value
-		}
-	}
-	var images []map[string]string
 	for _, text := range o.Images {
-		images = append(images, imageOverride(text))
+		k.Images = setImage(k.Images, imageOverride(text))
 	}
-	if images != nil {
-		k["images"] = images
-	}
-	if len(o.Replicas) > 0 {
-		k["replicas"] = o.Replicas
+	for _, r := range o.Replicas {
+		k.Replicas = slices.DeleteFunc(k.Replicas, func(there types.Replica) bool { return there.Name == r.Name })
+		k.Replicas = append(k.Replicas, types.Replica{Name: r.Name, Count: int64(r.Count)})
 	}
 	if len(o.CommonLabels) > 0 {
-		k["labels"] = []map[string]any{{
-			"pairs": o.CommonLabels, "includeSelectors": !o.LabelWithoutSelector, "includeTemplates": o.LabelIncludeTemplates,
-		}}
+		k.Labels = append(k.Labels, types.Label{
+			Pairs: o.CommonLabels, IncludeSelectors: !o.LabelWithoutSelector, IncludeTemplates: o.LabelIncludeTemplates,
+		})
 	}
-	if len(o.CommonAnnotations) > 0 {
-		k["commonAnnotations"] = o.CommonAnnotations
+	for name, value := range o.CommonAnnotations {
+		if k.CommonAnnotations == nil {
+			k.CommonAnnotations = map[string]string{}
+		}
+		k.CommonAnnotations[name] = value
 	}
-	var patches []map[string]any
-	for i, p := range o.Patches {
-		text := p.Patch
-		if p.Path != "" {
-			name, err := at(p.Path)
-			if err != nil {
-				return nil, err
-			}
-			content, err := t.read(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil, &Error{File: root, Field: fmt.Sprintf("kustomize.patches[%d]", i), Err: fmt.Errorf("%w: %q", ErrPathNotFound, p.Path)}
-			}
-			if err != nil {
-				return nil, err
-			}
-			text = string(content)
-		}
-		patch := map[string]any{"patch": text}
-		if p.Target != nil {
-			patch["target"] = p.Target
-		}
-		if len(p.Options) > 0 {
-			patch["options"] = p.Options
-		}
-		patches = append(patches, patch)
+	if err := addPatches(t, root, &k, o.Patches); err != nil {
+		return nil, err
 	}
-	if patches != nil {
-		k["patches"] = patches
-	}
-	var components []string
-	for i, c := range o.Components {
-		name, err := at(c)
-		if err != nil {
-			return nil, err
-		}
-		if !t.isDir(name) {
-			if o.IgnoreMissingComponents {
-				continue
-			}
-			return nil, &Error{File: root, Field: fmt.Sprintf("kustomize.components[%d]", i), Err: fmt.Errorf("%w: %q", ErrPathNotFound, c)}
-		}
-		components = append(components, path.Join("..", overlaidRepo, name))
-	}
-	if components != nil {
-		k["components"] = components
+	if err := addComponents(t, root, &k, o); err != nil {
+		return nil, err
 	}
 	text, err := yaml.Marshal(k)
 	if err != nil {
@@ -142,138 +83,145 @@ func overlay(t *tree, root string, o *v1alpha1.KustomizeOptions) ([]byte, error)
 	return text, nil
 }
 
+// inRepository returns the path of name, which the options give from root.
+func inRepository(root, name string) (string, error) {
+	inside := clean(path.Join(root, name))
+	if inside == "" || path.IsAbs(name) {
+		return "", &Error{File: root, Field: "kustomize", Err: fmt.Errorf("%w: %q leads out of the repository", ErrRemoteReference, name)}
+	}
+	return inside, nil
+}
+
+// addPatches adds patches, those in files with their text: such a file may lie anywhere in the repository.
+func addPatches(t *tree, root string, k *types.Kustomization, patches []v1alpha1.KustomizePatch) error {
+	for i, p := range patches {
+		patch := types.Patch{Patch: p.Patch}
+		if len(p.Options) > 0 {
+			patch.Options = &types.PatchArgs{AllowNameChange: p.Options["allowNameChange"], AllowKindChange: p.Options["allowKindChange"]}
+		}
+		if p.Path != "" {
+			name, err := inRepository(root, p.Path)
+			if err != nil {
+				return err
+			}
+			content, err := t.read(name)
+			if errors.Is(err, fs.ErrNotExist) {
+				return &Error{File: root, Field: fmt.Sprintf("kustomize.patches[%d]", i), Err: fmt.Errorf("%w: %q", ErrPathNotFound, p.Path)}
+			}
+			if err != nil {
+				return err
+			}
+			patch.Patch = string(content)
+		}
+		if target := p.Target; target != nil {
+			encoded, err := yaml.Marshal(target)
+			if err == nil {
+				patch.Target = &types.Selector{}
+				err = yaml.Unmarshal(encoded, patch.Target)
+			}
+			if err != nil {
+				return &Error{File: root, Field: fmt.Sprintf("kustomize.patches[%d].target", i), Err: fmt.Errorf("%w: cannot be read", ErrInvalid)}
+			}
+		}
+		k.Patches = append(k.Patches, patch)
+	}
+	return nil
+}
+
+func addComponents(t *tree, root string, k *types.Kustomization, o *v1alpha1.KustomizeOptions) error {
+	for i, c := range o.Components {
+		name, err := inRepository(root, c)
+		if err != nil {
+			return err
+		}
+		if !t.isDir(name) {
+			if o.IgnoreMissingComponents {
+				continue
+			}
+			return &Error{File: root, Field: fmt.Sprintf("kustomize.components[%d]", i), Err: fmt.Errorf("%w: %q", ErrPathNotFound, c)}
+		}
+		if !slices.Contains(k.Components, c) {
+			k.Components = append(k.Components, c)
+		}
+	}
+	return nil
+}
+
+// keepImagePart in the place of a new name, tag or digest keeps the one that is there.
+const keepImagePart = "*"
+
+// setImage puts an image in the place of the one of its name.
+func setImage(images []types.Image, image types.Image) []types.Image {
+	keep := func(part *string, there string) {
+		if *part == keepImagePart {
+			*part = there
+		}
+	}
+	at := slices.IndexFunc(images, func(there types.Image) bool { return there.Name == image.Name })
+	var there types.Image
+	if at >= 0 {
+		there = images[at]
+	}
+	keep(&image.NewName, there.NewName)
+	keep(&image.NewTag, there.NewTag)
+	keep(&image.Digest, there.Digest)
+	if at < 0 {
+		return append(images, image)
+	}
+	images[at] = image
+	return images
+}
+
 // imageOverride reads [OLD=]NEW[:TAG][@DIGEST].
-func imageOverride(text string) map[string]string {
+func imageOverride(text string) types.Image {
+	var out types.Image
 	name, image, renamed := strings.Cut(text, "=")
 	if !renamed {
 		name, image = "", text
 	}
-	out := map[string]string{}
-	image, digest, hasDigest := strings.Cut(image, "@")
-	if hasDigest {
-		out["digest"] = digest
-	}
+	image, out.Digest, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		out["newTag"] = image[colon+1:]
-		image = image[:colon]
+		image, out.NewTag = image[:colon], image[colon+1:]
 	}
 	if renamed {
-		out["name"], out["newName"] = name, image
+		out.Name, out.NewName = name, image
 	} else {
-		out["name"] = image
+		out.Name = image
 	}
 	return out
 }
 
-// overlayFS shows a repository in one folder and a kustomization in another.
-type overlayFS struct {
-	repository    fs.FS
-	kustomization []byte
-}
-
-// split says where a name leads: into the repository, or to something of ours.
-func (o *overlayFS) split(name string) (inside string, isRepository bool) {
-	if name == overlaidRepo {
-		return ".", true
-	}
-	return strings.CutPrefix(name, overlaidRepo+"/")
+// editedFS shows a repository in which one file is another.
+type editedFS struct {
+	repository fs.FS
+	name       string
+	content    []byte
 }
 
 // Open is part of fs.FS.
-func (o *overlayFS) Open(name string) (fs.File, error) {
-	if inside, ok := o.split(name); ok {
-		return o.repository.Open(inside)
+func (e *editedFS) Open(name string) (fs.File, error) {
+	if name != e.name {
+		return e.repository.Open(name)
 	}
-	switch name {
-	case overlayFolder + "/kustomization.yaml":
-		return &memoryFile{Reader: bytes.NewReader(o.kustomization), info: o.info(name)}, nil
-	case overlayFolder, ".":
-		return &memoryFile{Reader: bytes.NewReader(nil), info: o.info(name)}, nil
-	default:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
+	return &memoryFile{Reader: bytes.NewReader(e.content), info: e.info()}, nil
 }
 
-func (o *overlayFS) info(name string) memoryInfo {
-	i := memoryInfo{name: path.Base(name), isDir: name == "." || name == overlayFolder}
-	if !i.isDir {
-		i.size = int64(len(o.kustomization))
-	}
-	return i
+func (e *editedFS) info() memoryInfo {
+	return memoryInfo{name: path.Base(e.name), size: int64(len(e.content))}
 }
 
 // ReadDir is part of fs.ReadDirFS.
-func (o *overlayFS) ReadDir(name string) ([]fs.DirEntry, error) {
-	if inside, ok := o.split(name); ok {
-		return fs.ReadDir(o.repository, inside)
-	}
-	switch name {
-	case ".":
-		return []fs.DirEntry{fs.FileInfoToDirEntry(o.info(overlayFolder)), fs.FileInfoToDirEntry(memoryInfo{name: overlaidRepo, isDir: true})}, nil
-	case overlayFolder:
-		return []fs.DirEntry{fs.FileInfoToDirEntry(o.info(overlayFolder + "/kustomization.yaml"))}, nil
-	default:
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
-	}
-}
+func (e *editedFS) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(e.repository, name) }
 
 // Lstat is part of fs.ReadLinkFS.
-func (o *overlayFS) Lstat(name string) (fs.FileInfo, error) {
-	if inside, ok := o.split(name); ok {
-		return fs.Lstat(o.repository, inside)
+func (e *editedFS) Lstat(name string) (fs.FileInfo, error) {
+	if name != e.name {
+		return fs.Lstat(e.repository, name)
 	}
-	f, err := o.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return f.Stat()
+	return e.info(), nil
 }
 
 // ReadLink is part of fs.ReadLinkFS.
-func (o *overlayFS) ReadLink(name string) (string, error) {
-	if inside, ok := o.split(name); ok {
-		return fs.ReadLink(o.repository, inside)
-	}
-	return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+func (e *editedFS) ReadLink(name string) (string, error) {
+	return fs.ReadLink(e.repository, name)
 }
-
-// memoryFile is a file of overlayFS.
-type memoryFile struct {
-	io.Reader
-	info memoryInfo
-}
-
-// Stat is part of fs.File.
-func (f *memoryFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-
-// Close is part of fs.File.
-func (f *memoryFile) Close() error { return nil }
-
-type memoryInfo struct {
-	name  string
-	size  int64
-	isDir bool
-}
-
-// Name is part of fs.FileInfo, as the methods below are.
-func (i memoryInfo) Name() string { return i.name }
-
-// Size is the length of the file.
-func (i memoryInfo) Size() int64 { return i.size }
-
-// Mode is that of a file or folder that can only be read.
-func (i memoryInfo) Mode() fs.FileMode {
-	if i.isDir {
-		return fs.ModeDir | 0o555
-	}
-	return 0o444
-}
-
-// ModTime is not known.
-func (i memoryInfo) ModTime() time.Time { return time.Time{} }
-
-// IsDir says whether it is a folder.
-func (i memoryInfo) IsDir() bool { return i.isDir }
-
-// Sys is nil.
-func (i memoryInfo) Sys() any { return nil }

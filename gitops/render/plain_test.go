@@ -24,6 +24,32 @@ func repo(files map[string]string) fstest.MapFS {
 }
 
 // configMap is the manifest of a ConfigMap.
+// A hook without a name of its own has one that only its content changes.
+func TestHooksOfAGeneratedName(t *testing.T) {
+	hook := func(prefix, image string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata:\n  generateName: " + prefix + "\n  annotations: {argocd.argoproj.io/hook: PreSync}\nspec: {template: {spec: {containers: [{name: c, image: " + image + "}]}}}\n---\n"
+	}
+	rendered := func(files map[string]string) []string {
+		result, err := Run(context.Background(), Source{FS: repo(files)}, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range result.Objects {
+			if o.GetGenerateName() != "" || len(o.GetName()) > 63 {
+				t.Errorf("%q is made of %q", o.GetName(), o.GetGenerateName())
+			}
+		}
+		return names(t, result)
+	}
+	plain := rendered(map[string]string{"a.yaml": hook("migrate-", "a:1") + hook("migrate-", "a:2") + hook(strings.Repeat("x", 70), "a:1")})
+	if len(plain) != 3 || plain[0] == plain[1] || !strings.HasPrefix(plain[0], "Job/migrate-") {
+		t.Errorf("%v", plain)
+	}
+	if again := rendered(map[string]string{"b.yaml": hook("migrate-", "a:1")}); len(again) != 1 || again[0] != plain[0] {
+		t.Errorf("%v, want %s", again, plain[0])
+	}
+}
+
 func configMap(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\n"
 }

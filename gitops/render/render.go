@@ -150,7 +150,7 @@ func run(t *tree, source Source) (Result, error) {
 	case ambiguous:
 		return Result{}, &Error{File: root, Err: fmt.Errorf("%w: more than one kustomization file", ErrInvalid)}
 	case source.Kustomize != nil:
-		found, err = overlaid(t, root, source.Kustomize)
+		found, err = overlaid(t, root, kustomization, source.Kustomize)
 	case kustomization != "":
 		found, err = kustomize(t, root)
 	default:

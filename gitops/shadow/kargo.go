@@ -3,9 +3,9 @@ package shadow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/importer"
 	"github.com/waybill-dev/waybill/promotion"
 )
 
@@ -49,7 +50,6 @@ func (v *Observer) stages(ctx context.Context, r *Report) error {
 		}
 		found[resource] = list.Items
 	}
-	automatic := automaticStages(found["projectconfigs"], found["projects"])
 	projects := map[string]*kargoProject{}
 	of := func(namespace string) *kargoProject {
 		if projects[namespace] == nil {
@@ -66,9 +66,10 @@ func (v *Observer) stages(ctx context.Context, r *Report) error {
 	for i := range found["promotions"] {
 		of(found["promotions"][i].GetNamespace()).addPromotion(&found["promotions"][i])
 	}
+	read := v.readStages(found)
 	for i := range found["stages"] {
 		s := &found["stages"][i]
-		if err := of(s.GetNamespace()).addStage(s, automatic[s.GetNamespace()+"/"+s.GetName()]); err != nil {
+		if err := of(s.GetNamespace()).addStage(s, read[s.GetNamespace()+"/"+s.GetName()]); err != nil {
 			r.Stages = append(r.Stages, Stage{Project: s.GetNamespace(), Name: s.GetName(), Verdict: Unsupported, Reason: err.Error()})
 		}
 	}
@@ -81,29 +82,21 @@ func (v *Observer) stages(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// automaticStages reads promotionPolicies: of ProjectConfigs, and of Projects before
-// there were any.
-func automaticStages(lists ...[]unstructured.Unstructured) map[string]bool {
-	out := map[string]bool{}
-	for _, list := range lists {
-		for i := range list {
-			var policies struct {
-				Spec struct {
-					PromotionPolicies []struct {
-						Stage                string
-						StageSelector        struct{ Name string }
-						AutoPromotionEnabled bool
-					}
-				}
-			}
-			if convert(list[i].Object, &policies) != nil {
-				continue
-			}
-			project := cmp.Or(list[i].GetNamespace(), list[i].GetName())
-			for _, p := range policies.Spec.PromotionPolicies {
-				out[project+"/"+cmp.Or(p.Stage, p.StageSelector.Name)] = p.AutoPromotionEnabled
-			}
+// readStages says what Stages become here, with what Projects, ProjectConfigs and
+// Applications say of them. That is package importer's to know.
+func (v *Observer) readStages(found map[string][]unstructured.Unstructured) map[string]importer.Stage {
+	var objects []map[string]any
+	for _, resource := range []string{"projects", "projectconfigs", "stages"} {
+		for i := range found[resource] {
+			objects = append(objects, found[resource][i].Object)
 		}
+	}
+	for i := range v.applications {
+		objects = append(objects, v.applications[i].Object)
+	}
+	out := map[string]importer.Stage{}
+	for _, s := range importer.ReadStages(objects) {
+		out[s.Stage.Namespace+"/"+s.Stage.Name] = s
 	}
 	return out
 }
@@ -189,17 +182,9 @@ func (p *kargoProject) addPromotion(obj *unstructured.Unstructured) {
 	p.promotions = append(p.promotions, out)
 }
 
-// addStage takes in one Stage.
-func (p *kargoProject) addStage(obj *unstructured.Unstructured, isAutomatic bool) error {
+// addStage takes in one Stage with what it becomes.
+func (p *kargoProject) addStage(obj *unstructured.Unstructured, read importer.Stage) error {
 	var k struct {
-		Spec struct {
-			RequestedFreight    []v1alpha1.FreightRequest
-			PromotionMechanisms map[string]any
-			PromotionTemplate   struct {
-				Spec struct{ Steps []struct{ Uses string } }
-			}
-			Verification map[string]any
-		}
 		Status struct {
 			FreightHistory []struct {
 				Items map[string]struct {
@@ -211,24 +196,19 @@ func (p *kargoProject) addStage(obj *unstructured.Unstructured, isAutomatic bool
 		}
 	}
 	if err := convert(obj.Object, &k); err != nil {
-		return fmt.Errorf("its spec cannot be read: %w", err)
+		return fmt.Errorf("its status cannot be read: %w", err)
 	}
-	if len(k.Spec.RequestedFreight) == 0 {
-		return fmt.Errorf("it has no requestedFreight, as Stages before Kargo 0.9 may; import it to see what it becomes")
+	if len(read.Stage.Spec.RequestedFreight) == 0 {
+		return errors.New("it requests no Freight")
 	}
-	s := v1alpha1.Stage{Spec: v1alpha1.StageSpec{RequestedFreight: k.Spec.RequestedFreight, AutoPromotion: v1alpha1.AutoPromotion{Enabled: isAutomatic}}}
+	// What Kargo has verified and deployed counts; the gates are what is asked here.
+	spec := read.Stage.Spec
+	s := v1alpha1.Stage{Spec: v1alpha1.StageSpec{
+		RequestedFreight: spec.RequestedFreight, AutoPromotion: spec.AutoPromotion, PromotionMechanisms: spec.PromotionMechanisms, PromotionTemplate: spec.PromotionTemplate,
+	}}
 	s.Name, s.Namespace = obj.GetName(), obj.GetNamespace()
-	if len(k.Spec.PromotionMechanisms) > 0 {
-		s.Spec.PromotionMechanisms = &v1alpha1.PromotionMechanisms{}
-	}
-	if len(k.Spec.PromotionTemplate.Spec.Steps) > 0 {
-		s.Spec.PromotionTemplate = &v1alpha1.PromotionTemplate{}
-		if uses := argoSteps(k.Spec.PromotionTemplate.Spec.Steps); uses != "" {
-			p.notes[s.Name] = append(p.notes[s.Name], uses)
-		}
-	}
-	if len(k.Spec.Verification) > 0 {
-		p.notes[s.Name] = append(p.notes[s.Name], "its verification is an AnalysisTemplate of Argo Rollouts; in Waybill it is spec.verification.checks. What Kargo verified counts as verified here")
+	for _, line := range read.Lines {
+		p.notes[s.Name] = append(p.notes[s.Name], line.String())
 	}
 	if len(k.Status.FreightHistory) > 0 {
 		for _, item := range k.Status.FreightHistory[0].Items {
@@ -248,16 +228,6 @@ func (p *kargoProject) current(name, origin string) v1alpha1.StageFreight {
 		}
 	}
 	return c
-}
-
-// argoSteps says what takes the place of steps that speak to Argo CD.
-func argoSteps(steps []struct{ Uses string }) string {
-	for _, s := range steps {
-		if strings.HasPrefix(s.Uses, "argocd-") {
-			return fmt.Sprintf("step %s has no equivalent: what the Stage deploys is spec.deploy, and is synced at once", s.Uses)
-		}
-	}
-	return ""
 }
 
 // decide asks the gates.

@@ -50,10 +50,12 @@ type Options struct {
 
 // Observer looks at an installation of Argo CD.
 type Observer struct {
-	o        Options
-	projects map[string]*unstructured.Unstructured
-	repos    map[string]repositories // by namespace of the Application
-	charts   *chart.Fetcher
+	o Options
+	// applications and projects of Argo CD, as they were listed last.
+	applications []unstructured.Unstructured
+	projects     map[string]*unstructured.Unstructured
+	repos        map[string]repositories // by namespace of the Application
+	charts       *chart.Fetcher
 }
 
 // New returns an Observer.
@@ -84,6 +86,7 @@ func (v *Observer) Observe(ctx context.Context) (*Report, error) {
 	case err != nil:
 		return nil, fmt.Errorf("list Applications: %w", err)
 	}
+	v.applications = list.Items
 	if err := v.readProjects(ctx, r); err != nil {
 		return nil, err
 	}

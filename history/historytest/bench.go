@@ -40,3 +40,15 @@ func BenchmarkPage(b *testing.B, s history.Store) {
 		})
 	}
 }
+
+// BenchmarkPutEntry measures what keeping an entry costs, chain and all.
+func BenchmarkPutEntry(b *testing.B, s history.Store) {
+	b.Helper()
+	n := 0
+	for b.Loop() {
+		n++
+		if err := s.PutEntry(b.Context(), Entry("guestbook", "prod", n)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

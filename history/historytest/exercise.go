@@ -27,7 +27,7 @@ func Promotion(project, stage string, n int) history.Promotion {
 		UID: fmt.Sprintf("%s-%s-%d", project, stage, n), Project: project, Name: fmt.Sprintf("%s.%d.f0000000", stage, n), Stage: stage, Seq: int64(n),
 		Kind: "Promote", Freight: freight, Collection: []history.Freight{freight}, RequestedBy: "waybill:ada", Reason: "it's \"time\" – ü",
 		Bypassed: []string{"soak"}, Approvals: []history.Approval{{Actor: "waybill:bob", At: at, Reason: "looks good"}},
-		Phase: "Succeeded", PhaseReason: "Healthy", Message: "runs", PlanHash: "sha256:00",
+		Phase: "Succeeded", PhaseReason: "Healthy", Message: "runs", PlanHash: "sha256:00", RetryOf: fmt.Sprintf("%s.%d.f0000000", stage, n-1),
 		Commit:    history.Commit{RepoURL: "https://git.example/guestbook.git", Branch: "stage/" + stage, Commit: fmt.Sprintf("%040d", n)},
 		CreatedAt: at, StartedAt: at.Add(time.Second + 1500*time.Microsecond), PushedAt: at.Add(2 * time.Second), FinishedAt: at.Add(3 * time.Second),
 		Steps: []history.Step{
@@ -61,6 +61,7 @@ func Exercise(t *testing.T, open func(t *testing.T) history.Store) {
 		"filters of entries":                       filtersEntries,
 		"an actor is filled in":                    actorFilledIn,
 		"what has not ended":                       unended,
+		"notices wait until they are settled":      notices,
 		"many write at once":                       manyWrite,
 		"a caller that gives up":                   givesUp,
 		"cursors of nobody":                        badCursors,
@@ -131,8 +132,8 @@ func oneRowPerKey(t *testing.T, s history.Store) {
 		t.Errorf("%d records, %v; want 1", len(ps), err)
 	}
 	es, _, err := s.ListEntries(t.Context(), history.Filter{}, history.Page{})
-	if err != nil || len(es) != 1 {
-		t.Errorf("%d entries, %v; want 1", len(es), err)
+	if err != nil || len(es) != 2 {
+		t.Errorf("%d entries, %v; want 2: it, and that the Promotion ended", len(es), err)
 	}
 	got, err := s.GetPromotion(t.Context(), p.Project, p.Name)
 	if err != nil || len(got.Steps) != len(p.Steps) {
@@ -306,6 +307,13 @@ func actorFilledIn(t *testing.T, s history.Store) {
 	known.Actor, known.At, known.Via = "waybill:ada", noon.Add(time.Hour), "api"
 	forged.Actor = "waybill:mallory"
 	putEntries(t, s, unknown, known, forged, unknown)
+	there, err := s.Written(t.Context(), []string{unknown.Key, "never"})
+	if d := cmp.Diff(map[string]bool{unknown.Key: true}, there); d != "" || err != nil {
+		t.Errorf("written: %v\n%s", err, d)
+	}
+	if none, err := s.Written(t.Context(), nil); err != nil || len(none) != 0 {
+		t.Errorf("written, of nothing: %v, %v", none, err)
+	}
 	got, _, err := s.ListEntries(t.Context(), history.Filter{Who: "ada"}, history.Page{})
 	if err != nil {
 		t.Fatal(err)
@@ -356,9 +364,10 @@ func manyWrite(t *testing.T, s history.Store) {
 		t.Errorf("%d records, %v; want %d", len(ps), err, each)
 	}
 	es, _, err := s.ListEntries(t.Context(), history.Filter{}, history.Page{Limit: history.MaxPage})
-	if err != nil || len(es) != writers*each {
-		t.Errorf("%d entries, %v; want %d", len(es), err, writers*each)
+	if err != nil || len(es) != writers*each+each {
+		t.Errorf("%d entries, %v; want %d, and %d about records", len(es), err, writers*each, each)
 	}
+	Whole(t, s, writers*each+each)
 }
 
 func givesUp(t *testing.T, s history.Store) {

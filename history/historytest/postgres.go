@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
 
@@ -121,12 +122,11 @@ func nobody(t testing.TB) *syscall.Credential {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeaddr.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // run runs one of PostgreSQL's programs to its end.

@@ -68,7 +68,8 @@ func TestFaults(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := 3; n < 43; n++ {
 		wg.Go(func() {
-			if err := eventually(t, func() error { return put(n) }, func(err error) bool { return err == nil }); err != nil {
+			both := func() error { return errors.Join(put(n), s.PutEntry(t.Context(), historytest.Entry("p", "s", n))) }
+			if err := eventually(t, both, func(err error) bool { return err == nil }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -79,6 +80,7 @@ func TestFaults(t *testing.T) {
 	if n := count(t, s); n != 42 {
 		t.Errorf("%d rows, want 42: each exactly once", n)
 	}
+	historytest.Whole(t, s, 42+40)
 
 	wrong := open(t, secret.New(strings.Replace(server.DSN().Reveal(), historytest.Username, "nobody", 1)))
 	unavailable(t, "a wrong password", wrong.Ping(t.Context()))

@@ -11,11 +11,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,8 +36,10 @@ var migrations embed.FS
 const (
 	connectTime   = 5 * time.Second
 	statementTime = 10 * time.Second
-	migrateTime   = 60 * time.Second
-	connections   = 8
+	// migrateTime bounds what brings old tables up to date: one that holds a
+	// million entries is chained in a minute or two.
+	migrateTime = 10 * time.Minute
+	connections = 8
 )
 
 // Store is a history.Store in PostgreSQL.
@@ -49,8 +50,9 @@ type Store struct {
 	// password is what no error may hold.
 	password secret.Text
 
-	mu    sync.Mutex // guards ready
-	ready bool
+	// preparing is held by who prepares; others wait for as long as they may.
+	preparing chan struct{}
+	ready     atomic.Bool
 }
 
 // Open returns the store in the database that dsn names, as
@@ -73,8 +75,8 @@ func Open(dsn secret.Text) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("the history's connection pool cannot be made")
 	}
-	s := &Store{pool: pool, password: secret.New(config.ConnConfig.Password)}
-	s.Lists = query.Lists{Dialect: dialect, Select: s.selected}
+	s := &Store{pool: pool, password: secret.New(config.ConnConfig.Password), preparing: make(chan struct{}, 1)}
+	s.Lists = query.Lists{Dialect: dialect, Select: s.selected, Write: s.written}
 	return s, nil
 }
 
@@ -87,14 +89,24 @@ func within(ctx context.Context, limit time.Duration) (context.Context, context.
 // for each other.
 func (s *Store) prepare(ctx context.Context) error {
 	const doing = "prepare the history"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ready {
+	if s.ready.Load() {
+		return nil
+	}
+	select {
+	case s.preparing <- struct{}{}:
+		defer func() { <-s.preparing }()
+	case <-ctx.Done():
+		return s.fault(ctx, doing, ctx.Err())
+	}
+	if s.ready.Load() {
 		return nil
 	}
 	limited, cancel := within(ctx, migrateTime)
 	defer cancel()
-	if err := s.pool.Ping(limited); err != nil { // says soonest, and best, what is wrong
+	pinging, pinged := within(ctx, statementTime)
+	err := s.pool.Ping(pinging) // says soonest, and best, what is wrong
+	pinged()
+	if err != nil {
 		return s.fault(ctx, "connect to the history store", err)
 	}
 	files, err := fs.Sub(migrations, "migrations")
@@ -108,7 +120,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close() // gives connections back; the pool stays
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithSessionLocker(locker),
-		goose.WithTableName("waybill_history_version"))
+		goose.WithTableName("waybill_history_version"), goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: makeChain}, nil)))
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -122,7 +134,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if have > want {
 		return fmt.Errorf("%w: its tables are of a newer Waybill (version %d, this one knows %d)", history.ErrUnavailable, have, want)
 	}
-	s.ready = true
+	s.ready.Store(true)
 	return nil
 }
 
@@ -151,52 +163,52 @@ func (s *Store) use(ctx context.Context) (context.Context, context.CancelFunc, e
 
 var dialect = query.Dialect{
 	Mark: "$", Instant: func(t time.Time) any { return t },
-	SetActor: "jsonb_set(entries.record, '{actor}', to_jsonb(excluded.actor))",
+	Micros: func(column string) string { return "(extract(epoch FROM " + column + ") * 1000000)::bigint" },
+	SetNotice: func(batch, outcome string) string {
+		return "record || jsonb_build_object('batch', " + batch + "::text, 'outcome', " + outcome + "::text)"
+	},
+	// Its number is that of the table, so that each schema has its own. Who holds
+	// it and falls silent, as on a machine that vanished, does not hold it for long.
+	Lock: "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(1466001236, 'entries'::regclass::oid::int)",
 }
 
 // PutPromotion keeps a record (history.Store).
 func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
-	const doing = "write a record"
-	digest, err := p.Digest()
-	if err != nil {
-		return err //nolint:wrapcheck // names the record
-	}
-	steps := p.Steps
-	p.Steps = nil
-	raw, err := json.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("encode record of Promotion %q: %w", p.Name, err)
-	}
+	return s.written(ctx, "write a record", func(ctx context.Context, t query.Tx) error { return dialect.Put(ctx, t, p) })
+}
+
+// PutEntry appends an entry (history.Store).
+func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
+	return s.written(ctx, "write an entry", func(ctx context.Context, t query.Tx) error { return dialect.Append(ctx, t, e) })
+}
+
+// written runs write in a transaction. Each of its statements sees what others
+// have committed before it: that of the row before comes behind the lock.
+func (s *Store) written(ctx context.Context, doing string, write func(context.Context, query.Tx) error) error {
 	limited, cancel, err := s.use(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	err = pgx.BeginFunc(limited, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(limited, dialect.PutPromotion(),
-			p.UID, p.Project, p.Stage, p.Name, p.Seq, p.Kind, p.Freight.Name, p.Phase, p.RequestedBy, p.CreatedAt, digest, string(raw))
-		if err != nil {
-			return err //nolint:wrapcheck // fault does
-		}
-		batch := &pgx.Batch{}
-		for i, step := range steps {
-			batch.Queue(dialect.PutStep(),
-				p.UID, step.Name, step.Attempt, i, step.Uses, step.State, step.Message, nullable(step.StartedAt), nullable(step.FinishedAt))
-		}
-		return tx.SendBatch(limited, batch).Close() //nolint:wrapcheck // fault does
-	})
+	err = pgx.BeginTxFunc(limited, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(t pgx.Tx) error { return write(limited, tx{t}) })
 	if err != nil {
 		return s.fault(ctx, doing, err)
 	}
 	return nil
 }
 
-// nullable is an instant as the tables hold it; NULL for none.
-func nullable(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
+// tx is a transaction as package query needs it.
+type tx struct{ pgx.Tx }
+
+// Exec runs a statement (query.Tx).
+func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
+	tag, err := t.Tx.Exec(ctx, text, args...)
+	return tag.RowsAffected(), err //nolint:wrapcheck // fault does
+}
+
+// Row reads one row (query.Tx); pgx.ErrNoRows is sql.ErrNoRows as well.
+func (t tx) Row(ctx context.Context, text string, args []any, into ...any) error {
+	return t.QueryRow(ctx, text, args...).Scan(into...) //nolint:wrapcheck // fault does
 }
 
 // GetPromotion returns the newest record of that name (history.Store).
@@ -259,27 +271,8 @@ func (s *Store) Recorded(ctx context.Context, uids []string) (map[string]string,
 	return out, nil
 }
 
-// PutEntry keeps an entry (history.Store).
-func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
-	raw, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode entry %q: %w", e.Key, err)
-	}
-	limited, cancel, err := s.use(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	_, err = s.pool.Exec(limited, dialect.PutEntry(),
-		e.Key, e.At, e.Project, e.Stage, query.FreightWords(e.Freight), string(e.Action), e.Actor, e.Object.UID, e.Ends, string(raw))
-	if err != nil {
-		return s.fault(ctx, "write an entry", err)
-	}
-	return nil
-}
-
-// selected hands a SELECT's one column to add (query.Lists).
-func (s *Store) selected(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error {
+// selected hands the rows of a SELECT to row (query.Lists).
+func (s *Store) selected(ctx context.Context, doing, text string, args []any, row func(query.Scan) error) error {
 	limited, cancel, err := s.use(ctx)
 	if err != nil {
 		return err
@@ -289,8 +282,13 @@ func (s *Store) selected(ctx context.Context, doing, text string, args []any, ad
 	if err != nil {
 		return s.fault(ctx, doing, err)
 	}
-	var record []byte
-	if _, err := pgx.ForEachRow(rows, []any{&record}, func() error { return add(record) }); err != nil {
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return s.fault(ctx, doing, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
 		return s.fault(ctx, doing, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ package query
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +21,15 @@ type Dialect struct {
 	Mark string
 	// Instant is how a time is passed.
 	Instant func(time.Time) any
-	// SetActor is the expression for the record of an entry with another actor.
-	SetActor string
+	// Micros returns an expression for the microseconds since 1970 of a column
+	// that holds an instant.
+	Micros func(column string) string
+	// Lock is the statement by which a transaction waits until no other appends;
+	// empty where each that writes is alone anyway.
+	Lock string
+	// SetNotice is the expression for the record of a notice with the batch and the
+	// outcome that these parameters hold.
+	SetNotice func(batch, outcome string) string
 }
 
 // statement is a SELECT with its parameters.
@@ -79,6 +87,14 @@ func (s *statement) between(column string, from, until time.Time) {
 	}
 }
 
+// instantOrNull is an instant as the tables hold it; NULL for none.
+func (d Dialect) instantOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return d.Instant(t)
+}
+
 // marks are n parameters, in their order.
 func (d Dialect) marks(n int) string {
 	marks := make([]string, n)
@@ -88,18 +104,18 @@ func (d Dialect) marks(n int) string {
 	return strings.Join(marks, ", ")
 }
 
-// PutPromotion returns the statement that keeps a record. A record that was
+// putPromotion returns the statement that keeps a record. A record that was
 // rolled back stays so.
-func (d Dialect) PutPromotion() string {
+func (d Dialect) putPromotion() string {
 	return `
 		INSERT INTO promotions (uid, project, stage, name, seq, kind, freight, phase, requested_by, created_at, digest, record)
 		VALUES (` + d.marks(12) + `)
-		ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, freight = excluded.freight, digest = excluded.digest, record = excluded.record
+		ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, requested_by = excluded.requested_by, freight = excluded.freight, digest = excluded.digest, record = excluded.record
 		WHERE promotions.digest <> excluded.digest AND (promotions.phase <> 'RolledBack' OR excluded.phase = 'RolledBack')`
 }
 
-// PutStep returns the statement that keeps an attempt of a step.
-func (d Dialect) PutStep() string {
+// putStep returns the statement that keeps an attempt of a step.
+func (d Dialect) putStep() string {
 	return `
 		INSERT INTO steps (uid, step, attempt, position, uses, state, message, started_at, finished_at)
 		VALUES (` + d.marks(9) + `)
@@ -107,23 +123,18 @@ func (d Dialect) PutStep() string {
 		  message = excluded.message, started_at = excluded.started_at, finished_at = excluded.finished_at`
 }
 
-// PutEntry returns the statement that keeps an entry. One that is kept already
-// gains the actor it lacked, and nothing else.
-func (d Dialect) PutEntry() string {
-	return `
-		INSERT INTO entries (key, at, project, stage, freight, action, actor, object, ends, record)
-		VALUES (` + d.marks(10) + `)
-		ON CONFLICT (key) DO UPDATE SET actor = excluded.actor, record = ` + d.SetActor + `
-		WHERE entries.actor = '' AND excluded.actor <> ''`
-}
-
 // Lists are the lists of a store.
 type Lists struct {
 	Dialect Dialect
-	// Select hands the one column that text selects to add, row by row. doing is
-	// for its error.
-	Select func(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error
+	// Select hands what text selects to row, one row at a time. doing is for its
+	// error.
+	Select func(ctx context.Context, doing, text string, args []any, row func(Scan) error) error
+	// Write runs a function in a transaction.
+	Write func(ctx context.Context, doing string, write func(context.Context, Tx) error) error
 }
+
+// Scan reads the columns of one row.
+type Scan func(into ...any) error
 
 // ListPromotions returns records, newest first (history.Store).
 func (l Lists) ListPromotions(ctx context.Context, f history.Filter, page history.Page) ([]history.Promotion, string, error) {
@@ -153,14 +164,42 @@ func (l Lists) ListEntries(ctx context.Context, f history.Filter, page history.P
 	return rows, next, nil
 }
 
+// askedAtOnce bounds the parameters of a statement.
+const askedAtOnce = 1000
+
+// Written returns which keys are there (history.Store).
+func (l Lists) Written(ctx context.Context, keys []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for some := range slices.Chunk(keys, askedAtOnce) {
+		s := &statement{d: l.Dialect}
+		s.text.WriteString("SELECT key FROM entries")
+		s.anyOf("key", some)
+		err := l.Select(ctx, "look up what is written", s.text.String(), s.args, func(scan Scan) error {
+			var key string
+			err := scan(&key)
+			out[key] = true
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // Unended returns what is not known to be gone (history.Store).
 func (l Lists) Unended(ctx context.Context, project string) ([]history.Entry, error) {
-	return list[history.Entry](ctx, l, "list what has not ended", unended(l.Dialect.marks(1)), []any{project})
+	text, args := l.Dialect.unended(project)
+	return list[history.Entry](ctx, l, "list what has not ended", text, args)
 }
 
 func list[T any](ctx context.Context, l Lists, doing, text string, args []any) (out []T, err error) {
-	err = l.Select(ctx, doing, text, args, func(record []byte) error {
+	err = l.Select(ctx, doing, text, args, func(scan Scan) error {
+		var record []byte
 		var v T
+		if err := scan(&record); err != nil {
+			return err
+		}
 		err := json.Unmarshal(record, &v)
 		out = append(out, v)
 		return err //nolint:wrapcheck // Select does
@@ -195,7 +234,8 @@ func (d Dialect) promotions(f history.Filter, page history.Page) (string, []any,
 // page holds.
 func (d Dialect) entries(f history.Filter, page history.Page) (string, []any, error) {
 	s := &statement{d: d}
-	s.text.WriteString("SELECT record FROM entries")
+	s.text.WriteString("SELECT record FROM entries e")
+	s.where(standing)
 	s.equal("project", f.Project)
 	if f.Stage != "" {
 		s.anyOf("stage", []string{f.Stage, "*"})
@@ -239,10 +279,23 @@ func cut[T any](rows []T, page history.Page, cursor func(*T) history.Cursor) ([]
 // maxUnended bounds what unended returns: objects of one Project.
 const maxUnended = 10000
 
+// standing is the condition for the row of an entry e that lists show: the one
+// that knows an actor, where there is one.
+const standing = "(e.actor <> '' OR NOT EXISTS (SELECT 1 FROM entries k WHERE k.key = e.key AND k.actor <> ''))"
+
 // unended returns the SELECT of the newest entry of each object of a Project
-// that none says is gone; project is the mark of the parameter.
-func unended(project string) string {
-	return `SELECT e.record FROM entries e WHERE e.project = ` + project + ` AND e.object <> ''
-		AND NOT EXISTS (SELECT 1 FROM entries g WHERE g.object = e.object AND (g.ends OR (g.at, g.key) > (e.at, e.key)))
-		ORDER BY e.at DESC, e.key DESC LIMIT ` + strconv.Itoa(maxUnended)
+// that none says is gone.
+func (d Dialect) unended(project string) (string, []any) {
+	s := &statement{d: d}
+	s.text.WriteString("SELECT e.record FROM entries e")
+	s.where("e.project = " + s.arg(project))
+	s.where(standing)
+	var actions []string
+	for _, a := range history.Beginnings() {
+		actions = append(actions, string(a))
+	}
+	s.anyOf("e.action", actions)
+	s.where("NOT EXISTS (SELECT 1 FROM entries g WHERE g.object = e.object AND (g.ends OR (g.at, g.key) > (e.at, e.key)))")
+	s.text.WriteString(" ORDER BY e.at DESC, e.key DESC LIMIT " + strconv.Itoa(maxUnended))
+	return s.text.String(), s.args
 }

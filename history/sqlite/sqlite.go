@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -32,6 +33,13 @@ var migrations embed.FS
 
 // busyTime is how long a statement waits for another's lock.
 const busyTime = 5 * time.Second
+
+const (
+	// aloneTime is how long another process may take to bring the tables up to date.
+	aloneTime = time.Minute
+	// lockPause is how often it is looked whether it has.
+	lockPause = 20 * time.Millisecond
+)
 
 // readers is how many connections read at a time.
 const readers = 4
@@ -62,7 +70,9 @@ func Open(path string) (*Store, error) {
 	}
 	read.SetMaxOpenConns(readers)
 	s := &Store{path: path, write: write, read: read}
-	s.Lists = query.Lists{Dialect: dialect, Select: s.selected}
+	s.Lists = query.Lists{Dialect: dialect, Select: s.selected, Write: func(ctx context.Context, doing string, write func(context.Context, query.Tx) error) error {
+		return s.written(ctx, doing, func(t query.Tx) error { return write(ctx, t) })
+	}}
 	return s, nil
 }
 
@@ -93,11 +103,17 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := makeFile(s.path); err != nil {
 		return fmt.Errorf("%w: %w", history.ErrUnavailable, err)
 	}
+	unlock, err := alone(ctx, s.path+".lock")
+	if err != nil {
+		return fault(ctx, "prepare the history", err)
+	}
+	defer unlock()
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: makeChain}, nil)))
 	if err != nil {
 		return fmt.Errorf("prepare the history: %w", err)
 	}
@@ -115,16 +131,46 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// makeFile makes the file, with its folder, for this user alone.
+// makeFile makes the file, with its folder, for this user alone. One that is there is
+// not opened: closing it would give back every lock that SQLite has on it in this
+// process (POSIX).
 func makeFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err //nolint:wrapcheck // names the path
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err //nolint:wrapcheck // names the path
 	}
 	return f.Close() //nolint:wrapcheck // names the path
+}
+
+// alone waits until no other process brings the tables up to date: each step of that
+// is a transaction of its own, and which are to be taken is decided before.
+func alone(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the path
+	}
+	ctx, cancel := context.WithTimeout(ctx, aloneTime)
+	defer cancel()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // which gives the lock back
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("lock %s: another process has it", path), f.Close())
+		}
+	}
 }
 
 // fault classifies an error of the driver: the caller's own end, or the store's.
@@ -137,22 +183,24 @@ func fault(ctx context.Context, doing string, err error) error {
 
 var dialect = query.Dialect{
 	Mark: "?", Instant: func(t time.Time) any { return t.UnixMicro() },
-	SetActor: "json_set(entries.record, '$.actor', excluded.actor)",
+	Micros: func(column string) string { return column },
+	SetNotice: func(batch, outcome string) string {
+		return "json_set(record, '$.batch', " + batch + ", '$.outcome', " + outcome + ")"
+	},
 }
 
 // PutPromotion keeps a record (history.Store).
 func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
-	const doing = "write a record"
-	digest, err := p.Digest()
-	if err != nil {
-		return err //nolint:wrapcheck // names the record
-	}
-	steps := p.Steps
-	p.Steps = nil
-	raw, err := json.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("encode record of Promotion %q: %w", p.Name, err)
-	}
+	return s.written(ctx, "write a record", func(t query.Tx) error { return dialect.Put(ctx, t, p) })
+}
+
+// PutEntry appends an entry (history.Store).
+func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
+	return s.written(ctx, "write an entry", func(t query.Tx) error { return dialect.Append(ctx, t, e) })
+}
+
+// written runs write in a transaction, which has the lock to write from its start.
+func (s *Store) written(ctx context.Context, doing string, write func(query.Tx) error) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -161,30 +209,13 @@ func (s *Store) PutPromotion(ctx context.Context, p history.Promotion) error {
 		return fault(ctx, doing, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	_, err = tx.ExecContext(ctx, dialect.PutPromotion(),
-		p.UID, p.Project, p.Stage, p.Name, p.Seq, p.Kind, p.Freight.Name, p.Phase, p.RequestedBy, p.CreatedAt.UnixMicro(), digest, string(raw))
-	if err != nil {
+	if err := write(query.SQL{Tx: tx}); err != nil {
 		return fault(ctx, doing, err)
-	}
-	for i, step := range steps {
-		_, err := tx.ExecContext(ctx, dialect.PutStep(),
-			p.UID, step.Name, step.Attempt, i, step.Uses, step.State, step.Message, micro(step.StartedAt), micro(step.FinishedAt))
-		if err != nil {
-			return fault(ctx, doing, err)
-		}
 	}
 	if err := tx.Commit(); err != nil {
 		return fault(ctx, doing, err)
 	}
 	return nil
-}
-
-// micro is an instant as the tables hold it; NULL for none.
-func micro(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixMicro()
 }
 
 func ofMicro(n sql.NullInt64) time.Time {
@@ -261,25 +292,8 @@ func (s *Store) Recorded(ctx context.Context, uids []string) (map[string]string,
 	return out, nil
 }
 
-// PutEntry keeps an entry (history.Store).
-func (s *Store) PutEntry(ctx context.Context, e history.Entry) error {
-	raw, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode entry %q: %w", e.Key, err)
-	}
-	if err := s.prepare(ctx); err != nil {
-		return err
-	}
-	_, err = s.write.ExecContext(ctx, dialect.PutEntry(),
-		e.Key, e.At.UnixMicro(), e.Project, e.Stage, query.FreightWords(e.Freight), string(e.Action), e.Actor, e.Object.UID, e.Ends, string(raw))
-	if err != nil {
-		return fault(ctx, "write an entry", err)
-	}
-	return nil
-}
-
-// selected hands a SELECT's one column to add (query.Lists).
-func (s *Store) selected(ctx context.Context, doing, text string, args []any, add func(record []byte) error) error {
+// selected hands the rows of a SELECT to row (query.Lists).
+func (s *Store) selected(ctx context.Context, doing, text string, args []any, row func(query.Scan) error) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -287,17 +301,7 @@ func (s *Store) selected(ctx context.Context, doing, text string, args []any, ad
 	if err != nil {
 		return fault(ctx, doing, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var record []byte
-		if err := rows.Scan(&record); err != nil {
-			return fault(ctx, doing, err)
-		}
-		if err := add(record); err != nil {
-			return fault(ctx, doing, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	if err := query.Each(rows, row); err != nil {
 		return fault(ctx, doing, err)
 	}
 	return nil

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/history/historytest"
@@ -32,6 +36,57 @@ func TestStore(t *testing.T) {
 	historytest.Exercise(t, func(t *testing.T) history.Store {
 		return open(t, filepath.Join(t.TempDir(), "a folder?with#signs", "history.db"))
 	})
+}
+
+// database is a file that is looked at past the store as well.
+func database(t *testing.T) *historytest.Database {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "history.db")
+	raw, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(60000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	return &historytest.Database{
+		Open: func(t *testing.T) history.Store { t.Helper(); return open(t, path) },
+		Exec: func(t *testing.T, statement string) error {
+			t.Helper()
+			_, err := raw.ExecContext(t.Context(), statement)
+			return err //nolint:wrapcheck // the test says which
+		},
+		Unguard: []string{"DROP TRIGGER entries_stay", "DROP TRIGGER entries_stay_here", "DROP TRIGGER entries_stay_first"},
+		Instant: func(at time.Time) string { return strconv.FormatInt(at.UnixMicro(), 10) },
+	}
+}
+
+func TestChain(t *testing.T) { historytest.ExerciseChain(t, database) }
+
+// TestOldTables: what a file of before the chain holds is chained, once.
+func TestOldTables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	raw, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(60000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close() //nolint:errcheck // the test ends
+	old, err := goose.NewProvider(goose.DialectSQLite3, raw, os.DirFS("migrations"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	d := database(t)
+	d.Open = func(t *testing.T) history.Store { t.Helper(); return open(t, path) }
+	d.Exec = func(t *testing.T, statement string) error {
+		t.Helper()
+		_, err := raw.ExecContext(t.Context(), statement)
+		return err //nolint:wrapcheck // the test says which
+	}
+	historytest.Old(t, d)
+	if _, err := raw.ExecContext(t.Context(), "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE seq = 1"); err == nil {
+		t.Error("a row can be replaced")
+	}
 }
 
 // TestFaults: a file that is full or of a newer version says so; two processes
@@ -90,4 +145,14 @@ func BenchmarkPage(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = s.Close() })
 	historytest.BenchmarkPage(b, s)
+}
+
+// BenchmarkPutEntry appends entries, one after the other.
+func BenchmarkPutEntry(b *testing.B) {
+	s, err := sqlite.Open(filepath.Join(b.TempDir(), "history.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	historytest.BenchmarkPutEntry(b, s)
 }

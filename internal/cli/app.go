@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/waybill-dev/waybill/api/client"
+	"github.com/waybill-dev/waybill/internal/browser"
 )
 
 // App is one run of the command line: where it reads and writes, and what it
@@ -36,6 +37,9 @@ type App struct {
 	// Terminal says whether standard output, standard error and standard input
 	// are terminals.
 	Terminal Terminal
+	// OpenBrowser shows an address in the person's browser; an error when nobody
+	// would see it.
+	OpenBrowser func(ctx context.Context, address string) error
 	// Version and Commit of this build.
 	Version, Commit string
 
@@ -59,9 +63,10 @@ func New(version, commit string) *App {
 	return &App{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, ConfigDir: os.UserConfigDir, HomeDir: os.UserHomeDir, Executable: os.Executable,
-		Now:      time.Now,
-		Terminal: Terminal{Stdin: isTerminal(os.Stdin), Stdout: isTerminal(os.Stdout), Stderr: isTerminal(os.Stderr)},
-		Version:  version, Commit: commit,
+		OpenBrowser: func(ctx context.Context, address string) error { return browser.Open(ctx, address, os.Getenv) },
+		Now:         time.Now,
+		Terminal:    Terminal{Stdin: isTerminal(os.Stdin), Stdout: isTerminal(os.Stdout), Stderr: isTerminal(os.Stderr)},
+		Version:     version, Commit: commit,
 	}
 }
 
@@ -131,11 +136,11 @@ manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 con
 		}
 	}
 	group("deliver", "Deliver:", a.promoteCommand(), a.approveCommand(), a.revokeCommand(), a.rollbackCommand(), a.holdCommand(), a.resumeCommand(),
-		a.freezeCommand(), a.thawCommand(), a.rejectCommand(), a.unrejectCommand(), a.refreshCommand(), a.syncCommand(), a.freightCommand(), a.abortCommand(), a.verifyCommand())
+		a.freezeCommand(), a.thawCommand(), a.rejectCommand(), a.unrejectCommand(), a.refreshCommand(), a.syncCommand(), a.freightCommand(), a.abortCommand(), a.retryCommand(), a.verifyCommand())
 	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.driftCommand(), a.treeCommand(), a.eventsCommand(), a.whyCommand(), a.historyCommand(), a.auditCommand(), a.watchCommand(), a.logsCommand(), a.getCommand(), a.healthCommand(), a.observeCommand())
-	group("define", "Define:", a.applyCommand(), a.lintCommand(), a.deleteCommand())
-	group("operate", "Operate:", a.localCommand(), a.clusterCommand())
-	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.contextCommand())
+	group("define", "Define:", a.applyCommand(), a.lintCommand(), a.editCommand(), a.exportCommand(), a.importCommand(), a.deleteCommand())
+	group("operate", "Operate:", a.localCommand(), a.clusterCommand(), a.notifyCommand(), a.doctorCommand())
+	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.tokenCommand(), a.contextCommand())
 	root.AddGroup(&cobra.Group{ID: "tools", Title: "Tools:"})
 	root.SetHelpCommandGroupID("tools")
 	root.SetCompletionCommandGroupID("tools")

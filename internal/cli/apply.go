@@ -23,9 +23,16 @@ func (a *App) applyCommand() *cobra.Command {
 		Short: "Create or change definitions",
 		Long: `Create or change definitions by server-side apply, each with your own rights, in an order that
 works: Project, Namespace, Secret, Warehouse, Stage, others. Nothing is applied when any document
-cannot be read; the error names file, document, line and field.`,
+cannot be read; the error names file, document, line and field.
+
+With --diff nothing is changed, and what would change is printed; exit codes: 0 nothing, 1 something,
+above 1 it could not be worked out. With --prune what you or others applied before, and what is in none
+of the files any more, is deleted: Stages, Warehouses, PromotionTasks and Applications of the Projects
+that are in the files. What kubectl made stays, Secrets stay, and what Stages deployed stays unless their
+deletionPolicy says otherwise. Look first: --diff --prune.`,
 		Example: `  waybill apply -f examples/guestbook
   waybill apply -f pipeline.yaml --dry-run
+  waybill apply -f examples/guestbook --diff --prune
   cat pipeline.yaml | waybill apply -f - --wait`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,6 +45,7 @@ cannot be read; the error names file, document, line and field.`,
 				return err
 			}
 			opts.Project = x.Project
+			opts.DryRun = opts.DryRun || opts.Diff
 			if _, err := parse(files, x.Project); err != nil {
 				return err
 			}
@@ -45,10 +53,14 @@ cannot be read; the error names file, document, line and field.`,
 			if err != nil {
 				return err
 			}
-			if err := a.printApplied(result, out, opts.DryRun); err != nil {
+			if err := a.printApplied(result, out, opts); err != nil {
 				return err
 			}
-			if failed := applyFailure(result); failed != nil || !w.wait || opts.DryRun {
+			failed := applyFailure(result)
+			if opts.Diff {
+				return diffOutcome(result, failed)
+			}
+			if failed != nil || !w.wait || opts.DryRun {
 				return failed
 			}
 			return a.awaitReady(cmd.Context(), c, result, w.timeout)
@@ -58,13 +70,15 @@ cannot be read; the error names file, document, line and field.`,
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	w = addWaitFlags(cmd, "until everything applied is Ready")
 	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "check everything and change nothing")
+	cmd.Flags().BoolVar(&opts.Diff, "diff", false, "change nothing and print what would change")
+	cmd.Flags().BoolVar(&opts.Prune, "prune", false, "also delete what was applied before and is in none of the files")
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "take over fields that somebody else manages")
 	return cmd
 }
 
 // printApplied prints a line per document to standard output, and the mistakes
-// to standard error.
-func (a *App) printApplied(result *model.ApplyResult, out *output, dryRun bool) error {
+// to standard error. Among differences what stays as it is is left out.
+func (a *App) printApplied(result *model.ApplyResult, out *output, opts client.ApplyOptions) error {
 	if out.isMachine() {
 		return out.encode(a.Stdout, result)
 	}
@@ -77,19 +91,51 @@ func (a *App) printApplied(result *model.ApplyResult, out *output, dryRun bool) 
 			a.sayDocument(d, name)
 			continue
 		}
+		if opts.Diff && d.Action == model.DocumentResultActionUnchanged {
+			continue
+		}
 		line := name
 		if out.format != "name" {
 			if d.Namespace != "" {
 				line += " in " + d.Namespace
 			}
 			line += " " + string(d.Action)
-			if dryRun {
+			if opts.DryRun {
 				line += " (dry run)"
 			}
 			line = join(": ", line, d.Note)
+			for _, more := range a.changeOf(&d) {
+				line += "\n" + more
+			}
 		}
 		if err := a.print("%s", line); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// changeOf returns the lines that show how a document changes its object; none when that was not asked for.
+func (a *App) changeOf(d *model.DocumentResult) []string {
+	if d.Change.Kind == "" {
+		return nil
+	}
+	lines := diffLines(d.Change.Diff, a.isColoured(a.Terminal.Stdout))
+	if d.Change.Cut {
+		lines = append(lines, "  (not all of it is shown)")
+	}
+	return append(lines, "")
+}
+
+// diffOutcome is nil when nothing would change. Exit code 1 is kept for "something would".
+func diffOutcome(result *model.ApplyResult, failed error) error {
+	var f *failure
+	if errors.As(failed, &f) {
+		return aboveOne(f)
+	}
+	for _, d := range result.Items {
+		if d.Action != model.DocumentResultActionUnchanged {
+			return &failure{code: client.ExitFailed} // the answer, not a failure: nothing is said
 		}
 	}
 	return nil

@@ -16,7 +16,8 @@ import (
 func auditActions() []model.AuditAction {
 	return []model.AuditAction{
 		model.AuditApprove, model.AuditRefuse, model.AuditRevoke, model.AuditFreeze, model.AuditThaw, model.AuditHold, model.AuditResume, model.AuditHoldHealing, model.AuditResumeHealing,
-		model.AuditReject, model.AuditUnreject, model.AuditApply, model.AuditDelete, model.AuditSync, model.AuditAccept, model.AuditSignIn, model.AuditSignOut,
+		model.AuditReject, model.AuditUnreject, model.AuditApply, model.AuditDelete, model.AuditSync, model.AuditAccept,
+		model.AuditCreate, model.AuditPromote, model.AuditRollback, model.AuditDrift, model.AuditHeal, model.AuditSignIn, model.AuditSignOut, model.AuditChain,
 	}
 }
 
@@ -31,9 +32,10 @@ func (a *App) auditCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "audit [PROJECT | [PROJECT/]STAGE]",
-		Short: "Show who decided and defined what, newest first",
-		Long: `Show who decided and defined what, newest first: approvals, freezes, holds, rejections,
-changes of definitions. What was promoted is in waybill history.
+		Short: "Show who decided and defined what, and what was done, newest first",
+		Long: `Show who decided and defined what, and what was done, newest first: approvals, freezes, holds,
+rejections, changes of definitions; Freight that was made, promotions and rollbacks that
+ended, syncs, drift and healing. What a promotion did is in waybill history.
 
 One name without a slash is a Stage of the Project that -p, the environment or the context
 names; when none does, it is a Project. Without any name or Project it is the whole
@@ -104,6 +106,7 @@ Actions: ` + strings.Join(words[:7], ", ") + ",\n" + strings.Join(words[7:], ", 
 	flags.StringVar(&freight, "freight", "", "only what is about this Freight")
 	flags.StringVar(&since, "since", "", "not before: a time, or how long ago, as 2h or 7d")
 	flags.StringVar(&until, "until", "", "before: a time, or how long ago")
+	cmd.AddCommand(a.auditVerifyCommand(), a.auditExportCommand())
 	return cmd
 }
 
@@ -149,12 +152,12 @@ func (a *App) printAudit(list *model.AuditList, all bool, out *output) error {
 		if all {
 			where = strings.Trim(e.Project+"/"+where, "/")
 		}
-		what := firstOf(e.Promotion, strings.TrimSpace(e.Kind+" "+e.Name))
+		what := strings.TrimSpace(firstOf(e.Promotion, strings.TrimSpace(e.Kind+" "+e.Name)) + " " + e.Phase)
 		row := []cell{text(a.when(e.At)), text(person(e.Actor)), text(string(e.Action)), text(where), text(what), text(e.Reason)}
 		if out.format == "wide" {
 			end := ""
 			if !e.Until.IsZero() {
-				end = e.Until.UTC().Format("2006-01-02 15:04Z")
+				end = day(e.Until)
 			}
 			row = append(row, text(e.Via), text(end), text(strings.Join(e.Freight, " ")))
 		}

@@ -23,13 +23,22 @@ var stageVerbs = []struct { //nolint:gochecknoglobals // a table
 	{"bypass", func(p model.StagePermissions) bool { return p.Bypass }},
 }
 
+// projectVerbs are what one may do to every Stage of a Project, or to none.
+var projectVerbs = []struct { //nolint:gochecknoglobals // a table
+	verb string
+	may  func(*model.Permissions) bool
+}{
+	{"sync", func(p *model.Permissions) bool { return p.Sync }},
+	{"accept", func(p *model.Permissions) bool { return p.Accept }},
+}
+
 func (a *App) canICommand() *cobra.Command {
 	var out *output
 	cmd := &cobra.Command{
 		Use:   "can-i [VERB [PROJECT/]STAGE]",
 		Short: "Say what you may do: one thing, or everything in a Project",
-		Long: `Say whether you may VERB a Stage: promote, approve, rollback, hold, freeze or bypass. Without arguments,
-everything you may do in the Project of -p.
+		Long: `Say whether you may VERB a Stage: promote, approve, rollback, hold, freeze, bypass, sync or
+accept (changes made in its cluster). Without arguments, everything you may do in the Project of -p.
 
 Exit codes: 0 yes; 1 no.`,
 		Example: `  waybill can-i approve guestbook/prod
@@ -41,6 +50,9 @@ Exit codes: 0 yes; 1 no.`,
 			}
 			var verbs []string
 			for _, v := range stageVerbs {
+				verbs = append(verbs, v.verb)
+			}
+			for _, v := range projectVerbs {
 				verbs = append(verbs, v.verb)
 			}
 			return verbs, cobra.ShellCompDirectiveNoFileComp
@@ -72,34 +84,39 @@ Exit codes: 0 yes; 1 no.`,
 }
 
 func (a *App) oneAnswer(cmd *cobra.Command, p *model.Permissions, verb string, to target, out *output) error {
-	var known []string
-	for _, v := range stageVerbs {
-		known = append(known, v.verb)
-		if v.verb != verb {
-			continue
+	var st *model.StagePermissions
+	for i := range p.Stages {
+		if p.Stages[i].Stage == to.name {
+			st = &p.Stages[i]
 		}
-		for _, st := range p.Stages {
-			if st.Stage != to.name {
-				continue
-			}
-			answer, yes := "no", v.may(st)
-			if yes {
-				answer = "yes"
-			}
-			var err error
-			if out.isMachine() {
-				err = out.encode(a.Stdout, map[string]any{"verb": verb, "project": to.project, "stage": to.name, "allowed": yes})
-			} else {
-				err = a.print("%s", answer)
-			}
-			if err == nil && !yes {
-				return &failure{code: client.ExitFailed} // said already
-			}
-			return err
-		}
+	}
+	if st == nil {
 		return notFound(fmt.Sprintf("no Stage %q in Project %q", to.name, to.project), "waybill status -p "+to.project)
 	}
-	return usagef(cmd, "there is no verb %q; verbs are %s", verb, strings.Join(known, ", "))
+	answers, known := map[string]bool{}, []string{}
+	for _, v := range stageVerbs {
+		answers[v.verb], known = v.may(*st), append(known, v.verb)
+	}
+	for _, v := range projectVerbs {
+		answers[v.verb], known = v.may(p), append(known, v.verb)
+	}
+	yes, isVerb := answers[verb]
+	if !isVerb {
+		return usagef(cmd, "there is no verb %q; verbs are %s", verb, strings.Join(known, ", "))
+	}
+	var err error
+	switch {
+	case out.isMachine():
+		err = out.encode(a.Stdout, map[string]any{"verb": verb, "project": to.project, "stage": to.name, "allowed": yes})
+	case yes:
+		err = a.print("yes")
+	default:
+		err = a.print("no")
+	}
+	if err == nil && !yes {
+		return &failure{code: client.ExitFailed} // said already
+	}
+	return err
 }
 
 func (a *App) allPermissions(cmd *cobra.Command, c *client.Client, x Context, out *output) error {
@@ -137,7 +154,7 @@ func (a *App) allPermissions(cmd *cobra.Command, c *client.Client, x Context, ou
 	for _, line := range []struct {
 		may  bool
 		what string
-	}{{p.Edit, "change Stages and Warehouses"}, {p.Refresh, "refresh Warehouses"}, {p.Abort, "abort promotions"}, {p.FreezeAll, "freeze the whole Project"}, {p.DeleteProject, "delete the Project"}} {
+	}{{p.Edit, "change Stages and Warehouses"}, {p.Refresh, "refresh Warehouses"}, {p.Abort, "abort promotions"}, {p.Sync, "sync Stages"}, {p.Accept, "accept changes made in the clusters"}, {p.FreezeAll, "freeze the whole Project"}, {p.DeleteProject, "delete the Project"}} {
 		word := "may not"
 		if line.may {
 			word = "may"

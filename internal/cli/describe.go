@@ -223,6 +223,8 @@ func (a *App) describePromotion(p *model.Promotion) *description {
 	} else if p.Commit.Commit != "" {
 		d.line("Commit", "%s", commitLines([]model.Commit{p.Commit})[0])
 	}
+	d.line("Retry of", "%s", p.RetryOf)
+	d.line("Retried by", "%s", p.RetriedBy)
 	d.line("Superseded by", "%s", p.SupersededBy)
 	d.line("Taken back by", "%s", p.RolledBackBy)
 	if p.Abort.By != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/waybill-dev/waybill/api/client"
 	"github.com/waybill-dev/waybill/api/rest/model"
+	"github.com/waybill-dev/waybill/internal/browser"
 )
 
 // noon is when every test in this package happens.
@@ -53,6 +55,7 @@ func event(t *testing.T, topic string, page any) client.Event {
 func serve(t *testing.T, answers map[string]answer) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", noon.Format(http.TimeFormat))
 		a, found := answers[r.Method+" "+r.URL.RequestURI()]
 		if !found {
 			t.Errorf("unexpected request: %s %s", r.Method, r.URL.RequestURI())
@@ -98,6 +101,10 @@ type session struct {
 	terminal Terminal
 	// heard is called with all of standard error whenever it grows.
 	heard func(stderr string)
+	// input, if set, is standard input instead of stdin.
+	input io.Reader
+	// browser is given the addresses that would be opened; nil: there is none.
+	browser func(address string)
 }
 
 // ear is a stream with somebody who listens.
@@ -144,15 +151,26 @@ func (s *session) runContext(ctx context.Context, args ...string) result {
 	s.t.Helper()
 	var stdout bytes.Buffer
 	stderr := ear{heard: s.heard}
+	stdin := s.input
+	if stdin == nil {
+		stdin = strings.NewReader(s.stdin)
+	}
 	a := &App{
-		Stdin: strings.NewReader(s.stdin), Stdout: &stdout, Stderr: &stderr,
+		Stdin: stdin, Stdout: &stdout, Stderr: &stderr,
 		Getenv:     func(name string) string { return s.env[name] },
 		ConfigDir:  func() (string, error) { return s.home, nil },
 		HomeDir:    func() (string, error) { return s.home, nil },
 		Executable: func() (string, error) { return filepath.Join(s.home, "waybill"), nil },
 		Now:        func() time.Time { return noon },
 		Terminal:   s.terminal,
-		Version:    "v0.1.0", Commit: "0123456789abcdef",
+		OpenBrowser: func(_ context.Context, address string) error {
+			if s.browser == nil {
+				return browser.ErrNone
+			}
+			s.browser(address)
+			return nil
+		},
+		Version: "v0.1.0", Commit: "0123456789abcdef",
 	}
 	code := a.Run(ctx, args)
 	return result{args: args, stdout: stdout.String(), stderr: stderr.String(), code: code}

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"bufio"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,8 +55,14 @@ promotes and rolls back. Nothing is asked of any server or cluster: the objects 
 they are in the files, for instance as kubectl get -o yaml printed them. ReplicaSets and Pods
 beside a workload are used for it, as Waybill does. Missing is only said by the server.
 
+A file holds YAML documents, JSON values or lists of objects; - is standard input. With -o json
+the answer is {"items": [...]}, one item for each object in the order of the files, each with
+apiVersion, kind, namespace (when it has one), name, health, reason, message (when there is
+one) and recheckAt (when time alone may change the verdict).
+
 The exit code is 0 whatever the health is; with --check it is 1 unless every object is
-Healthy or says nothing.`,
+Healthy or says nothing; it is 2 when a file cannot be read, which names the file, the document
+and the line.`,
 		Example: `  kubectl get deployment web -o yaml | waybill health -f -
   kubectl get deploy,rs,pod -o json | waybill health -f - -o json
   waybill health -f dump/ -R --check`,
@@ -131,40 +140,91 @@ func judge(files []model.ManifestFile, now time.Time) ([]objectHealth, error) {
 // maxListDepth bounds lists of lists.
 const maxListDepth = 4
 
-// readObjects returns the objects of a file of YAML or JSON documents, lists taken apart.
+// readObjects returns the objects of a file of YAML documents or JSON values, lists taken apart.
 func readObjects(file model.ManifestFile) ([]*unstructured.Unstructured, error) {
 	name := file.Name
 	if name == "-" {
 		name = "standard input"
 	}
+	content := strings.TrimPrefix(strings.ReplaceAll(file.Content, "\r\n", "\n"), "\uFEFF")
+	wrong := func(number int, format string, args ...any) error {
+		return &failure{code: client.ExitUsage, what: fmt.Sprintf("%s: document %d: %s", name, number, fmt.Sprintf(format, args...))}
+	}
 	var out []*unstructured.Unstructured
-	documents := yamlstream.NewYAMLReader(bufio.NewReader(strings.NewReader(file.Content)))
-	for number := 1; ; number++ {
-		wrong := func(format string, args ...any) error {
-			return &failure{code: client.ExitUsage, what: fmt.Sprintf("%s: document %d: %s", name, number, fmt.Sprintf(format, args...))}
+	if values, ok := jsonValues(content); ok {
+		for i, value := range values {
+			var err error
+			if out, err = flatten(out, value, 0); err != nil {
+				return nil, wrong(i+1, "%v", err)
+			}
 		}
+		return out, nil
+	}
+	documents := yamlstream.NewYAMLReader(bufio.NewReader(strings.NewReader(content)))
+	behind := 0 // of content: where the next document is looked for
+	for number := 1; ; number++ {
 		text, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, wrong("cannot be read: %v", err)
+			return nil, wrong(number, "cannot be read: %v", err)
+		}
+		lines := 0 // of the file before the document
+		if at := strings.Index(content[behind:], strings.TrimSuffix(string(text), "\n")); at >= 0 {
+			behind += at
+			lines = strings.Count(content[:behind], "\n")
 		}
 		encoded, err := yaml.YAMLToJSONStrict(text)
 		if err != nil {
-			return nil, wrong("%s", strings.ReplaceAll(err.Error(), "error converting YAML to JSON: ", ""))
+			return nil, wrong(number, "%s", inFile(err, lines))
 		}
 		var value any
 		if err := json.Unmarshal(encoded, &value); err != nil {
-			return nil, wrong("cannot be read: %v", err)
+			return nil, wrong(number, "cannot be read: %v", err)
 		}
 		if value == nil {
 			continue
 		}
 		if out, err = flatten(out, value, 0); err != nil {
-			return nil, wrong("%v", err)
+			return nil, wrong(number, "%v (the document begins at line %d)", err, lines+1)
 		}
 	}
+}
+
+// jsonValues reads content as JSON, one value after the other as some tools write it. ok is false when it is none.
+func jsonValues(content string) (values []any, ok bool) {
+	if !strings.HasPrefix(strings.TrimSpace(content), "{") {
+		return nil, false
+	}
+	stream := stdjson.NewDecoder(strings.NewReader(content))
+	for {
+		var (
+			raw   stdjson.RawMessage
+			value any
+		)
+		if err := stream.Decode(&raw); errors.Is(err, io.EOF) {
+			return values, true
+		} else if err != nil {
+			return nil, false // YAML may begin with a brace as well
+		}
+		if err := json.Unmarshal(raw, &value); err != nil { // whole numbers stay whole
+			return nil, false
+		}
+		values = append(values, value)
+	}
+}
+
+var lineNumber = regexp.MustCompile(`\bline (\d+)`)
+
+// inFile makes one line of an error of the YAML decoder, whose lines are the document's, and gives those of the file.
+func inFile(err error, lines int) string {
+	text := strings.ReplaceAll(err.Error(), "error converting YAML to JSON: ", "")
+	text = lineNumber.ReplaceAllStringFunc(text, func(found string) string {
+		n, _ := strconv.Atoi(strings.TrimPrefix(found, "line "))
+		return "line " + strconv.Itoa(n+lines)
+	})
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // flatten adds the object that value is, or those of the list it is.
@@ -174,7 +234,8 @@ func flatten(out []*unstructured.Unstructured, value any, depth int) ([]*unstruc
 		return nil, errors.New("is not an object; every document needs apiVersion and kind")
 	}
 	obj := &unstructured.Unstructured{Object: fields}
-	if items, isList := fields["items"].([]any); isList && strings.HasSuffix(obj.GetKind(), "List") {
+	items, isList := fields["items"].([]any)
+	if isList = isList || fields["items"] == nil && obj.GetAPIVersion() == "v1" && obj.GetKind() == "List"; isList && strings.HasSuffix(obj.GetKind(), "List") {
 		if depth == maxListDepth {
 			return nil, fmt.Errorf("lists are nested deeper than %d", maxListDepth)
 		}

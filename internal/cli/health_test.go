@@ -86,3 +86,43 @@ func TestHealthOfStandardInput(t *testing.T) {
 	s.stdin = `{"apiVersion":"v1","kind":"PodList","items":[{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"status":{"phase":"Succeeded"}}]}`
 	golden(t, "health-stdin", s.run("health", "-f", "-").String())
 }
+
+func TestHealthReadsWhatToolsWrite(t *testing.T) {
+	const service = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"NAME","generation":1}}`
+	named := func(name string) string { return strings.ReplaceAll(service, "NAME", name) }
+	tests := []struct {
+		name, why, content string
+		code               int
+		want               []string // in the output, in order
+	}{
+		{name: "nothing", content: "", want: nil},
+		{name: "comments only", content: "# a\n---\n# b\n", want: nil},
+		{name: "values one after the other", why: "the YAML decoder reads the first and drops the rest", content: named("a") + "\n" + named("b") + named("c"), want: []string{"a", "b", "c"}},
+		{name: "flow YAML", content: "{apiVersion: v1, kind: Service, metadata: {name: a}}\n---\n{apiVersion: v1, kind: Service, metadata: {name: b}}\n", want: []string{"a", "b"}},
+		{name: "carriage returns", content: "apiVersion: v1\r\nkind: Service\r\nmetadata: {name: a}\r\n---\r\n" + named("b"), want: []string{"a", "b"}},
+		{name: "a byte order mark", content: "\uFEFF" + named("a"), want: []string{"a"}},
+		{name: "an empty list", content: "apiVersion: v1\nkind: List\nitems: null\n", want: nil},
+		{name: "the line of the file", content: "apiVersion: v1\nkind: Service\n---\na: 1\nb: 2\nc: [\n", code: 2, want: []string{"document 2", "line 6"}},
+		{name: "a key twice", content: "a: 1\n---\nkind: x\nkind: y\n", code: 2, want: []string{"document 1", "begins at line 1"}},
+		{name: "a key twice later", content: named("a") + "\n---\nkind: x\nkind: y\n", code: 2, want: []string{"document 2", "line 4", "already set"}},
+		{name: "no object", content: named("a") + "\n---\n- 1\n", code: 2, want: []string{"document 2", "line 3"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := signedIn(t, "http://127.0.0.1:1")
+			s.stdin = tt.content
+			got := s.run("health", "-f", "-")
+			text := got.String()
+			if got.code != tt.code || tt.code == 0 && strings.Count(text, "Healthy") != len(tt.want) {
+				t.Errorf("%s:\n%s", tt.why, text)
+			}
+			for _, want := range tt.want {
+				at := strings.Index(text, want)
+				if at < 0 {
+					t.Fatalf("no %q in\n%s", want, text)
+				}
+				text = text[at:]
+			}
+		})
+	}
+}

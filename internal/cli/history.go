@@ -95,7 +95,7 @@ func (a *App) printHistory(list *model.PromotionList, out *output) error {
 			what, version = "roll back", firstOf(freightName(p.To), prefix("from ", freightName(p.Freight)))
 		}
 		row := []cell{text(a.when(p.CreatedAt)), text(p.Stage), text(what), text(version), phaseCell(p.Phase),
-			text(person(p.RequestedBy)), text(tookPromotion(&p)), text(join("; ", p.RequestReason, historyNote(p)))}
+			text(person(p.RequestedBy)), text(tookPromotion(&p)), text(join("; ", p.RequestReason, prefix("retry of ", p.RetryOf), historyNote(p)))}
 		if out.format == "wide" {
 			row = append(row, text(short(p.Commit.Commit)), text(p.Name))
 		}
@@ -120,5 +120,5 @@ func (a *App) when(t time.Time) string {
 	if a.Now().Sub(t) < 24*time.Hour {
 		return a.age(t) + " ago"
 	}
-	return t.UTC().Format("2006-01-02 15:04Z")
+	return day(t)
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/waybill-dev/waybill/api/client"
+	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
 
@@ -22,11 +23,12 @@ const maxSecretBytes = 64 << 10
 
 func (a *App) loginCommand() *cobra.Command {
 	var username, passwordFile, name string
-	var passwordStdin, tokenStdin bool
+	var passwordStdin, tokenStdin, sso, noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "login [URL]",
 		Short: "Sign in to a server and make it the current context",
 		Example: `  waybill login https://waybill.example.com
+  waybill login https://waybill.example.com --sso
   waybill login https://waybill.example.com --username alice --password-stdin <password.txt
   waybill login https://waybill.example.com --token-stdin <token.txt`,
 		Args: rangeArgs(0, "URL"),
@@ -49,6 +51,9 @@ func (a *App) loginCommand() *cobra.Command {
 			if tokenStdin {
 				return a.loginWithToken(cmd, c, x)
 			}
+			if sso || username == "" && passwordFile == "" && !passwordStdin && a.isOnlySSO(cmd.Context(), c) {
+				return a.loginWithSSO(cmd.Context(), c, x, !noBrowser)
+			}
 			password, err := a.readPassword(cmd, &username, passwordFile, passwordStdin)
 			if err != nil {
 				return err
@@ -60,21 +65,32 @@ func (a *App) loginCommand() *cobra.Command {
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "read the password from a file")
 	cmd.Flags().BoolVar(&passwordStdin, "password-stdin", false, "read the password from standard input")
 	cmd.Flags().BoolVar(&tokenStdin, "token-stdin", false, "read a token from standard input instead of signing in with a password")
+	cmd.Flags().BoolVar(&sso, "sso", false, "sign in at the server's identity provider, in a browser")
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "with --sso: print the address only")
 	cmd.Flags().StringVar(&name, "name", "", "name of the context (default: the server's host)")
-	cmd.MarkFlagsMutuallyExclusive("password-file", "password-stdin", "token-stdin")
+	cmd.MarkFlagsMutuallyExclusive("password-file", "password-stdin", "token-stdin", "sso")
 	return cmd
 }
 
 // login exchanges the password for a token and keeps the token.
 func (a *App) login(ctx context.Context, c *client.Client, x Context, username string, password secret.Text) error {
-	purpose := "waybill command line"
-	if host, err := os.Hostname(); err == nil {
-		purpose += " on " + host
-	}
-	result, err := c.Login(ctx, username, password.Reveal(), purpose)
+	result, err := c.Login(ctx, username, password.Reveal(), a.purpose())
 	if err != nil {
 		return err
 	}
+	return a.signedIn(x, result)
+}
+
+// purpose is what the token is for, in the server's audit.
+func (a *App) purpose() string {
+	if host, err := os.Hostname(); err == nil {
+		return "waybill command line on " + host
+	}
+	return "waybill command line"
+}
+
+// signedIn keeps what signing in gave.
+func (a *App) signedIn(x Context, result *model.LoginResult) error {
 	x.User, x.Token = result.Me.Name, result.Token
 	if err := a.keep(x); err != nil {
 		return err
@@ -244,7 +260,7 @@ func (a *App) whoamiCommand() *cobra.Command {
 			t.add(text("Groups"), text(strings.Join(me.Groups, ", ")))
 			t.add(text("Server"), text(x.Server))
 			t.add(text("Context"), text(x.Name))
-			t.add(text("Until"), text(me.ExpiresAt.UTC().Format("2006-01-02 15:04Z")))
+			t.add(text("Until"), text(day(me.ExpiresAt)))
 			return a.printTable(t)
 		},
 	}

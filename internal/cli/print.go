@@ -155,6 +155,9 @@ func span(d time.Duration) string {
 	}
 }
 
+// day is an instant that is not of this moment, in UTC.
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
+
 // took is the time between two instants, to a tenth of a second while short.
 func took(from, to time.Time) string {
 	if from.IsZero() || to.IsZero() {

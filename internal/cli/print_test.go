@@ -74,10 +74,17 @@ func pipeline() model.Pipeline {
 		Edges: []model.Edge{}, Freight: []model.Freight{}, Verdicts: []model.Verdict{}, Activity: []model.Activity{}}
 }
 
+// retried is what tries promotion(PhaseFailed) again.
+func retried(phase model.Phase) model.Promotion {
+	p := promotion(phase)
+	p.Name, p.RetryOf = "prod.3.f2222222", "prod.2.f2222222"
+	return p
+}
+
 func promotion(phase model.Phase) model.Promotion {
 	p := model.Promotion{Name: "prod.2.f2222222", Project: "guestbook", Stage: "prod", Kind: model.PromotionKindPromote, Phase: phase,
 		Freight: ref("1.27.0"), From: []model.StageFreight{stageFreight("1.26.1", at(90))}, CreatedAt: noon,
-		RequestedBy: "waybill:alice", StageHealth: model.HealthHealthy,
+		MayRetry: phase == model.PhaseFailed, RequestedBy: "waybill:alice", StageHealth: model.HealthHealthy,
 		StageStatus: model.Status{Word: model.StatusWordHealthy, Sentence: "1.26.1 is healthy"},
 		Steps: []model.Step{
 			{Name: "set-image", Uses: "kustomize-set-image", State: model.StepStatePending},
@@ -254,7 +261,40 @@ func TestTranscripts(t *testing.T) {
 		{name: "audit-unknown-action", args: "audit guestbook --action dance"},
 		{name: "audit-unknown-time", args: "audit guestbook --since yesterday"},
 		{name: "audit-forbidden", args: "audit", answers: map[string]answer{"GET /api/v1/audit?limit=20": problem(model.Problem{Status: http.StatusForbidden, Code: model.Forbidden, Detail: "you may not read what happened in every Project", Hint: "waybill audit PROJECT shows one that you may see"})}},
+		{name: "audit-verify", args: "audit verify", answers: map[string]answer{
+			"GET /api/v1/audit/verify": ok(model.AuditVerdict{Rows: 20_000, Last: auditHead(20_000), Head: auditHead(20_412), Breaks: []model.AuditBreak{}}),
+			"GET /api/v1/audit/verify?after=20000&hash=" + auditHead(20_000).Hash: ok(model.AuditVerdict{Rows: 412, Last: auditHead(20_412), Head: auditHead(20_412), Done: true, Breaks: []model.AuditBreak{}}),
+		}},
+		{name: "audit-verify-none", args: "audit verify", answers: map[string]answer{"GET /api/v1/audit/verify": ok(model.AuditVerdict{Last: auditHead(0), Head: auditHead(0), Done: true})}},
+		{name: "audit-verify-broken", args: "audit verify --from 400 --head 500:" + auditHead(500).Hash, answers: map[string]answer{
+			"GET /api/v1/audit/verify?after=399&noted=500&notedHash=" + auditHead(500).Hash: ok(brokenAudit()),
+		}},
+		{name: "audit-verify-broken-json", args: "audit verify -o json", answers: map[string]answer{"GET /api/v1/audit/verify": ok(brokenAudit())}},
+		{name: "audit-verify-stuck", args: "audit verify", answers: map[string]answer{"GET /api/v1/audit/verify": ok(model.AuditVerdict{Last: auditHead(0), Head: auditHead(9)})}},
+		{name: "audit-verify-bad-head", args: "audit verify --head 12"},
+		{name: "audit-verify-head-before-from", args: "audit verify --from 501 --head 500:" + auditHead(500).Hash},
+		{name: "audit-verify-no-file", args: "audit verify -f /nowhere/audit.jsonl"},
+		{name: "audit-verify-forbidden", args: "audit verify", answers: map[string]answer{"GET /api/v1/audit/verify": problem(model.Problem{Status: http.StatusForbidden, Code: model.Forbidden, Detail: "you may not read what happened in every Project", Hint: "waybill audit PROJECT shows one that you may see"})}},
+		{name: "audit-export", args: "audit export --since 7d", answers: map[string]answer{
+			"GET /api/v1/audit/chain?after=0&since=2026-02-23T12%3A00%3A00Z": ok(model.AuditRows{Items: auditRows(3)[1:]}),
+			"GET /api/v1/audit/chain?after=3":                                ok(model.AuditRows{Items: []model.AuditRow{}}),
+		}},
 		{name: "abort-finished", args: "abort guestbook/prod.2.f2222222", answers: map[string]answer{"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded))}},
+		{name: "retry", args: "retry guestbook/prod", answers: map[string]answer{
+			"GET " + api + "/promotions/prod":                   problem(model.Problem{Status: http.StatusNotFound, Code: model.NotFound, Detail: "no Promotion"}),
+			"GET " + api + "/stages/prod":                       ok(model.StageDetail{Promotions: []model.Promotion{promotion(model.PhaseFailed)}}),
+			"POST " + api + "/promotions/prod.2.f2222222/retry": accepted(retried(model.PhasePending)),
+		}},
+		{name: "retry-succeeded", args: "retry guestbook/prod.2.f2222222", answers: map[string]answer{
+			"GET " + api + "/promotions/prod.2.f2222222": ok(promotion(model.PhaseSucceeded)),
+			"POST " + api + "/promotions/prod.2.f2222222/retry": problem(model.Problem{Status: http.StatusConflict, Code: model.Conflict, Detail: `Promotion "prod.2.f2222222" succeeded: there is nothing to try again`,
+				Hint: "waybill promote FREIGHT guestbook/prod promotes again"}),
+		}},
+		{name: "retry-bypass-without-reason", args: "retry guestbook/prod --bypass soak"},
+		{name: "help-retry", args: "retry --help"},
+		{name: "describe-retry", args: "describe promotion prod.3.f2222222 -p guestbook", answers: map[string]answer{"GET " + api + "/promotions/prod.3.f2222222": ok(retried(model.PhaseFailed))}},
+		{name: "history-retry", args: "history guestbook/prod", answers: map[string]answer{
+			"GET " + api + "/history?limit=20&stage=prod": ok(model.PromotionList{Items: []model.Promotion{retried(model.PhaseSucceeded), promotion(model.PhaseFailed)}})}},
 
 		{name: "freight-create", args: "freight create guestbook/main --with registry.example.com/guestbook=1.27.0 --with https://charts.example.com#app=2.0.1", answers: map[string]answer{
 			"POST " + api + "/warehouses/main/freight": {status: http.StatusCreated, body: model.Freight{Name: "f2222222222222222222222222222222222222222", Alias: "calm-lynx", Version: "1.27.0"}}}},
@@ -300,6 +340,8 @@ func TestTranscripts(t *testing.T) {
 		{name: "unknown-output", args: "status -o xml"},
 		{name: "help", args: "--help"},
 		{name: "help-audit", args: "audit --help"},
+		{name: "help-audit-verify", args: "audit verify --help"},
+		{name: "help-audit-export", args: "audit export --help"},
 		{name: "help-promote", args: "promote --help"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -444,11 +486,22 @@ func TestApplyNamesFileDocumentLineAndField(t *testing.T) {
 		{File: "pipeline.yaml", Document: 1, Line: 1, Kind: "Project", Name: "guestbook", Action: model.DocumentResultActionUnchanged},
 		{File: "pipeline.yaml", Document: 2, Line: 5, Kind: "Stage", Namespace: "guestbook", Name: "prod", Action: model.DocumentResultActionConfigured, Note: "it was paused"},
 	}})
+	differs := ok(model.ApplyResult{Items: []model.DocumentResult{
+		{File: "pipeline.yaml", Document: 1, Line: 1, Kind: "Project", Name: "guestbook", Action: model.DocumentResultActionUnchanged},
+		{File: "pipeline.yaml", Document: 2, Line: 5, Kind: "Stage", Namespace: "guestbook", Name: "prod", Action: model.DocumentResultActionConfigured,
+			Change: model.ObjectChange{Kind: "Stage", Name: "prod", Change: model.ObjectChangeChangeChanged, Diff: "@@ -4,3 +4,3 @@\n metadata:\n   name: prod\n-  paused: true\n+  paused: false\n"}},
+		{Kind: "Stage", Namespace: "guestbook", Name: "lab", Action: model.DocumentResultActionPruned},
+	}})
+	same := ok(model.ApplyResult{Items: []model.DocumentResult{{File: "pipeline.yaml", Document: 1, Line: 1, Kind: "Project", Name: "guestbook", Action: model.DocumentResultActionUnchanged}}})
 	for _, c := range []struct {
 		name, flags string
 		path        string
 		answer      answer
 	}{
+		{"apply-diff", "--diff --prune", "/api/v1/apply?diff=true&dryRun=true&prune=true", differs},
+		{"apply-diff-nothing", "--diff", "/api/v1/apply?diff=true&dryRun=true", same},
+		{"apply-diff-partly", "--diff", "/api/v1/apply?diff=true&dryRun=true", partly},
+		{"apply-prune", "--prune", "/api/v1/apply?prune=true", differs},
 		{"apply-malformed", "", "/api/v1/apply", malformed},
 		{"apply-partly", "", "/api/v1/apply", partly},
 		{"apply", "", "/api/v1/apply", done},

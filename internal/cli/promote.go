@@ -66,9 +66,14 @@ gate stops it (7), or the time is up (6; it goes on).`,
 	w = addWaitFlags(cmd, "until it Succeeded and the Stage is Healthy")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().StringVar(&plan, "plan", "", "hash of the plan that you have seen (waybill diff); another one is refused")
-	cmd.Flags().StringSliceVar(&bypass, "bypass", nil, "gates to pass: upstream, soak, rejected, freeze, approval (needs the verb bypass and --reason)")
-	_ = cmd.RegisterFlagCompletionFunc("bypass", cobra.FixedCompletions([]string{"upstream", "soak", "rejected", "freeze", "approval"}, cobra.ShellCompDirectiveNoFileComp))
+	bypassFlag(cmd, &bypass)
 	return cmd
+}
+
+// bypassFlag adds --bypass, for gates.
+func bypassFlag(cmd *cobra.Command, gates *[]string) {
+	cmd.Flags().StringSliceVar(gates, "bypass", nil, "gates to pass: upstream, soak, rejected, freeze, approval (needs the verb bypass and --reason)")
+	_ = cmd.RegisterFlagCompletionFunc("bypass", cobra.FixedCompletions([]string{"upstream", "soak", "rejected", "freeze", "approval"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // promoted reports a Promotion that was accepted and, if asked, waits for it.

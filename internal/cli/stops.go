@@ -420,7 +420,7 @@ func (a *App) printFreezes(items []model.Freeze, whole any, out *output) error {
 		}
 		until := ""
 		if !f.Until.IsZero() {
-			until = f.Until.UTC().Format("2006-01-02 15:04Z")
+			until = day(f.Until)
 		}
 		t.add(text(f.Name), text(f.Stage), text(string(f.ShownAs)), text(strings.Join(freight, ",")), text(person(f.By)), text(until), text(f.Reason))
 	}

@@ -193,6 +193,9 @@ func ended(p *model.Promotion) error {
 		}
 	}
 	f.next = []string{fmt.Sprintf("waybill history %s/%s", p.Project, p.Stage)}
+	if p.MayRetry {
+		f.next = append(f.next, fmt.Sprintf("waybill retry %s/%s   # when the cause is gone", p.Project, p.Name))
+	}
 	return f
 }
 

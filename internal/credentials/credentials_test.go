@@ -308,7 +308,7 @@ func TestFingerprintChangesWithEveryPart(t *testing.T) {
 // FuzzMatch: a prefix credential only ever serves its own host, and no text
 // makes Parse or Match panic.
 func FuzzMatch(f *testing.F) {
-	for _, s := range []string{"https://git.example/team/app", "git.example/team", "https://git.example/team/../x", "nginx", "git@h:x", "https://git.example%2fteam/x"} {
+	for _, s := range []string{"https://git.example/team/app", "git.example/team", "https://git.example/team/../x", "nginx", "git@h:x", "https://git.example%2fteam/x", "https:// git.example/team"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {

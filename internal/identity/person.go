@@ -53,6 +53,15 @@ func Policy() Person { return Person{User: v1alpha1.PolicyUser} }
 // Name returns the user without prefix, for people.
 func (p Person) Name() string { return strings.TrimPrefix(p.User, Prefix) }
 
+// groupNames returns the groups without prefix.
+func (p Person) groupNames() []string {
+	out := make([]string, len(p.Groups))
+	for i, g := range p.Groups {
+		out[i] = strings.TrimPrefix(g, Prefix)
+	}
+	return out
+}
+
 // Key returns a string that is equal exactly for equal persons.
 func (p Person) Key() string { return p.User + "\x00" + strings.Join(p.Groups, "\x00") }
 

@@ -1,10 +1,13 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,7 +40,7 @@ var (
 // cleanEvery is how often ended sessions are deleted.
 const cleanEvery = 10 * time.Minute
 
-// Options of NewStore. All fields are required.
+// Options of NewStore. Fields without "optional" are required.
 type Options struct {
 	// Kube is the server's own client; it reads and writes Secrets in Namespace.
 	Kube kubernetes.Interface
@@ -47,6 +50,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Logger gets what people need not see.
 	Logger *slog.Logger
+	// Issuer is the identity provider whose sessions count; optional: none do.
+	Issuer string
 }
 
 // Store keeps local users, sessions and tokens. Run must run for it to answer;
@@ -163,23 +168,47 @@ func (s *Store) usersSecret() *corev1.Secret {
 	return obj.(*corev1.Secret) //nolint:forcetypeassert // the watch is of Secrets
 }
 
-// Create starts a session or token of p and returns its value, which is known
-// to nobody else and kept nowhere. note says what a token is for.
-func (s *Store) Create(ctx context.Context, p Person, kind Kind, note string) (secret.Text, Session, error) {
-	value, err := newValue(kind)
+// Grant is what Create gives a person.
+type Grant struct {
+	Kind Kind
+	// Note says what a token is for.
+	Note string
+	// Issuer is the identity provider that vouches for the person and the groups;
+	// empty for a local user.
+	Issuer string
+	// Challenge of a code; see Session.
+	Challenge string
+	// Until ends it earlier than its kind would; zero: it does not.
+	Until time.Time
+	// ReadOnly; see Session.
+	ReadOnly bool
+}
+
+// Create starts a session of p and returns its value, which is known to nobody else
+// and kept nowhere.
+func (s *Store) Create(ctx context.Context, p Person, g Grant) (secret.Text, Session, error) {
+	if g.Kind == KindCode && g.Challenge == "" {
+		return secret.Text{}, Session{}, errors.New("identity: a code without a challenge is anybody's")
+	}
+	value, err := newValue(g.Kind)
 	if err != nil {
 		return secret.Text{}, Session{}, err
 	}
-	name, err := secretNameOf(kind, value.Reveal())
+	name, err := secretNameOf(g.Kind, value.Reveal())
 	if err != nil {
 		return secret.Text{}, Session{}, err
 	}
 	now := s.opts.Clock.Now().UTC().Truncate(time.Second)
-	life := sessionLife
-	if kind == KindToken {
-		life = tokenLife
+	session := Session{
+		Kind: g.Kind, User: p.Name(), Note: g.Note, Issuer: g.Issuer, Challenge: g.Challenge, ReadOnly: g.ReadOnly,
+		Created: now, Expires: now.Add(lifeOf(g.Kind, g.Issuer)), LastUsed: now, secretName: name,
 	}
-	session := Session{Kind: kind, User: p.Name(), Note: note, Created: now, Expires: now.Add(life), LastUsed: now, secretName: name}
+	if !g.Until.IsZero() && g.Until.Before(session.Expires) {
+		session.Expires = g.Until.UTC().Truncate(time.Second)
+	}
+	if g.Issuer != "" {
+		session.Groups = p.groupNames()
+	}
 	created, err := s.opts.Kube.CoreV1().Secrets(s.opts.Namespace).Create(ctx, session.toSecret(s.opts.Namespace), metav1.CreateOptions{})
 	if err != nil {
 		return secret.Text{}, Session{}, fmt.Errorf("store session: %w", err)
@@ -207,7 +236,7 @@ func (s *Store) Authenticate(ctx context.Context, kind Kind, value string) (Pers
 	if !now.Before(session.endsAt()) {
 		return Person{}, Session{}, ErrUnknownSession
 	}
-	_, p, err := readUser(s.usersSecret(), session.User)
+	p, err := s.personOf(session)
 	if err != nil {
 		return Person{}, Session{}, ErrUnknownSession // removed, disabled or unreadable
 	}
@@ -286,6 +315,33 @@ func (s *Store) Revoke(ctx context.Context, kind Kind, value string) error {
 		return nil //nolint:nilerr // what was never valid is revoked
 	}
 	return s.remove(ctx, name)
+}
+
+// List returns the sessions and tokens that are of the person of one, the newest first.
+func (s *Store) List(of Session) []Session {
+	now := s.opts.Clock.Now()
+	var out []Session
+	for _, obj := range s.sessions.store.List() {
+		session, err := sessionOf(obj.(*corev1.Secret)) //nolint:forcetypeassert // the watch is of Secrets
+		if err != nil || session.Kind == KindCode || session.User != of.User || session.Issuer != of.Issuer || !now.Before(session.endsAt()) {
+			continue
+		}
+		s.mu.Lock()
+		_, isRevoked := s.revoked[session.secretName]
+		s.mu.Unlock()
+		if !isRevoked {
+			out = append(out, session)
+		}
+	}
+	slices.SortFunc(out, func(a, b Session) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.secretName, b.secretName))
+	})
+	return out
+}
+
+// RevokeOne ends one of what List returned.
+func (s *Store) RevokeOne(ctx context.Context, one Session) error {
+	return s.remove(ctx, one.secretName)
 }
 
 func (s *Store) remove(ctx context.Context, name string) error {

@@ -80,7 +80,7 @@ func TestStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		value, _, err := s.Create(t.Context(), p, kind, "test")
+		value, _, err := s.Create(t.Context(), p, Grant{Kind: kind, Note: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,8 @@ import (
 const (
 	// LeaseName is the Lease of a waybilld without election.
 	LeaseName = "waybill-instance"
+	// ElectionLease is what replicas elect their leader with.
+	ElectionLease = "waybill.dev"
 	// The question of one that starts, and the holder's answer: the same text.
 	annotationAsked    = "waybill.dev/asked-by"
 	annotationAnswered = "waybill.dev/answered"

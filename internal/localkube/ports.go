@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 )
 
 const loopback = "127.0.0.1"
@@ -39,9 +41,13 @@ func choosePort(process string, fixed, remembered int) (net.Listener, error) {
 	if l, err := listen(remembered); err == nil {
 		return l, nil
 	}
-	l, err := listen(0)
+	address, err := freeaddr.Loopback()
 	if err != nil {
 		return nil, fmt.Errorf("find a free port for %s: %w", process, err)
+	}
+	l, err := net.Listen("tcp4", address)
+	if err != nil {
+		return nil, fmt.Errorf("hold a free port for %s: %w", process, err)
 	}
 	return l, nil
 }

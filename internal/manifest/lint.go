@@ -86,7 +86,7 @@ func Lint(docs []Document, existing Existing) []Finding {
 			at(docs[i].Namespace).tasks[obj.Name] = *obj
 		}
 	}
-	var out []Finding
+	out := lintChannels(docs)
 	for i := range docs {
 		out = append(out, lintAlone(&docs[i])...)
 		if _, ok := docs[i].Object.(*v1alpha1.Stage); ok {
@@ -124,6 +124,8 @@ func (p *project) lint(d *Document, isComplete bool) []Finding {
 	for _, problem := range promotion.CheckStage(&stage, stages, names, tasks) {
 		severity, field, message := Error, "spec.requestedFreight", problem.Message
 		switch problem.Reason {
+		case promotion.ReasonNoCluster:
+			continue // Clusters are not looked at here; the Stage says so when there is none
 		case promotion.ReasonUnknownWarehouse, promotion.ReasonUnknownStage, promotion.ReasonUnknownTask:
 			if !isComplete {
 				continue // may well be in the cluster

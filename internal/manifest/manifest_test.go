@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/promotion/notify"
 )
 
 const head = "apiVersion: waybill.dev/v1alpha1\nkind: "
@@ -97,7 +98,7 @@ func TestParseFindings(t *testing.T) {
 		{"Project with a namespace", "", head + "Project\nmetadata: {name: p, namespace: p}\n",
 			[]string{"f.yaml: document 1, line 3: metadata.namespace: a Project is cluster-scoped; leave the namespace out"}},
 		{"any Secret", "apply is no way to other Secrets", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p}\nstringData: {password: hunter2}\n",
-			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart, generic for expressions, webhook, or cluster for a kubeconfig"}},
+			[]string{"f.yaml: document 1, line 1: metadata.labels: a Secret is applied only as a credential: label it waybill.dev/cred-type: git, image or chart, generic for expressions, webhook, message for a channel, sops for the keys of encrypted files, or cluster for a kubeconfig"}},
 		{"any Namespace", "nor to other Namespaces", "apiVersion: v1\nkind: Namespace\nmetadata: {name: p}\n",
 			[]string{`f.yaml: document 1, line 1: metadata.labels: a Namespace is applied only as the home of a Project: label it waybill.dev/project: "true"`}},
 		{"a secret number", "the value must not be shown", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: p, labels: {waybill.dev/cred-type: git}}\nstringData: {password: 12345}\n",
@@ -206,6 +207,17 @@ func TestLint(t *testing.T) {
 		existing   Existing
 		want       []string
 	}{
+		{
+			"notifications", head + "Project\nmetadata: {name: p}\nspec:\n  notifications:\n  - {name: a, channel: chat, events: [PromotionFailed, Failed]}\n" +
+				"  - {name: a, channel: chatt, message: \"${{ event.stages }} ${{ event.who }}\"}\n" +
+				"---\napiVersion: v1\nkind: Secret\nmetadata: {name: chat, namespace: p, labels: {waybill.dev/cred-type: message}}\nstringData: {type: slack, url: \"https://hooks.example.com/x\"}\n",
+			Existing{}, []string{
+				`error f: document 1, line 6: spec.notifications[0].events[1]: there is no event "Failed"; there are ` + notify.EventList(),
+				`warning f: document 1, line 7: spec.notifications[1].channel: these files define no channel "chatt" for Project "p": make a Secret of that name with the label waybill.dev/cred-type: message, or correct the name`,
+				`error f: document 1, line 7: spec.notifications[1].name: "a" is the name of spec.notifications[0] as well`,
+				`error f: document 1, line 7: spec.notifications[1].message: there is no event.who; there are event, text, subject, project, notification, at, stage, stages, promotion, freight, alias, version, object, by, reason, cause, url`,
+			},
+		},
 		{"cycle", warehouseYAML("") + upstream("a", "b", "stage/a") + upstream("b", "a", "stage/b"), Existing{}, []string{
 			"error f: document 2, line 13: spec.requestedFreight: Stages wait for each other: a <- b <- a; remove one of them from sources.stages",
 			"error f: document 3, line 26: spec.requestedFreight: Stages wait for each other: b <- a <- b; remove one of them from sources.stages",
@@ -255,6 +267,11 @@ func TestLint(t *testing.T) {
 		}},
 		{"an address of a protocol nobody speaks", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://", "git://", 1), Existing{}, []string{
 			`error f: document 2, line 18: spec.promotionMechanisms.gitRepoUpdates[0].repoURL: scheme "git" is not supported; use https or ssh`,
+		}},
+		{"clusters are not looked at", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "spec:\n", "spec:\n  deploy: [{name: each, forEach: {clusters: {matchLabels: {a: b}}}, destination: {namespace: p}, source: {path: .}}]\n", 1), Existing{IsComplete: true}, nil},
+		{"the kubeconfig of a cluster is no credential of a repository", "apiVersion: v1\nkind: Secret\nmetadata: {name: c, namespace: p, labels: {waybill.dev/cred-type: cluster}}\nstringData: {kubeconfig: x}\n", Existing{}, nil},
+		{"a cluster without a kubeconfig", "apiVersion: v1\nkind: Secret\nmetadata: {name: c, namespace: p, labels: {waybill.dev/cred-type: cluster}}\n", Existing{}, []string{
+			"error f: document 1, line 1: the Secret of a cluster needs a key kubeconfig",
 		}},
 		{"SSH is fine", warehouseYAML("") + strings.Replace(stageAfter("a", "stage/a"), "https://git.example.com/app.git", "git@git.example.com:app.git", 1), Existing{}, nil},
 		{"a receiver with a mistake", head + "Project\nmetadata: {name: p}\nspec:\n  webhookReceivers:\n  - name: ci\n    generic: {secretRef: {name: s}, repoURLs: body.repo +}\n", Existing{}, []string{

@@ -82,15 +82,24 @@ func Parse(files []File, defaultNamespace string) ([]Document, []Finding) {
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
 func parseFile(f File, defaultNamespace string) (docs []Document, findings []Finding) {
+	faults := eachDocument(f, func(index int, n *yaml.Node) {
+		d, fs := readObject(f.Name, index, n, defaultNamespace)
+		docs, findings = append(docs, d...), append(findings, fs...)
+	})
+	return docs, append(findings, faults...)
+}
+
+// eachDocument visits the documents of a file that are not empty.
+func eachDocument(f File, visit func(index int, n *yaml.Node)) []Finding {
 	dec := yaml.NewDecoder(bytes.NewReader(f.Content))
 	for index := 1; ; index++ {
 		if index > MaxDocuments {
-			return docs, append(findings, Finding{Severity: Error, File: f.Name, Message: fmt.Sprintf("more than %d documents; apply them in parts", MaxDocuments)})
+			return []Finding{{Severity: Error, File: f.Name, Message: fmt.Sprintf("more than %d documents; apply them in parts", MaxDocuments)}}
 		}
 		var root yaml.Node
 		err := dec.Decode(&root)
 		if errors.Is(err, io.EOF) {
-			return docs, findings
+			return nil
 		}
 		if err != nil {
 			// The parser cannot find the next document after this.
@@ -99,13 +108,12 @@ func parseFile(f File, defaultNamespace string) (docs []Document, findings []Fin
 				finding.Line, _ = strconv.Atoi(m[1])
 				finding.Message = "cannot be read as YAML: " + m[2]
 			}
-			return docs, append(findings, finding)
+			return []Finding{finding}
 		}
 		if root.Kind != yaml.DocumentNode || len(root.Content) == 0 || isNull(root.Content[0]) {
 			continue
 		}
-		d, fs := readObject(f.Name, index, root.Content[0], defaultNamespace)
-		docs, findings = append(docs, d...), append(findings, fs...)
+		visit(index, root.Content[0])
 	}
 }
 
@@ -207,9 +215,9 @@ func (r *reader) checkLabels(n *yaml.Node, d Document) {
 		}
 	case "Secret":
 		switch text(child(labels, v1alpha1.LabelCredentialType)) {
-		case "git", "image", "chart", "generic", "webhook", "cluster":
+		case "git", "image", "chart", "generic", "webhook", "message", "sops", "cluster":
 		default:
-			r.fault(n, "metadata.labels", "a Secret is applied only as a credential: label it %s: git, image or chart, generic for expressions, webhook, or cluster for a kubeconfig", v1alpha1.LabelCredentialType)
+			r.fault(n, "metadata.labels", "a Secret is applied only as a credential: label it %s: git, image or chart, generic for expressions, webhook, message for a channel, sops for the keys of encrypted files, or cluster for a kubeconfig", v1alpha1.LabelCredentialType)
 		}
 	}
 }

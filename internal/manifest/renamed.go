@@ -58,7 +58,6 @@ func renames() []rename {
 		{"Stage", update + "insecureSkipTLSVerify", "", "is not there: put the certificate authority under caCert of the credential Secret"},
 		{"Stage", update + "kustomize.origin", "", "is not needed: images are found by their repository; leave it out"},
 		{"Stage", update + "kustomize.images[].origin", "", "is not needed: images are found by their repository; leave it out"},
-		{"Stage", "spec.verification", "", "is not there yet: a Stage verifies Freight by running it healthy; leave it out"},
 		{"Stage", "spec.shard", "", "is not needed; leave it out"},
 		{"Stage", "spec.autoPromotionEnabled", "autoPromotion", "autoPromotion: {enabled: true}"},
 		{"Stage", "spec.deploy[].destination.server", "cluster", "the name of a cluster; in-cluster is the one Waybill runs in"},
@@ -70,13 +69,7 @@ func renames() []rename {
 		{"Application", "spec.destination.server", "cluster", "the name of a cluster; in-cluster is the one Waybill runs in"},
 		{"Application", "spec.destination.name", "cluster", ""},
 		{"Application", "spec.sources", "source", "one source"},
-		{"Application", "spec.source.helm", "", "is not there yet; leave it out"},
-		{"Application", "spec.source.chart", "", "is not there yet; leave it out"},
-		{"Application", "spec.source.kustomize", "", "is not there: write it into the kustomization file"},
-		{"Application", "spec.syncPolicy.retry", "", "is not needed: failures are tried again with a growing wait; leave it out"},
-		{"Application", "spec.ignoreDifferences", "", "is not there yet; set driftPolicy or additions"},
 		{"Application", "spec.revisionHistoryLimit", "", "is not needed: Git keeps the history; leave it out"},
-		{"Application", "operation", "", "is not there; a change of the branch is synced by itself"},
 	}
 }
 
@@ -111,11 +104,15 @@ func unknownKind(apiVersion, kind string) string {
 	case group == "kargo.akuity.io" && same, group == "argoproj.io" && kind == "Application", group == v1alpha1.Group && same:
 		return fmt.Sprintf("%s is now %s", apiVersion, ours)
 	case group == "kargo.akuity.io" && kind == "ProjectConfig":
-		return "ProjectConfig is not needed: set spec.autoPromotion in the Stage"
+		return "ProjectConfig is not needed: set spec.autoPromotion in the Stage (waybill import kargo does)"
 	case (group == v1alpha1.Group || group == "kargo.akuity.io") && kind == "Freight":
 		return "Freight is made by its Warehouse, not applied"
 	case group == "argoproj.io" && kind == "AppProject":
-		return fmt.Sprintf("an AppProject is spec.destinations and spec.kinds of the %s Project", ours)
+		return fmt.Sprintf("an AppProject is spec.destinations and spec.kinds of the %s Project (waybill import argocd writes it)", ours)
+	case group == "argoproj.io" && kind == "ApplicationSet":
+		return "waybill import argocd translates an ApplicationSet"
+	case group == "kargo.akuity.io", group == "argoproj.io" && strings.HasSuffix(kind, "AnalysisTemplate"):
+		return fmt.Sprintf("waybill import kargo says what becomes of a %s", kind)
 	}
 	near := nearest(kind, kindNames())
 	if group == v1alpha1.Group && near != "" {

@@ -95,7 +95,7 @@ func lintProject(d *Document, p *v1alpha1.Project) []Finding {
 			out = append(out, d.Finding(Error, fmt.Sprintf("spec.webhookReceivers[%d]", i), err.Error()))
 		}
 	}
-	return out
+	return append(out, lintNotifications(d, p)...)
 }
 
 // lintAddresses finds addresses of Git repositories that nobody can speak to.
@@ -148,7 +148,7 @@ func lintSecret(d *Document) []Finding {
 		return []Finding{d.Finding(Error, "data", "a value is not in base64; stringData takes plain text")}
 	}
 	typ, isOurs := s.Metadata.Labels[credentials.TypeLabel]
-	if !isOurs || typ == string(credentials.Generic) {
+	if !isOurs || typ == string(credentials.Generic) || typ == credentials.Message {
 		return nil
 	}
 	if s.Data == nil {
@@ -161,6 +161,12 @@ func lintSecret(d *Document) []Finding {
 		entry := v1alpha1.WebhookReceiver{Name: "any", GitHub: &v1alpha1.WebhookReceiverConfig{SecretRef: v1alpha1.SecretReference{Name: d.Name}}}
 		if _, err := hook.Compile(d.Namespace, entry, s.Data); err != nil {
 			return []Finding{d.Finding(Error, "", err.Error())}
+		}
+		return nil
+	}
+	if typ == "cluster" { // the server reads it when it connects
+		if len(s.Data["kubeconfig"]) == 0 {
+			return []Finding{d.Finding(Error, "", "the Secret of a cluster needs a key kubeconfig")}
 		}
 		return nil
 	}

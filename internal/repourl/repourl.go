@@ -125,6 +125,9 @@ func Image(raw string) (string, error) {
 	for _, scheme := range []string{"https://", "http://", "oci://"} {
 		raw = strings.TrimPrefix(raw, scheme)
 	}
+	if strings.TrimSpace(raw) != raw { // white space between a scheme and a name, which Normalize would trim
+		return "", fmt.Errorf("%q is no image repository", raw)
+	}
 	n, err := Normalize(raw)
 	if err != nil {
 		return "", err

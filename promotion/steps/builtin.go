@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/git"
 	"github.com/waybill-dev/waybill/gitops/render"
+	"github.com/waybill-dev/waybill/promotion/message"
 	"github.com/waybill-dev/waybill/promotion/steps/argocd"
 	"github.com/waybill-dev/waybill/promotion/steps/argocdupdate"
 	"github.com/waybill-dev/waybill/promotion/steps/argocdwait"
@@ -76,7 +77,7 @@ type Dependencies struct {
 	// Jobs run in the clusters of Stages.
 	Jobs runjob.Jobs
 	// Messages sends messages; the zero value sends none.
-	Messages sendmessage.Step
+	Messages message.Sender
 	// Clock says which approvals have expired.
 	Clock clock.PassiveClock
 }
@@ -122,7 +123,7 @@ func Builtin(d Dependencies) map[string]step.Step {
 		"run-job":             runjob.Step{Jobs: d.Jobs},
 		"oci-download":        ocidownload.Step{Artifacts: d.Artifacts},
 		"oci-push":            ocipush.Step{Artifacts: d.Artifacts},
-		"send-message":        d.Messages,
+		"send-message":        sendmessage.Step{Sender: d.Messages},
 		"set-freight-alias":   setfreightalias.Step{Aliases: d.Objects},
 		"set-metadata":        setmetadata.Step{Metadata: d.Objects},
 		"tar":                 tarstep.Step{},

@@ -32,10 +32,10 @@ import (
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/promotion"
 	"github.com/waybill-dev/waybill/promotion/engine"
+	"github.com/waybill-dev/waybill/promotion/message"
 	"github.com/waybill-dev/waybill/promotion/objects"
 	"github.com/waybill-dev/waybill/promotion/pullrequest"
 	"github.com/waybill-dev/waybill/promotion/steps"
-	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/test/provider"
 	"github.com/waybill-dev/waybill/warehouse/chart/charttest"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
@@ -116,9 +116,9 @@ func newBench(t *testing.T, files map[string]string) *bench {
 		Steps: steps.Builtin(steps.Dependencies{
 			Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"}, Objects: store, Clock: clock.RealClock{},
 			PullRequests: b, Charts: charts(t), Archives: b.archives(), Artifacts: b.artifacts(),
-			Transport: outside(web.URL), Messages: sendmessage.Step{
+			Transport: outside(web.URL), Messages: message.Sender{
 				Channels: exampleChannels{},
-				Outbound: func(context.Context, string) (sendmessage.Outbound, error) { return outside(web.URL), nil },
+				Outbound: func(context.Context, string) (message.Outbound, error) { return outside(web.URL), nil },
 			},
 		}),
 		Repositories: b, Clock: clock.RealClock{},
@@ -170,7 +170,7 @@ func (o outside) DialContext(ctx context.Context, network, address string) (net.
 // exampleChannels is the channel of the example of send-message.
 type exampleChannels struct{}
 
-// Channel implements sendmessage.Channels.
+// Channel implements message.Channels.
 func (exampleChannels) Channel(context.Context, string, string) (map[string][]byte, error) {
 	return map[string][]byte{"type": []byte("slack"), "url": []byte("https://hooks.slack.example.com/services/T0/B0/secret")}, nil
 }

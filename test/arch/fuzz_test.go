@@ -52,9 +52,10 @@ func allInputs() []inputs {
 		{"names of branches, trailers of commits", []string{"git FuzzRefName", "git FuzzMessage", "promotion FuzzReadRecord"}, ""},
 		{"roles", nil, "nothing here evaluates them: Kubernetes is asked (SubjectAccessReview), and writes are made as the person"},
 		{"who somebody is", []string{"internal/identity FuzzImpersonate"}, ""},
-		{"claims of OpenID Connect", nil, "there is no sign-in by OpenID Connect yet; who adds it adds the target"},
+		{"claims of OpenID Connect", []string{"internal/identity/oidc FuzzClaims"}, ""},
 		{"requests to the API", []string{"api/rest TestRandomRequests", "api/rest TestHostileRequests"}, ""},
 		{"answers of registries", []string{"warehouse/registry FuzzRegistryResponse", "warehouse/registry FuzzLinkHeader", "warehouse/registry FuzzParseChallenges", "warehouse/registry FuzzHeaders", "warehouse/registry FuzzManifest"}, ""},
+		{"rows of the audit chain", []string{"internal/chain FuzzCanonical", "internal/chain FuzzTamper"}, ""},
 		{"secrets in texts", []string{"internal/secret FuzzRedact"}, ""},
 		{"objects of our kinds, as far as Kubernetes takes them", []string{"test/e2e TestRandomObjects"}, ""},
 
@@ -63,6 +64,7 @@ func allInputs() []inputs {
 		{"status of objects in a cluster", []string{"gitops/health FuzzAssess"}, ""},
 		{"paths in options of a sync", []string{"gitops FuzzParsePath"}, ""},
 		{"cursors of the history", []string{"history FuzzParseCursor"}, ""},
+		{"manifests of Argo CD and Kargo", []string{"internal/importer FuzzImport"}, ""},
 		{"patterns of credentials", []string{"internal/credentials FuzzMatch"}, ""},
 	}
 }

@@ -36,14 +36,14 @@ func layers() []layer {
 		},
 		{
 			"readers", "what YAML, Secrets and the status of objects mean; pure as well",
-			[]string{"internal/manifest", "internal/credentials", "internal/hook", "gitops/health"},
+			[]string{"internal/manifest", "internal/credentials", "internal/hook", "internal/importer", "gitops/health", "promotion/notify"},
 			[]string{"types", "roots", "leaves", "readers"},
 		},
 		{
 			"adapters", "one outside system each: Git, registries, clusters",
 			[]string{
 				"git", "git/...", "warehouse/...", "promotion/...", "gitops/...", "history/...",
-				"internal/credentials/secretstore", "internal/credentials/tokens", "internal/demoregistry", "internal/identity", "internal/install", "internal/instance", "internal/replicas",
+				"internal/credentials/secretstore", "internal/credentials/tokens", "internal/demoregistry", "internal/identity", "internal/identity/oidc", "internal/install", "internal/instance", "internal/replicas",
 			},
 			[]string{"types", "files", "roots", "leaves", "readers", "adapters"},
 		},
@@ -76,7 +76,7 @@ func layers() []layer {
 		},
 		{
 			"tests", "what only tests import",
-			[]string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest"},
+			[]string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest", "internal/identity/oidc/oidctest"},
 			[]string{
 				"types", "wire", "files", "roots", "leaves", "readers", "adapters", "controllers", "api",
 				"client", "local", "cli", "server", "tests",
@@ -103,6 +103,7 @@ func dependencies() []dependency {
 			"github.com/google/go-containerregistry", []string{"warehouse/registry", "internal/demoregistry"},
 			"other packages ask warehouse/registry",
 		},
+		{"github.com/coreos/go-oidc", []string{"internal/identity/oidc/..."}, "other packages ask internal/identity/oidc"},
 		{"filippo.io/age", []string{"internal/sops"}, "other packages ask internal/sops"},
 		{"github.com/sigstore", []string{"warehouse/signature"}, "other packages ask warehouse/signature"},
 		{"sigs.k8s.io/kustomize", []string{"gitops/render"}, "only the renderer runs kustomize"},
@@ -117,8 +118,8 @@ func dependencies() []dependency {
 		{"github.com/jackc/pgx", []string{"history/postgres"}, "only the history has a database"},
 		{"modernc.org/sqlite", []string{"history/sqlite"}, "only the history has a database"},
 		{"github.com/pressly/goose", []string{"history/sqlite", "history/postgres"}, "each store brings its own tables up to date"},
-		{"os/exec", []string{"gitops/render/helm", "internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "test/..."}, "the server starts no programs but itself, to render charts"},
-		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest"}, "tests are in _test files"},
+		{"os/exec", []string{"gitops/render/helm", "internal/local", "internal/localkube", "git/gitserver", "git/gittest", "history/historytest", "internal/browser", "internal/editor", "test/..."}, "the server starts no programs but itself, to render charts"},
+		{"testing", []string{"test/...", "git/gittest", "warehouse/registrytest", "warehouse/chart/charttest", "warehouse/signature/signaturetest", "history/historytest", "internal/identity/oidc/oidctest"}, "tests are in _test files"},
 	}
 }
 

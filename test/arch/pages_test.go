@@ -101,7 +101,7 @@ var word = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z][A-Za-z]*[a-z]|Git[A-Z][a-z]+
 // are made up. The reasons of a health are those of the workload's own
 // controller, and explained by their message.
 func reasonFolders() []string {
-	return []string{"controllers", "promotion", "promotion/engine", "promotion/planner", "promotion/steps/...", "warehouse", "warehouse/registry", "gitops", "gitops/apply", "gitops/render"}
+	return []string{"controllers", "promotion", "promotion/engine", "promotion/message", "promotion/planner", "promotion/steps/...", "warehouse", "warehouse/registry", "gitops", "gitops/apply", "gitops/render"}
 }
 
 // notReasons are CamelCase words with another meaning: kinds of Kubernetes.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 )
 
 // ticksPerSecond is the unit of CPU time in /proc: USER_HZ, 100 on every
@@ -79,12 +80,11 @@ func (c *child) start() error {
 func freeAddresses(n int) ([]string, error) {
 	var out []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, err := freeaddr.Loopback()
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // after all were found, so that they differ
-		out = append(out, l.Addr().String())
+		out = append(out, address)
 	}
 	return out, nil
 }

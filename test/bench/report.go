@@ -166,7 +166,10 @@ func (r *report) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\np99 of fewer than 100 samples is the largest. Kargo + Argo CD and Flux: measured earlier, on the same kind of machine and control plane.")
+	fmt.Fprintln(w, "\np99 of fewer than 100 samples is the largest.")
+	for _, line := range r.sources() {
+		fmt.Fprintln(w, line)
+	}
 	if r.isBusy() {
 		fmt.Fprintf(w, "The machine was busy (load %s on %d CPUs): times are longer than on one at rest.\n", r.load, r.cpus)
 	}
@@ -174,6 +177,14 @@ func (r *report) print(w io.Writer) error {
 		fmt.Fprintln(w, "unfinished: "+u)
 	}
 	return nil
+}
+
+// sources says where the numbers of others come from.
+func (r *report) sources() []string {
+	if r.options.big {
+		return bigSources
+	}
+	return []string{"Kargo + Argo CD and Flux: measured earlier, on the same kind of machine and control plane."}
 }
 
 // isBusy reports whether others kept the machine's CPUs at the start.

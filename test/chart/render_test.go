@@ -125,6 +125,7 @@ const everything = `
 server: {shard: true, gitPollInterval: 1m30s, verbose: true, allowHTTP: true, impersonateServiceAccounts: true, argoCD: true, tlsSecretName: waybill-tls, metrics: true, extraArgs: [--allow-loopback]}
 data: {persistent: true, size: 20Gi, storageClassName: fast}
 history: {dsnSecretName: waybill-history, keepPromotions: 20}
+oidc: {issuerURL: "https://login.example.com", clientID: waybill, clientSecretName: waybill-oidc, caSecretName: login-ca, name: Example Inc, scopes: [profile, groups], usernameClaim: preferred_username, groupsClaim: roles, allowedGroups: [dev, ops], noPasswords: true}
 service: {type: LoadBalancer, port: 443, annotations: {example.com/lb: internal}}
 ingress: {enabled: true, className: nginx, host: waybill.example.com, tlsSecretName: waybill-tls, annotations: {example.com/timeout: "3600"}}
 resources: {limits: {memory: 4Gi}}
@@ -238,6 +239,9 @@ func TestValuesAreChecked(t *testing.T) {
 		{"no replica", "server: {replicas: 0}", "replicas"},
 		{"replicas with a history each", "server: {replicas: 2}", "needs history.dsnSecretName"},
 		{"replicas on one claim", "server: {replicas: 2}\nhistory: {dsnSecretName: h}\ndata: {persistent: true}", "needs data.persistent=false"},
+		{"a provider without a client", "server: {publicURL: \"https://w.example.com\"}\noidc: {issuerURL: \"https://login.example.com\"}", "clientID"},
+		{"a provider that cannot lead back", "oidc: {issuerURL: \"https://login.example.com\", clientID: w}", "needs server.publicURL"},
+		{"nobody can sign in", "oidc: {noPasswords: true}", "issuerURL"},
 		{"a flag that is none", "server: {extraArgs: [verbose]}", "extraArgs"},
 	} {
 		t.Run(tc.why, func(t *testing.T) {

@@ -71,4 +71,28 @@ func TestAcceptDrift(t *testing.T) {
 	if d, err = w.deployment("test"); err != nil || *d.Spec.Replicas != want-2 {
 		t.Errorf("%v: %d replicas, want what the branch is written from: %d", err, *d.Spec.Replicas, want-2)
 	}
+	w.isAudited("apply", "create", "promote", "sync", "drift", "accept")
+}
+
+// isAudited waits until the Project's audit trail has these actions, and fails
+// unless the whole trail of its server is as it was written.
+func (w *world) isAudited(actions ...string) {
+	w.t.Helper()
+	w.eventually("the audit trail has it all", func() error {
+		for _, action := range actions {
+			if s := w.cli("", "audit", "-p", w.project, "--action", action, "-o", "json"); s.code != 0 || !strings.Contains(s.out, `"action": "`+action+`"`) {
+				return fmt.Errorf("%s: %s", action, s.text())
+			}
+		}
+		return nil
+	})
+	s := w.cli("", "audit", "verify")
+	_, head, found := strings.Cut(strings.TrimSpace(s.out), "head: ")
+	if s.code != 0 || !found {
+		w.t.Fatal(s.text())
+	}
+	exported := w.cli("", "audit", "export")
+	if s := w.cli(exported.out, "audit", "verify", "-f", "-", "--head", head); s.code != 0 {
+		w.t.Error(s.text())
+	}
 }

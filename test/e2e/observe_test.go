@@ -217,7 +217,7 @@ func TestObserveArgoCD(t *testing.T) {
 	t.Run("text, and exit 1 with --check", func(t *testing.T) {
 		said := o.observe("--check")
 		for _, text := range []string{
-			`config management plugin "kustomized-helm"`, "Jsonnet", "spec.replicas: 5, Git says 2", "Nothing was written", "--cluster prod-eu=CONTEXT", "is no branch of", "Argo CD says Degraded",
+			`config management plugin "kustomized-helm"`, "Jsonnet", "spec.replicas: 5, Git says 2", "Nothing was written", "--cluster prod-eu=CONTEXT", "a tag is no branch", "Argo CD says Degraded",
 		} {
 			if !strings.Contains(said.out, text) {
 				t.Errorf("nothing says %q:\n%s", text, said.out)

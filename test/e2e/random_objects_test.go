@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 	"github.com/waybill-dev/waybill/test/env"
 )
 
@@ -25,7 +26,7 @@ import (
 // on as ever. WAYBILL_SEED repeats a run, WAYBILL_TEST_OBJECTS_FOR=5m prolongs it.
 func TestRandomObjects(t *testing.T) {
 	t.Parallel()
-	metrics, err := freeAddress()
+	metrics, err := freeaddr.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 )
 
 // server is one waybilld as a child process: started, killed, paused and
@@ -71,7 +72,7 @@ func (in *installation) newServer(name, dataDir string, flags ...string) (*serve
 	if err != nil {
 		return nil, err
 	}
-	if s.listen, err = freeAddress(); err != nil {
+	if s.listen, err = freeaddr.Loopback(); err != nil {
 		return nil, err
 	}
 	s.log, err = artifact(name + ".waybilld.log")
@@ -157,12 +158,4 @@ func (s *server) wasKilled() error {
 		return fmt.Errorf("waybilld ended by itself: %s", s.cmd.ProcessState)
 	}
 	return nil
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

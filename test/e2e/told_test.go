@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/test/provider"
@@ -17,7 +19,8 @@ import (
 )
 
 // TestToldElsewhere: who wrote a commit sees beside it at the Git provider what
-// became of it, and a chat that a Secret of the Project names gets one message.
+// became of it, and a chat that a Secret of the Project names gets one message of
+// the promotion's, and one of each thing that the Project's notification tells.
 func TestToldElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newCommonWorld(t, "told")
@@ -27,7 +30,8 @@ func TestToldElsewhere(t *testing.T) {
 	source := w.git.Branch("guestbook", "main")
 	w.git.SetBranch("guestbook", "stage/test", source)
 	chat := newChat(t)
-	w.cluster.Apply(t, w.projectYAML(), w.credentialsYAML(gittest.Password, registrytest.Password), w.warehouseYAML(), fmt.Sprintf(`
+	notifications := fmt.Sprintf("apiVersion: waybill.dev/v1alpha1\nkind: Project\nmetadata: {name: %s}\nspec:\n  notifications: [{name: all, channel: releases, events: [PromotionSucceeded, FreightCreated, FreezeEnded]}]\n", w.project)
+	w.cluster.Apply(t, w.projectYAML(), notifications, w.credentialsYAML(gittest.Password, registrytest.Password), w.warehouseYAML(), fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
 metadata: {name: releases, namespace: %s, labels: {waybill.dev/cred-type: message}}
@@ -60,10 +64,25 @@ stringData: {type: webhook, url: "%s/in", authorization: "Bearer of-the-chat"}
 			return nil
 		})
 	}
+	w.eventually("the Project says that it has told something", func() error {
+		var p v1alpha1.Project
+		if err := w.client.Get(t.Context(), client.ObjectKey{Name: w.project}, &p); err != nil {
+			return err
+		}
+		if all := p.Status.Notifications; len(all) != 1 || all[0].LastSentAt == nil || all[0].Failure != nil || len(chat.messages()) < 3 {
+			return fmt.Errorf("%+v; %q", all, chat.messages())
+		}
+		return nil
+	})
 	got := chat.messages()
-	want := fmt.Sprintf("Bearer of-the-chat %s.tell", p.UID)
-	if len(got) != 1 || !strings.HasPrefix(got[0], want) || !strings.Contains(got[0], `"text":"test gets 1.26.0"`) {
-		t.Errorf("the chat got %q, want one of %q", got, want)
+	step := fmt.Sprintf("Bearer of-the-chat %s.tell", p.UID)
+	for _, want := range []string{step, `"type":"dev.waybill.FreightCreated"`, `"type":"dev.waybill.PromotionSucceeded"`} {
+		if n := len(slices.DeleteFunc(slices.Clone(got), func(m string) bool { return !strings.Contains(m, want) })); n != 1 {
+			t.Errorf("the chat got %d of %s: %q", n, want, got)
+		}
+	}
+	if len(got) != 3 {
+		t.Errorf("the chat got %q, want 3", got)
 	}
 }
 

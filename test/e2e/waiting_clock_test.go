@@ -14,13 +14,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 )
 
 // TestInstants runs by the real clock: a soak ends, a window opens, an approval
 // expires, each at its instant, and nobody looks in between.
 func TestInstants(t *testing.T) {
 	t.Parallel()
-	metrics, err := freeAddress()
+	metrics, err := freeaddr.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,13 @@ package prometheus
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 )
 
 // Start runs Debian's Prometheus, or what WAYBILL_PROMETHEUS names, on loopback until the test ends. It scrapes
@@ -28,7 +29,10 @@ func Start(t *testing.T, target string) (address string) {
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen := freeAddress(t)
+	listen, err := freeaddr.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+listen, "--log.level=error")
 	var log strings.Builder
@@ -45,15 +49,4 @@ func Start(t *testing.T, target string) (address string) {
 		}
 	})
 	return "http://" + listen
-}
-
-// freeAddress returns an address of loopback nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

@@ -263,6 +263,13 @@ func TestDecisionsAreKept(t *testing.T) {
 	for _, z := range []*v1alpha1.Freeze{freeze, hold} {
 		r.create(z)
 	}
+	f := r.freight(1, "1.26.0")
+	for name, labels := range map[string]map[string]string{"dashboards": nil, "of-a-stage": {v1alpha1.LabelStage: "test"}} {
+		r.create(&v1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: r.project, Name: name, Labels: labels}, Spec: v1alpha1.ApplicationSpec{
+			Source:      v1alpha1.ApplicationSource{RepoURL: "https://git.example/infra.git", TargetRevision: "main", Path: "."},
+			Destination: v1alpha1.Destination{Namespace: r.project},
+		}})
+	}
 	rec := newRecorder(r, store, 0)
 	for range 2 {
 		rec.project()
@@ -281,7 +288,7 @@ func TestDecisionsAreKept(t *testing.T) {
 		return out
 	}
 	want := []string{
-		`apply Stage test by ""`, `apply Warehouse guestbook by ""`, `freeze Freeze freeze-1 by ""`, `hold Freeze hold-1 by ""`,
+		`apply Application dashboards by ""`, `apply Stage test by ""`, `apply Warehouse guestbook by ""`, `create Freight ` + f.Name + ` by ""`, `freeze Freeze freeze-1 by ""`, `hold Freeze hold-1 by ""`,
 	}
 	if d := cmp.Diff(want, actions()); d != "" {
 		t.Errorf("-want +got\n%s", d)
@@ -291,7 +298,7 @@ func TestDecisionsAreKept(t *testing.T) {
 	if err := store.PutEntry(t.Context(), history.OfFreeze(hold).End(time.Now(), "waybill:ada")); err != nil {
 		t.Fatal(err)
 	}
-	for _, z := range []*v1alpha1.Freeze{freeze, hold} {
+	for _, z := range []client.Object{freeze, hold, f} {
 		if err := r.admin.Delete(t.Context(), z); err != nil {
 			t.Fatal(err)
 		}
@@ -303,12 +310,13 @@ func TestDecisionsAreKept(t *testing.T) {
 	}
 	r.seen(stage)
 	eventually(t, "the cache has heard", func() error {
-		return yes(r.cached.Get(t.Context(), client.ObjectKeyFromObject(hold), hold) != nil, hold.Name)
+		isGone := r.cached.Get(t.Context(), client.ObjectKeyFromObject(hold), hold) != nil && r.cached.Get(t.Context(), client.ObjectKeyFromObject(f), f) != nil
+		return yes(isGone, hold.Name)
 	})
 	again := newRecorder(r, store, 0)
 	again.project()
 	again.project()
-	want = append(want, `apply Stage test by ""`, `resume Freeze hold-1 by "waybill:ada"`, `thaw Freeze freeze-1 by ""`)
+	want = append(want, `apply Stage test by ""`, `delete Freight `+f.Name+` by ""`, `resume Freeze hold-1 by "waybill:ada"`, `thaw Freeze freeze-1 by ""`)
 	slices.Sort(want)
 	if d := cmp.Diff(want, actions()); d != "" {
 		t.Errorf("after the restart: -want +got\n%s", d)

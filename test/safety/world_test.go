@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 	"github.com/waybill-dev/waybill/test/env"
 	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
@@ -136,12 +137,11 @@ func last(s string, n int) string { return s[max(0, len(s)-n):] }
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeaddr.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // has waits until check of an object is nil.

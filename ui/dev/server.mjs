@@ -85,6 +85,9 @@ export function start({ port = 0 } = {}) {
     }
     if (!path.startsWith('/api/')) return serveFile(path, response);
 
+    if (path === '/api/v1/login' && request.method === 'GET') {
+      return json(response, 200, { password: true, sso: 'Example Inc' });
+    }
     if (path === '/api/v1/login') {
       const { username, password } = JSON.parse(body);
       if (password !== 'secret') return problem(response, 401, 'wrong-credentials', 'user name or password is wrong');
@@ -116,6 +119,7 @@ export function start({ port = 0 } = {}) {
     const answers = [
       [/^\/api\/v1\/me$/, 'me'],
       [/^\/api\/v1\/me\/permissions$/, url.searchParams.has('project') ? 'permissions' : 'my-permissions'],
+      [/^\/api\/v1\/projects\/[^/]+\/audit$/, 'audit'],
       [/^\/api\/v1\/clusters$/, 'clusters'],
       [/^\/api\/v1\/projects$/, 'projects'],
       [/^\/api\/v1\/projects\/checkout\/pipeline$/, 'pipeline'],

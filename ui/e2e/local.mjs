@@ -1,7 +1,7 @@
 // A whole `waybill local` with the demo in a temporary folder, for tests on the real product.
 //   WAYBILL_BIN=../bin                          the folder with waybill, waybilld, waybill-kube
 //   WAYBILL_ARTIFACTS=../test/artifacts/ui      where pictures go
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
-const bin = resolve(here, process.env.WAYBILL_BIN ?? '../bin');
+/** The folder of the programs. */
+export const bin = resolve(here, process.env.WAYBILL_BIN ?? '../bin');
 
 /** Where pictures go. */
 export const pictures = resolve(here, process.env.WAYBILL_ARTIFACTS ?? '../test/artifacts/ui');
@@ -28,11 +29,9 @@ export async function startLocal() {
   await mkdir(pictures, { recursive: true });
   const home = await mkdtemp(join(tmpdir(), 'waybill-journey-'));
   const data = join(home, 'data');
+  const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: home };
   const waybill = async (...args) => {
-    const { stdout } = await run(join(bin, 'waybill'), args, {
-      env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home },
-      timeout: 300_000,
-    });
+    const { stdout } = await run(join(bin, 'waybill'), args, { env, timeout: 300_000 });
     return stdout;
   };
   const port = String(await freePorts());
@@ -43,6 +42,8 @@ export async function startLocal() {
     ...up,
     data,
     waybill,
+    /** The same, while it runs. */
+    start: (...args) => spawn(join(bin, 'waybill'), args, { env, timeout: 300_000 }),
     /** Pushes a tag to the demo's registry. */
     push: (...args) => waybill('local', 'push', ...args, '--data', data),
     kubectl: (...args) =>
@@ -55,7 +56,7 @@ export async function startLocal() {
 }
 
 /** A port with room for its neighbours, below the range the system hands out by itself. */
-async function freePorts() {
+export async function freePorts() {
   for (let port = 20_000 + (process.pid % 500) * 20; port < 32_000; port += 20) {
     const isFree = await Promise.all([0, 1, 2, 3, 4].map((i) => canListen(port + i)));
     if (isFree.every(Boolean)) return port;

@@ -51,6 +51,7 @@ const pages = {
   freight: () => '/projects/checkout/freight/2.14.0',
   'freight that is rejected': () => '/projects/checkout/freight/2.13.5',
   sources: () => '/projects/checkout/sources',
+  audit: () => '/projects/checkout/audit',
   stage: () => '/projects/checkout/stages/prod-us',
   resources: () => '/projects/checkout/stages/prod-us/resources',
   'resources, logs': () => '/projects/checkout/stages/prod-us/resources?tab=logs',

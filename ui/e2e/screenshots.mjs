@@ -83,6 +83,9 @@ try {
     await page.goto(`/projects/${wanted}/sources`);
     await settled(page);
     await shoot('sources');
+    await page.goto(`/projects/${wanted}/audit`);
+    await settled(page);
+    await shoot('audit');
     await page.goto('/clusters');
     await settled(page);
     await shoot('clusters');

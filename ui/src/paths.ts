@@ -12,6 +12,7 @@ export const routes = {
   freight: '/projects/$project/freight/$freight',
   review: '/projects/$project/review/$promotion',
   inbox: '/inbox',
+  audit: '/projects/$project/audit',
   clusters: '/clusters',
 } as const;
 
@@ -21,6 +22,8 @@ const seg = encodeURIComponent;
 /** Addresses of the API. Names are escaped. */
 export const api = {
   login: () => `${root}/login`,
+  /** A page to open, not a call: it leads to the identity provider and comes back to `next`. */
+  sso: (next: string) => `${root}/login/sso?next=${seg(next)}`,
   logout: () => `${root}/logout`,
   me: () => `${root}/me`,
   permissions: (project: string) => `${root}/me/permissions?project=${seg(project)}`,
@@ -51,6 +54,7 @@ export const api = {
   reject: (project: string, promotion: string) => `${api.promotion(project, promotion)}/reject`,
   revoke: (project: string, promotion: string) => `${api.promotion(project, promotion)}/revoke`,
   abort: (project: string, promotion: string) => `${api.promotion(project, promotion)}/abort`,
+  retry: (project: string, promotion: string) => `${api.promotion(project, promotion)}/retry`,
   application: (project: string, name: string) => `${root}/projects/${seg(project)}/applications/${seg(name)}`,
   sync: (project: string, name: string) => `${api.application(project, name)}/sync`,
   accept: (project: string, name: string) => `${api.application(project, name)}/accept`,
@@ -59,6 +63,11 @@ export const api = {
   logs: (project: string, name: string, of?: { kind: string; name: string }) =>
     `${api.application(project, name)}/logs${of === undefined ? '' : `?kind=${seg(of.kind)}&name=${seg(of.name)}`}`,
   inbox: () => `${root}/inbox`,
+  audit: (project: string, actions: readonly string[], page?: string) => {
+    const query = new URLSearchParams(actions.map((action) => ['action', action]));
+    if (page) query.set('page', page);
+    return `${root}/projects/${seg(project)}/audit${query.size > 0 ? `?${query}` : ''}`;
+  },
   clusters: () => `${root}/clusters`,
   cluster: (name: string) => `${root}/clusters/${seg(name)}`,
   testCluster: (name: string) => `${api.cluster(name)}/test`,

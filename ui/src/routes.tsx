@@ -13,6 +13,7 @@ import { sessionOptions } from './api/session';
 import { ErrorState } from './components/ErrorState';
 import { Shell } from './components/Shell';
 import {
+  auditSearch,
   clustersSearch,
   dialogSearch,
   inboxSearch,
@@ -21,6 +22,7 @@ import {
   promotionSearch,
   resourcesSearch,
 } from './lib/search';
+import { AuditPage } from './pages/audit/AuditPage';
 import { ClustersPage } from './pages/clusters/ClustersPage';
 import { FreightPage } from './pages/freight/FreightPage';
 import { InboxPage } from './pages/inbox/InboxPage';
@@ -46,14 +48,22 @@ const root = createRootRouteWithContext<Context>()({
   notFoundComponent: NotFound,
 });
 
+/** A search parameter; the router makes numbers of what looks like one. */
+function text(raw: unknown): string | undefined {
+  return typeof raw === 'string' || typeof raw === 'number' ? String(raw) : undefined;
+}
+
 const login = createRoute({
   getParentRoute: () => root,
   path: routes.login,
-  validateSearch: (raw: Record<string, unknown>): { next?: string } => ({
-    next: typeof raw.next === 'string' ? raw.next : undefined,
+  validateSearch: (raw: Record<string, unknown>): { next?: string; sso?: string; request?: string } => ({
+    next: text(raw.next),
+    sso: text(raw.sso),
+    request: text(raw.request),
   }),
   component: function Login() {
-    return <LoginPage next={login.useSearch().next} />;
+    const { next, sso, request } = login.useSearch();
+    return <LoginPage next={next} refused={sso === undefined ? undefined : { why: sso, request }} />;
   },
 });
 
@@ -127,6 +137,16 @@ const resources = createRoute({
   },
 });
 
+const audit = createRoute({
+  getParentRoute: () => inside,
+  path: routes.audit,
+  validateSearch: auditSearch,
+  component: function Audit() {
+    const { project } = audit.useParams();
+    return <AuditPage key={project} project={project} search={audit.useSearch()} />;
+  },
+});
+
 const sources = createRoute({
   getParentRoute: () => inside,
   path: routes.sources,
@@ -191,6 +211,7 @@ const tree = root.addChildren([
     start,
     projects,
     pipeline,
+    audit,
     sources,
     stage,
     resources,

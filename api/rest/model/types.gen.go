@@ -4,8 +4,27 @@
 package model
 
 import (
+	"encoding/json"
 	"time"
 )
+
+// Defines values for AccessTokenKind.
+const (
+	AccessTokenSession AccessTokenKind = "session"
+	AccessTokenToken   AccessTokenKind = "token"
+)
+
+// Valid indicates whether the value is a known member of the AccessTokenKind enum.
+func (e AccessTokenKind) Valid() bool {
+	switch e {
+	case AccessTokenSession:
+		return true
+	case AccessTokenToken:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for ActivityKind.
 const (
@@ -120,15 +139,21 @@ const (
 	AuditAccept        AuditAction = "accept"
 	AuditApply         AuditAction = "apply"
 	AuditApprove       AuditAction = "approve"
+	AuditChain         AuditAction = "chain"
+	AuditCreate        AuditAction = "create"
 	AuditDelete        AuditAction = "delete"
+	AuditDrift         AuditAction = "drift"
 	AuditFreeze        AuditAction = "freeze"
+	AuditHeal          AuditAction = "heal"
 	AuditHold          AuditAction = "hold"
 	AuditHoldHealing   AuditAction = "hold-healing"
+	AuditPromote       AuditAction = "promote"
 	AuditRefuse        AuditAction = "refuse"
 	AuditReject        AuditAction = "reject"
 	AuditResume        AuditAction = "resume"
 	AuditResumeHealing AuditAction = "resume-healing"
 	AuditRevoke        AuditAction = "revoke"
+	AuditRollback      AuditAction = "rollback"
 	AuditSignIn        AuditAction = "sign-in"
 	AuditSignOut       AuditAction = "sign-out"
 	AuditSync          AuditAction = "sync"
@@ -145,13 +170,23 @@ func (e AuditAction) Valid() bool {
 		return true
 	case AuditApprove:
 		return true
+	case AuditChain:
+		return true
+	case AuditCreate:
+		return true
 	case AuditDelete:
 		return true
+	case AuditDrift:
+		return true
 	case AuditFreeze:
+		return true
+	case AuditHeal:
 		return true
 	case AuditHold:
 		return true
 	case AuditHoldHealing:
+		return true
+	case AuditPromote:
 		return true
 	case AuditRefuse:
 		return true
@@ -163,6 +198,8 @@ func (e AuditAction) Valid() bool {
 		return true
 	case AuditRevoke:
 		return true
+	case AuditRollback:
+		return true
 	case AuditSignIn:
 		return true
 	case AuditSignOut:
@@ -172,6 +209,42 @@ func (e AuditAction) Valid() bool {
 	case AuditThaw:
 		return true
 	case AuditUnreject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuditBreakKind.
+const (
+	BreakChanged   AuditBreakKind = "changed"
+	BreakCut       AuditBreakKind = "cut"
+	BreakMissing   AuditBreakKind = "missing"
+	BreakMoved     AuditBreakKind = "moved"
+	BreakOrder     AuditBreakKind = "order"
+	BreakRecord    AuditBreakKind = "record"
+	BreakRewritten AuditBreakKind = "rewritten"
+	BreakUnlinked  AuditBreakKind = "unlinked"
+)
+
+// Valid indicates whether the value is a known member of the AuditBreakKind enum.
+func (e AuditBreakKind) Valid() bool {
+	switch e {
+	case BreakChanged:
+		return true
+	case BreakCut:
+		return true
+	case BreakMissing:
+		return true
+	case BreakMoved:
+		return true
+	case BreakOrder:
+		return true
+	case BreakRecord:
+		return true
+	case BreakRewritten:
+		return true
+	case BreakUnlinked:
 		return true
 	default:
 		return false
@@ -240,6 +313,7 @@ const (
 	DocumentResultActionConfigured DocumentResultAction = "configured"
 	DocumentResultActionCreated    DocumentResultAction = "created"
 	DocumentResultActionFailed     DocumentResultAction = "failed"
+	DocumentResultActionPruned     DocumentResultAction = "pruned"
 	DocumentResultActionUnchanged  DocumentResultAction = "unchanged"
 )
 
@@ -251,6 +325,8 @@ func (e DocumentResultAction) Valid() bool {
 	case DocumentResultActionCreated:
 		return true
 	case DocumentResultActionFailed:
+		return true
+	case DocumentResultActionPruned:
 		return true
 	case DocumentResultActionUnchanged:
 		return true
@@ -271,6 +347,30 @@ func (e EdgeFromKind) Valid() bool {
 	case EdgeFromKindStage:
 		return true
 	case EdgeFromKindWarehouse:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FindingState.
+const (
+	FindingFail    FindingState = "fail"
+	FindingOK      FindingState = "ok"
+	FindingUnknown FindingState = "unknown"
+	FindingWarn    FindingState = "warn"
+)
+
+// Valid indicates whether the value is a known member of the FindingState enum.
+func (e FindingState) Valid() bool {
+	switch e {
+	case FindingFail:
+		return true
+	case FindingOK:
+		return true
+	case FindingUnknown:
+		return true
+	case FindingWarn:
 		return true
 	default:
 		return false
@@ -558,21 +658,23 @@ func (e Phase) Valid() bool {
 
 // Defines values for ProblemCode.
 const (
-	Conflict           ProblemCode = "conflict"
-	Forbidden          ProblemCode = "forbidden"
-	GateClosed         ProblemCode = "gate-closed"
-	Internal           ProblemCode = "internal"
-	InvalidManifest    ProblemCode = "invalid-manifest"
-	InvalidRequest     ProblemCode = "invalid-request"
-	NotFound           ProblemCode = "not-found"
-	NotSignedIn        ProblemCode = "not-signed-in"
-	PayloadTooLarge    ProblemCode = "payload-too-large"
-	PlanChanged        ProblemCode = "plan-changed"
-	PreconditionFailed ProblemCode = "precondition-failed"
-	Timeout            ProblemCode = "timeout"
-	TooManyRequests    ProblemCode = "too-many-requests"
-	Unavailable        ProblemCode = "unavailable"
-	WrongCredentials   ProblemCode = "wrong-credentials"
+	Conflict             ProblemCode = "conflict"
+	Forbidden            ProblemCode = "forbidden"
+	GateClosed           ProblemCode = "gate-closed"
+	Internal             ProblemCode = "internal"
+	InvalidManifest      ProblemCode = "invalid-manifest"
+	InvalidRequest       ProblemCode = "invalid-request"
+	KeyReused            ProblemCode = "key-reused"
+	NotFound             ProblemCode = "not-found"
+	NotSignedIn          ProblemCode = "not-signed-in"
+	PayloadTooLarge      ProblemCode = "payload-too-large"
+	PlanChanged          ProblemCode = "plan-changed"
+	PreconditionFailed   ProblemCode = "precondition-failed"
+	PreconditionRequired ProblemCode = "precondition-required"
+	Timeout              ProblemCode = "timeout"
+	TooManyRequests      ProblemCode = "too-many-requests"
+	Unavailable          ProblemCode = "unavailable"
+	WrongCredentials     ProblemCode = "wrong-credentials"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
@@ -590,6 +692,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case InvalidRequest:
 		return true
+	case KeyReused:
+		return true
 	case NotFound:
 		return true
 	case NotSignedIn:
@@ -599,6 +703,8 @@ func (e ProblemCode) Valid() bool {
 	case PlanChanged:
 		return true
 	case PreconditionFailed:
+		return true
+	case PreconditionRequired:
 		return true
 	case Timeout:
 		return true
@@ -652,6 +758,33 @@ func (e PromotionKind) Valid() bool {
 	case PromotionKindPromote:
 		return true
 	case PromotionKindRollback:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RetryRequestBypass.
+const (
+	RetryRequestBypassApproval RetryRequestBypass = "approval"
+	RetryRequestBypassFreeze   RetryRequestBypass = "freeze"
+	RetryRequestBypassRejected RetryRequestBypass = "rejected"
+	RetryRequestBypassSoak     RetryRequestBypass = "soak"
+	RetryRequestBypassUpstream RetryRequestBypass = "upstream"
+)
+
+// Valid indicates whether the value is a known member of the RetryRequestBypass enum.
+func (e RetryRequestBypass) Valid() bool {
+	switch e {
+	case RetryRequestBypassApproval:
+		return true
+	case RetryRequestBypassFreeze:
+		return true
+	case RetryRequestBypassRejected:
+		return true
+	case RetryRequestBypassSoak:
+		return true
+	case RetryRequestBypassUpstream:
 		return true
 	default:
 		return false
@@ -958,6 +1091,50 @@ type AcceptedCommit struct {
 	Fields []string `json:"fields"`
 }
 
+// AccessToken defines model for AccessToken.
+type AccessToken struct {
+	Created Time `json:"created"`
+
+	// Current that of this request
+	Current bool `json:"current"`
+	Expires Time `json:"expires"`
+
+	// ID names it; it gives no right
+	ID string `json:"id"`
+
+	// Kind session: of a browser
+	Kind AccessTokenKind `json:"kind"`
+
+	// LastUsed exact to ten minutes
+	LastUsed Time `json:"lastUsed"`
+
+	// Name what it is for
+	Name string `json:"name"`
+
+	// ReadOnly changes nothing
+	ReadOnly bool `json:"readOnly"`
+}
+
+// AccessTokenKind session: of a browser
+type AccessTokenKind string
+
+// AccessTokenList defines model for AccessTokenList.
+type AccessTokenList struct {
+	Items []AccessToken `json:"items"`
+}
+
+// AccessTokenRequest defines model for AccessTokenRequest.
+type AccessTokenRequest struct {
+	// Lifetime as 24h; without it: as long as can be
+	Lifetime string `json:"lifetime,omitempty,omitzero"`
+
+	// Name what it is for
+	Name string `json:"name"`
+
+	// ReadOnly it changes nothing, whatever the person may
+	ReadOnly bool `json:"readOnly,omitempty,omitzero"`
+}
+
 // Activity defines model for Activity.
 type Activity struct {
 	At        Time         `json:"at"`
@@ -1106,6 +1283,21 @@ type AssembleRequest struct {
 // AuditAction defines model for AuditAction.
 type AuditAction string
 
+// AuditBreak One place where the chain breaks
+type AuditBreak struct {
+	// Detail in one sentence
+	Detail string `json:"detail"`
+
+	// Kind changed, moved, missing, unlinked (it follows another row than the one that is there), order, cut (the end), rewritten (what was noted had another hash), or record (what a row vouches for was changed)
+	Kind AuditBreakKind `json:"kind"`
+
+	// Seq of the row
+	Seq int64 `json:"seq"`
+}
+
+// AuditBreakKind changed, moved, missing, unlinked (it follows another row than the one that is there), order, cut (the end), rewritten (what was noted had another hash), or record (what a row vouches for was changed)
+type AuditBreakKind string
+
 // AuditEntry One thing that somebody did
 type AuditEntry struct {
 	Action AuditAction `json:"action"`
@@ -1119,7 +1311,10 @@ type AuditEntry struct {
 	Kind string `json:"kind,omitempty,omitzero"`
 
 	// Name of the object
-	Name    string `json:"name,omitempty,omitzero"`
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Phase that a Promotion or a sync ended in, or what became of a drift
+	Phase   string `json:"phase,omitempty,omitzero"`
 	Project string `json:"project,omitempty,omitzero"`
 
 	// Promotion that an approval is about
@@ -1134,10 +1329,48 @@ type AuditEntry struct {
 	Via string `json:"via,omitempty,omitzero"`
 }
 
+// AuditHead A place in the chain; number 0, with 64 zeros, is before the first row
+type AuditHead struct {
+	Hash string `json:"hash"`
+	Seq  int64  `json:"seq"`
+}
+
 // AuditList defines model for AuditList.
 type AuditList struct {
 	Items    []AuditEntry `json:"items"`
 	NextPage string       `json:"nextPage,omitempty,omitzero"`
+}
+
+// AuditRow One row: hash is the SHA-256 of the canonical JSON (RFC 8785) of its entry, prev and seq
+type AuditRow struct {
+	Entry json.RawMessage `json:"entry"`
+	Hash  string          `json:"hash"`
+
+	// Prev hash of the row before
+	Prev string `json:"prev"`
+	Seq  int64  `json:"seq"`
+}
+
+// AuditRows defines model for AuditRows.
+type AuditRows struct {
+	Items []AuditRow `json:"items"`
+}
+
+// AuditVerdict defines model for AuditVerdict.
+type AuditVerdict struct {
+	Breaks []AuditBreak `json:"breaks"`
+
+	// Done that was the end
+	Done bool `json:"done"`
+
+	// Head A place in the chain; number 0, with 64 zeros, is before the first row
+	Head AuditHead `json:"head"`
+
+	// Last A place in the chain; number 0, with 64 zeros, is before the first row
+	Last AuditHead `json:"last"`
+
+	// Rows that were looked at
+	Rows int64 `json:"rows"`
 }
 
 // Branch defines model for Branch.
@@ -1272,9 +1505,15 @@ type DefinitionList struct {
 	NextPage string       `json:"nextPage,omitempty,omitzero"`
 }
 
+// Doctor defines model for Doctor.
+type Doctor struct {
+	Items []Finding `json:"items"`
+}
+
 // DocumentResult defines model for DocumentResult.
 type DocumentResult struct {
 	Action    DocumentResultAction `json:"action"`
+	Change    ObjectChange         `json:"change,omitempty,omitzero"`
 	Document  int                  `json:"document"`
 	File      string               `json:"file"`
 	Kind      string               `json:"kind"`
@@ -1284,7 +1523,7 @@ type DocumentResult struct {
 	Note      string               `json:"note,omitempty,omitzero"`
 
 	// Problem RFC 9457. `code` is stable; the command line's exit code follows it:
-	// 2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
+	// 2 for invalid-request, invalid-manifest, payload-too-large, precondition-required, key-reused, unavailable; 3 for not-found;
 	// 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
 	// 7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
 	Problem Problem `json:"problem,omitempty,omitzero"`
@@ -1362,6 +1601,24 @@ type FileChange struct {
 	RepoURL string         `json:"repoURL"`
 	Scalars []ScalarChange `json:"scalars"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	// Message what is found and why
+	Message string `json:"message"`
+
+	// Name the part: leader, policies, history, ...
+	Name string `json:"name"`
+
+	// Next what to do or type next
+	Next string `json:"next,omitempty,omitzero"`
+
+	// State unknown: this replica cannot tell
+	State FindingState `json:"state"`
+}
+
+// FindingState unknown: this replica cannot tell
+type FindingState string
 
 // Freeze defines model for Freeze.
 type Freeze struct {
@@ -1658,6 +1915,14 @@ type Me struct {
 // Name defines model for Name.
 type Name = string
 
+// NewAccessToken defines model for NewAccessToken.
+type NewAccessToken struct {
+	Token AccessToken `json:"token"`
+
+	// Value for the header Authorization: Bearer VALUE
+	Value string `json:"value"`
+}
+
 // NextAction defines model for NextAction.
 type NextAction struct {
 	// Command the line to type instead
@@ -1675,6 +1940,24 @@ type NextFreight struct {
 
 	// MayPromote no entry gate is closed for a person
 	MayPromote bool `json:"mayPromote"`
+}
+
+// NotificationTest defines model for NotificationTest.
+type NotificationTest struct {
+	Channel string `json:"channel"`
+
+	// ID the id that the message has
+	ID string `json:"id"`
+
+	// Message why it was not sent
+	Message      string `json:"message,omitempty,omitzero"`
+	Notification string `json:"notification"`
+
+	// Reason a word for programs when it was not sent
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Sent the other side took the message
+	Sent bool `json:"sent"`
 }
 
 // ObjectChange defines model for ObjectChange.
@@ -1893,7 +2176,7 @@ type PlannedCommit struct {
 }
 
 // Problem RFC 9457. `code` is stable; the command line's exit code follows it:
-// 2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
+// 2 for invalid-request, invalid-manifest, payload-too-large, precondition-required, key-reused, unavailable; 3 for not-found;
 // 4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
 // 7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
 type Problem struct {
@@ -1986,10 +2269,13 @@ type Promotion struct {
 	From []StageFreight `json:"from,omitempty,omitzero"`
 
 	// Gates closed gates
-	Gates   []GateVerdict `json:"gates,omitempty,omitzero"`
-	Kind    PromotionKind `json:"kind"`
-	Message string        `json:"message,omitempty,omitzero"`
-	Name    string        `json:"name"`
+	Gates []GateVerdict `json:"gates,omitempty,omitzero"`
+	Kind  PromotionKind `json:"kind"`
+
+	// MayRetry it ended without success, and no retry of it is on its way or succeeded
+	MayRetry bool   `json:"mayRetry,omitempty,omitzero"`
+	Message  string `json:"message,omitempty,omitzero"`
+	Name     string `json:"name"`
 
 	// Phase of a Promotion; Rejected is the phase Failed with the reason Rejected
 	Phase Phase `json:"phase"`
@@ -2005,13 +2291,19 @@ type Promotion struct {
 	// RequestReason what the person wrote
 	RequestReason string `json:"requestReason,omitempty,omitzero"`
 	RequestedBy   string `json:"requestedBy,omitempty,omitzero"`
-	RolledBackBy  string `json:"rolledBackBy,omitempty,omitzero"`
-	Stage         string `json:"stage"`
-	StageHealth   Health `json:"stageHealth,omitempty,omitzero"`
-	StageStatus   Status `json:"stageStatus,omitempty,omitzero"`
-	StartedAt     Time   `json:"startedAt,omitempty,omitzero"`
-	Steps         []Step `json:"steps"`
-	SupersededBy  string `json:"supersededBy,omitempty,omitzero"`
+
+	// RetriedBy the newest Promotion that tries this one again, while the cluster has it
+	RetriedBy string `json:"retriedBy,omitempty,omitzero"`
+
+	// RetryOf the Promotion that this one tries again
+	RetryOf      string `json:"retryOf,omitempty,omitzero"`
+	RolledBackBy string `json:"rolledBackBy,omitempty,omitzero"`
+	Stage        string `json:"stage"`
+	StageHealth  Health `json:"stageHealth,omitempty,omitzero"`
+	StageStatus  Status `json:"stageStatus,omitempty,omitzero"`
+	StartedAt    Time   `json:"startedAt,omitempty,omitzero"`
+	Steps        []Step `json:"steps"`
+	SupersededBy string `json:"supersededBy,omitempty,omitzero"`
 
 	// To what a Rollback returns to
 	To  FreightRef `json:"to,omitempty,omitzero"`
@@ -2095,6 +2387,24 @@ type ResourceTree struct {
 	// Items what was applied first, then what is owned, owners before what they own
 	Items []ResourceNode `json:"items"`
 }
+
+// RetryRequest defines model for RetryRequest.
+type RetryRequest struct {
+	// Bypass gates to pass; needs the verb bypass and a reason; not for a Rollback
+	Bypass []RetryRequestBypass `json:"bypass,omitempty,omitzero"`
+
+	// Freight name of the Freight that the person was shown; 409 plan-changed when the Promotion is about another one
+	Freight string `json:"freight,omitempty,omitzero"`
+
+	// PlanHash 409 plan-changed when the plan is another one by now; not for a Rollback
+	PlanHash string `json:"planHash,omitempty,omitzero"`
+
+	// Reason that of the Promotion that is tried again when absent
+	Reason string `json:"reason,omitempty,omitzero"`
+}
+
+// RetryRequestBypass defines model for RetryRequest.Bypass.
+type RetryRequestBypass string
 
 // RidingAlong what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base
 type RidingAlong struct {
@@ -2181,6 +2491,20 @@ type RotateClusterRequest struct {
 	Kubeconfig string `json:"kubeconfig"`
 }
 
+// RowHash SHA-256 in hexadecimal
+type RowHash = string
+
+// SSOCode defines model for SSOCode.
+type SSOCode struct {
+	Code string `json:"code"`
+
+	// Name what the token is for
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Verifier what the challenge is the hash of
+	Verifier string `json:"verifier"`
+}
+
 // ScalarChange defines model for ScalarChange.
 type ScalarChange struct {
 	After  string `json:"after"`
@@ -2192,6 +2516,15 @@ type ScalarChange struct {
 type ShutOut struct {
 	Closed  []GateVerdict `json:"closed"`
 	Freight FreightRef    `json:"freight"`
+}
+
+// SignInMethods defines model for SignInMethods.
+type SignInMethods struct {
+	// Password local users can sign in
+	Password bool `json:"password"`
+
+	// Sso what people call the identity provider; absent: there is none
+	Sso string `json:"sso,omitempty,omitzero"`
 }
 
 // Stage defines model for Stage.
@@ -2606,6 +2939,9 @@ type Write struct {
 	RepoURL    string `json:"repoURL"`
 }
 
+// AfterRow defines model for AfterRow.
+type AfterRow = int64
+
 // ApplicationPath defines model for ApplicationPath.
 type ApplicationPath = Name
 
@@ -2624,6 +2960,15 @@ type FreightQuery = string
 // From defines model for From.
 type From = Time
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // KindPath defines model for KindPath.
 type KindPath = Kind
 
@@ -2638,6 +2983,9 @@ type ProjectPath = Name
 
 // PromotionPath defines model for PromotionPath.
 type PromotionPath = Name
+
+// RowLimit defines model for RowLimit.
+type RowLimit = int
 
 // StagePath defines model for StagePath.
 type StagePath = Name
@@ -2657,6 +3005,14 @@ type ApplyParams struct {
 
 	// Force take over fields that somebody else manages
 	Force bool `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// Diff also say how each object changes; what Secrets hold is masked
+	Diff bool `form:"diff,omitempty" json:"diff,omitempty,omitzero"`
+
+	// Prune Then delete what was applied before and is in none of the documents: Stages, Warehouses, PromotionTasks and
+	// Applications of the Projects that are themselves among the documents. What somebody made by other means
+	// stays, and Secrets stay. Nothing is deleted when a document could not be applied.
+	Prune bool `form:"prune,omitempty" json:"prune,omitempty,omitzero"`
 
 	// Project Namespace of documents that name none
 	Project Name `form:"project,omitempty" json:"project,omitempty,omitzero"`
@@ -2681,6 +3037,32 @@ type AuditParams struct {
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
+// AuditChainParams defines parameters for AuditChain.
+type AuditChainParams struct {
+	// After the number of the row before
+	After AfterRow `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Since begin with the first row that tells of something at this instant or later
+	Since Time     `form:"since,omitempty" json:"since,omitempty,omitzero"`
+	Limit RowLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// VerifyAuditParams defines parameters for VerifyAudit.
+type VerifyAuditParams struct {
+	// After the number of the row before
+	After AfterRow `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Hash of the row `after`; without it, what that row was is not looked at
+	Hash RowHash `form:"hash,omitempty" json:"hash,omitempty,omitzero"`
+
+	// Noted the number of a row that was noted before
+	Noted int64 `form:"noted,omitempty" json:"noted,omitempty,omitzero"`
+
+	// NotedHash and its hash
+	NotedHash RowHash  `form:"notedHash,omitempty" json:"notedHash,omitempty,omitzero"`
+	Limit     RowLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // RemoveClusterParams defines parameters for RemoveCluster.
 type RemoveClusterParams struct {
 	Force bool `form:"force,omitempty" json:"force,omitempty,omitzero"`
@@ -2694,6 +3076,18 @@ type ListProjectDefinitionsParams struct {
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
+// DeleteProjectDefinitionParams defines parameters for DeleteProjectDefinition.
+type DeleteProjectDefinitionParams struct {
+	// IfMatch the ETag that the object must still have (412 `precondition-failed`), or `*` for whatever it is by now; 428 `precondition-required` without it
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// GetProjectDefinitionParams defines parameters for GetProjectDefinition.
+type GetProjectDefinitionParams struct {
+	// IfNoneMatch an ETag that is known already
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
 // EventsParams defines parameters for Events.
 type EventsParams struct {
 	Topics string `form:"topics" json:"topics"`
@@ -2701,6 +3095,28 @@ type EventsParams struct {
 	// Since like Last-Event-ID, for programs that cannot set it
 	Since       string `form:"since,omitempty" json:"since,omitempty,omitzero"`
 	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
+// BeginSSOParams defines parameters for BeginSSO.
+type BeginSSOParams struct {
+	// Next where to go afterwards; a path of the dashboard
+	Next string `form:"next,omitempty" json:"next,omitempty,omitzero"`
+
+	// Port where a program listens on 127.0.0.1
+	Port int `form:"port,omitempty" json:"port,omitempty,omitzero"`
+
+	// Challenge SHA-256 of the program's verifier as base64url (RFC 7636, S256)
+	Challenge string `form:"challenge,omitempty" json:"challenge,omitempty,omitzero"`
+
+	// State what the program gets back with the code
+	State string `form:"state,omitempty" json:"state,omitempty,omitzero"`
+}
+
+// FinishSSOParams defines parameters for FinishSSO.
+type FinishSSOParams struct {
+	State string `form:"state,omitempty" json:"state,omitempty,omitzero"`
+	Code  string `form:"code,omitempty" json:"code,omitempty,omitzero"`
+	Error string `form:"error,omitempty" json:"error,omitempty,omitzero"`
 }
 
 // PermissionsParams defines parameters for Permissions.
@@ -2756,8 +3172,22 @@ type ListDefinitionsParams struct {
 
 // DeleteDefinitionParams defines parameters for DeleteDefinition.
 type DeleteDefinitionParams struct {
-	// IfMatch delete only this resourceVersion (its ETag)
-	IfMatch string `json:"If-Match,omitempty,omitzero"`
+	// IfMatch the ETag that the object must still have (412 `precondition-failed`), or `*` for whatever it is by now; 428 `precondition-required` without it
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// GetDefinitionParams defines parameters for GetDefinition.
+type GetDefinitionParams struct {
+	// IfNoneMatch an ETag that is known already
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// CreateFreezeParams defines parameters for CreateFreeze.
+type CreateFreezeParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListFreightParams defines parameters for ListFreight.
@@ -2768,6 +3198,14 @@ type ListFreightParams struct {
 
 	// Page `nextPage` of the page before
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
+}
+
+// RejectFreightParams defines parameters for RejectFreight.
+type RejectFreightParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // HistoryParams defines parameters for History.
@@ -2805,10 +3243,50 @@ type ListPromotionsParams struct {
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
+// ApproveParams defines parameters for Approve.
+type ApproveParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// RejectPromotionParams defines parameters for RejectPromotion.
+type RejectPromotionParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// RetryPromotionParams defines parameters for RetryPromotion.
+type RetryPromotionParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// HoldParams defines parameters for Hold.
+type HoldParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // PlanPromotionParams defines parameters for PlanPromotion.
 type PlanPromotionParams struct {
 	// Freight name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there)
 	Freight FreightQuery `form:"freight" json:"freight"`
+}
+
+// PromoteParams defines parameters for Promote.
+type PromoteParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ResumeParams defines parameters for Resume.
@@ -2821,6 +3299,14 @@ type ResumeParams struct {
 type PreviewRollbackParams struct {
 	// To Freight to go back to, as in promote; the last good one when absent
 	To string `form:"to,omitempty" json:"to,omitempty,omitzero"`
+}
+
+// RollbackParams defines parameters for Rollback.
+type RollbackParams struct {
+	// IdempotencyKey A value that the client makes up, the same when it sends the same request again because it got no answer. What
+	// the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+	// with the same key of the same person on the same path is 422 `key-reused`.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // WhyParams defines parameters for Why.
@@ -2840,6 +3326,12 @@ type RotateClusterJSONRequestBody = RotateClusterRequest
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Login
+
+// RedeemSSOJSONRequestBody defines body for RedeemSSO for application/json ContentType.
+type RedeemSSOJSONRequestBody = SSOCode
+
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = AccessTokenRequest
 
 // AcceptDriftJSONRequestBody defines body for AcceptDrift for application/json ContentType.
 type AcceptDriftJSONRequestBody = AcceptRequest
@@ -2867,6 +3359,9 @@ type ApproveJSONRequestBody = DecisionRequest
 
 // RejectPromotionJSONRequestBody defines body for RejectPromotion for application/json ContentType.
 type RejectPromotionJSONRequestBody = DecisionRequest
+
+// RetryPromotionJSONRequestBody defines body for RetryPromotion for application/json ContentType.
+type RetryPromotionJSONRequestBody = RetryRequest
 
 // HoldJSONRequestBody defines body for Hold for application/json ContentType.
 type HoldJSONRequestBody = HoldRequest

@@ -25,3 +25,12 @@ app.kubernetes.io/component: server
 {{- define "waybill.file" -}}
 {{ .root.Files.Get .path | replace "namespace: waybill-system" (printf "namespace: %s" .root.Release.Namespace) }}
 {{- end }}
+
+{{/* Where people reach the dashboard; empty where nobody said so. */}}
+{{- define "waybill.publicURL" -}}
+{{- if .Values.server.publicURL -}}
+{{ .Values.server.publicURL }}
+{{- else if .Values.ingress.enabled -}}
+http{{ if .Values.ingress.tlsSecretName }}s{{ end }}://{{ .Values.ingress.host }}
+{{- end -}}
+{{- end }}

@@ -143,6 +143,10 @@ func TestChartErrorsAreNamed(t *testing.T) {
 		"library chart": {func(r *helm.Request) {
 			r.Files["Chart.yaml"] = []byte("apiVersion: v2\nname: s\nversion: 1.0.0\ntype: library\n")
 		}, "library"},
+		"another Kubernetes": {func(r *helm.Request) {
+			r.Files["Chart.yaml"] = []byte("apiVersion: v2\nname: s\nversion: 1.0.0\nkubeVersion: '>=1.30.0-0'\n")
+			r.KubeVersion = "v1.29.1"
+		}, "helm.kubeVersion is v1.29.1"},
 		"bad values": {func(r *helm.Request) { r.Values = "a: [" }, "helm.values"},
 		"no chart":   {func(r *helm.Request) { delete(r.Files, "Chart.yaml") }, "Chart.yaml"},
 		"schema": {func(r *helm.Request) {
@@ -157,6 +161,21 @@ func TestChartErrorsAreNamed(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// What --set and Argo CD make of the values of parameters.
+func TestParameters(t *testing.T) {
+	p := pool(t)
+	for value, want := range map[string]string{
+		"a,b": `"a,b"`, "{a,b}": `["a","b"]`, "{}": `[""]`, `a\,b`: `"a,b"`, `a\b`: `"a\\b"`, "null": "null", "7": "7", "": `""`, "a=b": `"a=b"`, "true": "true", "1.5": `"1.5"`,
+	} {
+		r := chart(map[string]string{"templates/a.yaml": "v: {{ .Values.v | toJson }}\n"})
+		r.Parameters = []helm.Parameter{{Name: "v", Value: value}}
+		got, err := p.Render(t.Context(), r, time.Minute)
+		if err != nil || len(got) != 1 || got[0].Content != "v: "+want+"\n" {
+			t.Errorf("%q: %v %v, want %s", value, got, err, want)
+		}
 	}
 }
 

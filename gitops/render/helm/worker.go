@@ -112,6 +112,10 @@ func template(r *Request) (manifests []Manifest, err error) {
 			return nil, err
 		}
 		capabilities.KubeVersion = *version
+		// Only a version that was given is the cluster's; the library's own says nothing about what the chart allows.
+		if wanted := c.Metadata.KubeVersion; wanted != "" && !chartutil.IsCompatibleRange(wanted, version.String()) {
+			return nil, fmt.Errorf("the chart is for Kubernetes %s, and helm.kubeVersion is %s", wanted, version)
+		}
 	}
 	if len(r.APIVersions) > 0 {
 		capabilities.APIVersions = append(slices.Clone(capabilities.APIVersions), r.APIVersions...)
@@ -168,8 +172,7 @@ func (r *Request) values() (map[string]any, error) {
 		out = loader.MergeMaps(out, values)
 	}
 	for _, p := range r.Parameters {
-		// A comma would begin another parameter.
-		text := p.Name + "=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(p.Value)
+		text := p.Name + "=" + parameterValue(p.Value)
 		parse := strvals.ParseInto
 		if p.ForceString {
 			parse = strvals.ParseIntoString
@@ -179,4 +182,16 @@ func (r *Request) values() (map[string]any, error) {
 		}
 	}
 	return out, nil
+}
+
+// parameterValue writes a value as --set takes it. A comma would begin another parameter; in braces it parts the items
+// of a list, and a backslash before it is one that somebody wrote for --set.
+func parameterValue(value string) string {
+	if strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}") {
+		return value
+	}
+	const comma = "\x00"
+	value = strings.ReplaceAll(value, `\,`, comma)
+	value = strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(value)
+	return strings.ReplaceAll(value, comma, `\,`)
 }

@@ -61,11 +61,17 @@ spec:
 %[10]s`, p.project, p.gitPassword, p.registryPassword, p.image, p.warehouse, p.repoURL, p.readBranch, p.path, p.namespace, p.extra)
 }
 
-// TestBadInput breaks one thing at a time: what the command line says about it,
+// TestProduct is what the command line does with one running product.
+func TestProduct(t *testing.T) {
+	i := start(t)
+	t.Run("BadInput", i.badInput)
+	t.Run("Export", i.exported)
+}
+
+// badInput breaks one thing at a time: what the command line says about it,
 // what it exits with, and that everything recovers by itself once the cause is
 // gone.
-func TestBadInput(t *testing.T) {
-	i := start(t)
+func (i *instance) badInput(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		// spoil breaks the pipeline.

@@ -34,6 +34,8 @@ type instance struct {
 	bin  string
 	home string
 	info local.Instance
+	// editor is $EDITOR.
+	editor string
 }
 
 func start(t *testing.T) *instance {
@@ -88,7 +90,7 @@ search:
 func (i *instance) run(stdin string, args ...string) (stdout, stderr string, code int) {
 	i.t.Helper()
 	cmd := exec.Command(filepath.Join(i.bin, "waybill"), args...)
-	cmd.Env = []string{"HOME=" + i.home, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"HOME=" + i.home, "PATH=" + os.Getenv("PATH"), "EDITOR=" + i.editor}
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -3,7 +3,10 @@ package sendmessage_test
 import (
 	"bufio"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -20,6 +23,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/promotion/message"
 	"github.com/waybill-dev/waybill/promotion/steps/sendmessage"
 	"github.com/waybill-dev/waybill/promotion/steps/step"
 )
@@ -27,7 +31,7 @@ import (
 // channels are Secrets by name.
 type channels map[string]map[string]string
 
-// Channel implements sendmessage.Channels.
+// Channel implements message.Channels.
 func (c channels) Channel(_ context.Context, _, name string) (map[string][]byte, error) {
 	found, ok := c[name]
 	if !ok {
@@ -50,7 +54,7 @@ func send(t *testing.T, c channels, policy outbound.Policy, config string) error
 	p := &v1alpha1.Promotion{}
 	p.Namespace, p.Name, p.UID, p.Spec.Stage, p.Spec.Freight, p.Spec.RequestedBy = "guestbook", "prod.3.f1", "uid-3", "prod", "f1", "waybill:alice"
 	p.Status.Plan = &v1alpha1.PromotionPlan{FreightAlias: "amber-heron"}
-	s := sendmessage.Step{Channels: c, Outbound: func(context.Context, string) (sendmessage.Outbound, error) { return out, nil }}
+	s := sendmessage.Step{Sender: message.Sender{Channels: c, Outbound: func(context.Context, string) (message.Outbound, error) { return out, nil }}}
 	in := step.Input{Promotion: p, As: "tell", Config: []byte(config), Date: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
 	_, err = s.Run(t.Context(), in)
 	return err
@@ -87,6 +91,28 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
+// TestSigned: a webhook whose channel has a signingKey proves that it was Waybill
+// that sent it.
+func TestSigned(t *testing.T) {
+	const key = "hush-hush-hush-hush"
+	var body []byte
+	var signed string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ = io.ReadAll(r.Body)
+		signed = r.Header.Get(message.SignatureHeader)
+	}))
+	defer server.Close()
+	hook := map[string]string{"type": "webhook", "url": server.URL, "signingKey": key}
+	if err := send(t, channels{"hook": hook}, local, `{"channel": "hook", "message": "hello"}`); err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write(body)
+	if want := "sha256=" + hex.EncodeToString(mac.Sum(nil)); len(body) == 0 || signed != want {
+		t.Errorf("%q was signed %q, want %q", body, signed, want)
+	}
+}
+
 // TestRefusals: what fails, for ever or for now, and that nothing says a secret.
 func TestRefusals(t *testing.T) {
 	status := http.StatusOK
@@ -114,6 +140,8 @@ func TestRefusals(t *testing.T) {
 		"no URL":          {map[string]string{"type": "slack", "url": "hush-hush"}, 200, local, "", "ChannelInvalid", true},
 		"user in the URL": {map[string]string{"type": "webhook", "url": "https://me:hush-hush@example.com"}, 200, local, "", "ChannelInvalid", true},
 		"unknown key":     {map[string]string{"type": "slack", "url": "https://x.example.com/hush-hush", "token": "hush-hush"}, 200, local, "", "ChannelInvalid", true},
+		"short key":       {map[string]string{"type": "webhook", "url": "https://x.example.com", "signingKey": "hush-hush"}, 200, local, "", "ChannelInvalid", true},
+		"Slack's key":     {map[string]string{"type": "slack", "url": "https://x.example.com", "signingKey": "hush-hush-hush-hush"}, 200, local, "", "ChannelInvalid", true},
 		"two lines":       {map[string]string{"type": "webhook", "url": "https://x.example.com", "authorization": "hush-hush\nX: y"}, 200, local, "", "ChannelInvalid", true},
 		"open password":   {map[string]string{"type": "smtp", "host": "mail", "tls": "none", "from": "a@b.c", "to": "a@b.c", "password": "hush-hush"}, 200, local, "", "ChannelInvalid", true},
 		"no address":      {map[string]string{"type": "smtp", "host": "mail", "from": "hush-hush", "to": "a@b.c"}, 200, local, "", "ChannelInvalid", true},

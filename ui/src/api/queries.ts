@@ -1,10 +1,12 @@
-import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { queryOptions, useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
 import type {
   AcceptRequest,
   AcceptResult,
+  AuditAction,
+  AuditList,
   Clusters,
   ContainerLogs,
   DecisionRequest,
@@ -50,6 +52,7 @@ export const keys = {
   objectEvents: (project: string, app: string) => ['object-events', project, app] as const,
   logs: (project: string, app: string, of: string) => ['logs', project, app, of] as const,
   inbox: ['inbox'] as const,
+  audit: (project: string, actions: readonly string[]) => ['audit', project, ...actions] as const,
   clusters: ['clusters'] as const,
   myPermissions: ['permissions'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
@@ -251,10 +254,14 @@ export function rollbackOptions(project: string, stage: string, to: string | und
   });
 }
 
-/** Promotes; resolves when the server has accepted it, not when it runs. */
-export function usePromote(project: string, stage: string) {
+/**
+ * Promotes, or tries the Promotion of that name again, if it is about the Freight that is named; resolves when the
+ * server has accepted it, not when it runs.
+ */
+export function usePromote(project: string, stage: string, retry?: string) {
+  const path = retry === undefined ? api.promote(project, stage) : api.retry(project, retry);
   return useMutation({
-    mutationFn: (body: PromoteRequest) => call<Promotion>(api.promote(project, stage), { method: 'POST', body }),
+    mutationFn: (body: PromoteRequest) => call<Promotion>(path, { method: 'POST', body }),
   });
 }
 
@@ -324,6 +331,17 @@ export function useMyPermissions() {
     queryFn: ({ signal }) => call<Permissions>(api.myPermissions(), { signal }),
     staleTime: 60_000,
     retry: false,
+  });
+}
+
+/** What was decided and done in a project, newest first, a page at a time; no actions means all of them. */
+export function useAudit(project: string, actions: readonly AuditAction[]) {
+  return useInfiniteQuery({
+    queryKey: keys.audit(project, actions),
+    queryFn: ({ signal, pageParam }) => call<AuditList>(api.audit(project, actions, pageParam), { signal }),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.nextPage || undefined,
+    gcTime: 0,
   });
 }
 

@@ -63,6 +63,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows of the audit trail with their hashes, the oldest first; needs `list audits` in the whole cluster
+         * @description Every row behind `after`, at most `limit`; ask again behind the last one until `items` is empty.
+         */
+        get: operations["auditChain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether a part of the audit trail's chain is as it was written; needs `list audits` in the whole cluster
+         * @description Goes along the rows behind `after`, at most `limit`; ask again with `last` until `done`.
+         */
+        get: operations["verifyAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clusters": {
         parameters: {
             query?: never;
@@ -183,6 +223,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the parts of this server are that no other page shows
+         * @description Looks at each part now: caches, leader, CRDs, admission policies, the history's store, what waits to be
+         *     written or sent, and kubeconfigs that end soon. No answer holds a secret. `waybill doctor` asks this besides
+         *     clusters, Projects and webhook receivers, which have pages of their own.
+         */
+        get: operations["doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -239,7 +301,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** How people can sign in here */
+        get: operations["signInMethods"];
         put?: never;
         /**
          * Sign in with a local user
@@ -247,6 +310,68 @@ export interface paths {
          *     kind `token` answers with a bearer token that ends after 30 days and sets no cookie.
          */
         post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/sso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Go to the identity provider to sign in
+         * @description For browsers. The answer leads to the provider, which leads back to `/api/v1/login/sso/callback`, which sets the
+         *     session's cookie and leads to `next`. What goes wrong on the way leads to `/login?sso=WHY&request=ID`.
+         *
+         *     A program on the same machine as the browser gives `port`, `challenge` and `state` instead. The browser is led to
+         *     `http://127.0.0.1:PORT/?code=CODE&state=STATE` (or `error=WHY` for the code) in the end, and the program exchanges
+         *     the code for a token within a minute.
+         */
+        get: operations["beginSSO"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/sso/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Come back from the identity provider */
+        get: operations["finishSSO"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/sso/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange the code of a sign-in at the identity provider for a token
+         * @description The token ends after 24 hours. A code can be tried once.
+         */
+        post: operations["redeemSSO"];
         delete?: never;
         options?: never;
         head?: never;
@@ -299,6 +424,45 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where and with what the person is signed in, newest first */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make a token for a program
+         * @description The token acts as the person, with the groups they have. It ends after `lifetime`, at most 30 days (24 hours for people
+         *     of an identity provider), and not later than the token that makes it.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session or token of the person */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -704,6 +868,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/notifications/{notification}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                notification: string;
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test message by the channel of a notification
+         * @description The message says that it is a test and who asked for it. It is sent once and at once, past the outbox. Who may
+         *     change Stages of the Project may have them send messages anyway.
+         */
+        post: operations["testNotification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/pipeline": {
         parameters: {
             query?: never;
@@ -846,6 +1034,33 @@ export interface paths {
          * @description As approve. To keep the Freight out of the Stage for good, reject the Freight.
          */
         post: operations["rejectPromotion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/promotions/{promotion}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a Promotion that failed or was aborted again
+         * @description Makes a new Promotion of the same Freight into the same Stage (or for a Rollback another one to the same
+         *     target), with `retryOf`, by the rules of promote and rollback: every gate is asked again, it has a plan of
+         *     its own, and approvals and bypasses of the first one do not count for it. The person needs the verb promote,
+         *     for a Rollback the verb rollback, on the Stage. 409 `conflict` for one that runs, succeeded, was taken back
+         *     or superseded, and for one that was tried again with success.
+         */
+        post: operations["retryPromotion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1299,6 +1514,36 @@ export interface components {
             /** @description the commit was made now */
             isNew: boolean;
         };
+        AccessToken: {
+            created: components["schemas"]["Time"];
+            /** @description that of this request */
+            current: boolean;
+            expires: components["schemas"]["Time"];
+            /** @description names it; it gives no right */
+            id: string;
+            /**
+             * @description session: of a browser
+             * @enum {string}
+             */
+            kind: "session" | "token";
+            /** @description exact to ten minutes */
+            lastUsed: components["schemas"]["Time"];
+            /** @description what it is for */
+            name: string;
+            /** @description changes nothing */
+            readOnly: boolean;
+        };
+        AccessTokenList: {
+            items: components["schemas"]["AccessToken"][];
+        };
+        AccessTokenRequest: {
+            /** @description as 24h; without it: as long as can be */
+            lifetime?: string;
+            /** @description what it is for */
+            name: string;
+            /** @description it changes nothing, whatever the person may */
+            readOnly?: boolean;
+        };
         Activity: {
             at: components["schemas"]["Time"];
             automatic: boolean;
@@ -1410,7 +1655,22 @@ export interface components {
             choices: components["schemas"]["ArtifactChoice"][];
         };
         /** @enum {string} */
-        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "hold-healing" | "resume-healing" | "reject" | "unreject" | "apply" | "delete" | "sync" | "accept" | "sign-in" | "sign-out";
+        AuditAction: "approve" | "refuse" | "revoke" | "freeze" | "thaw" | "hold" | "resume" | "hold-healing" | "resume-healing" | "reject" | "unreject" | "apply" | "delete" | "sync" | "accept" | "create" | "promote" | "rollback" | "drift" | "heal" | "sign-in" | "sign-out" | "chain";
+        /** @description One place where the chain breaks */
+        AuditBreak: {
+            /** @description in one sentence */
+            detail: string;
+            /**
+             * @description changed, moved, missing, unlinked (it follows another row than the one that is there), order, cut (the end), rewritten (what was noted had another hash), or record (what a row vouches for was changed)
+             * @enum {string}
+             */
+            kind: "changed" | "moved" | "missing" | "unlinked" | "order" | "cut" | "rewritten" | "record";
+            /**
+             * Format: int64
+             * @description of the row
+             */
+            seq: number;
+        };
         /** @description One thing that somebody did */
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
@@ -1422,6 +1682,8 @@ export interface components {
             kind?: string;
             /** @description of the object */
             name?: string;
+            /** @description that a Promotion or a sync ended in, or what became of a drift */
+            phase?: string;
             project?: string;
             /** @description that an approval is about */
             promotion?: string;
@@ -1432,9 +1694,41 @@ export interface components {
             /** @description api, or the client that wrote to Kubernetes */
             via?: string;
         };
+        /** @description A place in the chain; number 0, with 64 zeros, is before the first row */
+        AuditHead: {
+            hash: string;
+            /** Format: int64 */
+            seq: number;
+        };
         AuditList: {
             items: components["schemas"]["AuditEntry"][];
             nextPage?: string;
+        };
+        /** @description One row: hash is the SHA-256 of the canonical JSON (RFC 8785) of its entry, prev and seq */
+        AuditRow: {
+            entry: {
+                [key: string]: unknown;
+            };
+            hash: string;
+            /** @description hash of the row before */
+            prev: string;
+            /** Format: int64 */
+            seq: number;
+        };
+        AuditRows: {
+            items: components["schemas"]["AuditRow"][];
+        };
+        AuditVerdict: {
+            breaks: components["schemas"]["AuditBreak"][];
+            /** @description that was the end */
+            done: boolean;
+            head: components["schemas"]["AuditHead"];
+            last: components["schemas"]["AuditHead"];
+            /**
+             * Format: int64
+             * @description that were looked at
+             */
+            rows: number;
         };
         Branch: {
             readBranch?: string;
@@ -1535,9 +1829,13 @@ export interface components {
             items: components["schemas"]["Definition"][];
             nextPage?: string;
         };
+        Doctor: {
+            items: components["schemas"]["Finding"][];
+        };
         DocumentResult: {
             /** @enum {string} */
-            action: "created" | "configured" | "unchanged" | "failed";
+            action: "created" | "configured" | "unchanged" | "pruned" | "failed";
+            change?: components["schemas"]["ObjectChange"];
             document: number;
             file: string;
             kind: string;
@@ -1596,6 +1894,19 @@ export interface components {
             path: string;
             repoURL: string;
             scalars: components["schemas"]["ScalarChange"][];
+        };
+        Finding: {
+            /** @description what is found and why */
+            message: string;
+            /** @description the part: leader, policies, history, ... */
+            name: string;
+            /** @description what to do or type next */
+            next?: string;
+            /**
+             * @description unknown: this replica cannot tell
+             * @enum {string}
+             */
+            state: "ok" | "warn" | "fail" | "unknown";
         };
         Freeze: {
             by: string;
@@ -1807,6 +2118,11 @@ export interface components {
             user: string;
         };
         Name: string;
+        NewAccessToken: {
+            token: components["schemas"]["AccessToken"];
+            /** @description for the header Authorization: Bearer VALUE */
+            value: string;
+        };
         NextAction: {
             /** @description the line to type instead */
             command?: string;
@@ -1820,6 +2136,18 @@ export interface components {
             freight: components["schemas"]["FreightRef"];
             /** @description no entry gate is closed for a person */
             mayPromote: boolean;
+        };
+        NotificationTest: {
+            channel: string;
+            /** @description the id that the message has */
+            id: string;
+            /** @description why it was not sent */
+            message?: string;
+            notification: string;
+            /** @description a word for programs when it was not sent */
+            reason?: string;
+            /** @description the other side took the message */
+            sent: boolean;
         };
         ObjectChange: {
             added: number;
@@ -1981,7 +2309,7 @@ export interface components {
         };
         /**
          * @description RFC 9457. `code` is stable; the command line's exit code follows it:
-         *     2 for invalid-request, invalid-manifest, payload-too-large, unavailable; 3 for not-found;
+         *     2 for invalid-request, invalid-manifest, payload-too-large, precondition-required, key-reused, unavailable; 3 for not-found;
          *     4 for not-signed-in, wrong-credentials, forbidden; 5 for conflict, plan-changed, precondition-failed;
          *     7 for gate-closed; 1 for the rest (too-many-requests, timeout, internal).
          */
@@ -1989,7 +2317,7 @@ export interface components {
             /** @description the closed gates */
             blockedBy?: components["schemas"]["GateVerdict"][];
             /** @enum {string} */
-            code: "invalid-request" | "invalid-manifest" | "payload-too-large" | "unavailable" | "not-found" | "not-signed-in" | "wrong-credentials" | "forbidden" | "conflict" | "plan-changed" | "precondition-failed" | "gate-closed" | "too-many-requests" | "timeout" | "internal";
+            code: "invalid-request" | "invalid-manifest" | "payload-too-large" | "unavailable" | "not-found" | "not-signed-in" | "wrong-credentials" | "forbidden" | "conflict" | "plan-changed" | "precondition-failed" | "precondition-required" | "key-reused" | "gate-closed" | "too-many-requests" | "timeout" | "internal";
             /** @description one sentence */
             detail: string;
             errors?: components["schemas"]["FieldError"][];
@@ -2049,6 +2377,8 @@ export interface components {
             gates?: components["schemas"]["GateVerdict"][];
             /** @enum {string} */
             kind: "Promote" | "Rollback";
+            /** @description it ended without success, and no retry of it is on its way or succeeded */
+            mayRetry?: boolean;
             message?: string;
             name: string;
             phase: components["schemas"]["Phase"];
@@ -2061,6 +2391,10 @@ export interface components {
             requestedBy?: string;
             /** @description what the person wrote */
             requestReason?: string;
+            /** @description the newest Promotion that tries this one again, while the cluster has it */
+            retriedBy?: string;
+            /** @description the Promotion that this one tries again */
+            retryOf?: string;
             rolledBackBy?: string;
             stage: string;
             stageHealth?: components["schemas"]["Health"];
@@ -2124,6 +2458,16 @@ export interface components {
             /** @description what was applied first, then what is owned, owners before what they own */
             items: components["schemas"]["ResourceNode"][];
         };
+        RetryRequest: {
+            /** @description gates to pass; needs the verb bypass and a reason; not for a Rollback */
+            bypass?: ("upstream" | "soak" | "rejected" | "freeze" | "approval")[];
+            /** @description name of the Freight that the person was shown; 409 plan-changed when the Promotion is about another one */
+            freight?: string;
+            /** @description 409 plan-changed when the plan is another one by now; not for a Rollback */
+            planHash?: string;
+            /** @description that of the Promotion that is tried again when absent */
+            reason?: string;
+        };
         /** @description what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base */
         RidingAlong: {
             /** @description newest first, at most 20 */
@@ -2184,6 +2528,8 @@ export interface components {
             /** Format: password */
             kubeconfig: string;
         };
+        /** @description SHA-256 in hexadecimal */
+        RowHash: string;
         ScalarChange: {
             after: string;
             before?: string;
@@ -2192,6 +2538,19 @@ export interface components {
         ShutOut: {
             closed: components["schemas"]["GateVerdict"][];
             freight: components["schemas"]["FreightRef"];
+        };
+        SignInMethods: {
+            /** @description local users can sign in */
+            password: boolean;
+            /** @description what people call the identity provider; absent: there is none */
+            sso?: string;
+        };
+        SSOCode: {
+            code: string;
+            /** @description what the token is for */
+            name?: string;
+            /** @description what the challenge is the hash of */
+            verifier: string;
         };
         Stage: {
             activePromotion?: components["schemas"]["Promotion"];
@@ -2492,6 +2851,14 @@ export interface components {
         };
     };
     responses: {
+        /** @description It is as the ETag in If-None-Match says */
+        NotModified: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description All is well */
         Probe: {
             headers: {
@@ -2512,6 +2879,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description the number of the row before */
+        AfterRow: number;
         ApplicationPath: components["schemas"]["Name"];
         /** @description any of these; may be repeated */
         AuditActions: components["schemas"]["AuditAction"][];
@@ -2522,6 +2891,16 @@ export interface components {
         FreightQuery: string;
         /** @description not before this instant */
         From: components["schemas"]["Time"];
+        /**
+         * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+         *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+         *     with the same key of the same person on the same path is 422 `key-reused`.
+         */
+        IdempotencyKey: string;
+        /** @description the ETag that the object must still have (412 `precondition-failed`), or `*` for whatever it is by now; 428 `precondition-required` without it */
+        IfMatch: string;
+        /** @description an ETag that is known already */
+        IfNoneMatch: string;
         /** @description plural */
         KindPath: components["schemas"]["Kind"];
         PageLimit: number;
@@ -2529,6 +2908,7 @@ export interface components {
         PageToken: string;
         ProjectPath: components["schemas"]["Name"];
         PromotionPath: components["schemas"]["Name"];
+        RowLimit: number;
         StagePath: components["schemas"]["Name"];
         /** @description before this instant */
         Until: components["schemas"]["Time"];
@@ -2537,7 +2917,10 @@ export interface components {
         Who: string;
     };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description the version of the object: its uid and resourceVersion */
+        ETag: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -2565,11 +2948,19 @@ export interface operations {
     apply: {
         parameters: {
             query?: {
+                /** @description also say how each object changes; what Secrets hold is masked */
+                diff?: boolean;
                 dryRun?: boolean;
                 /** @description take over fields that somebody else manages */
                 force?: boolean;
                 /** @description Namespace of documents that name none */
                 project?: components["schemas"]["Name"];
+                /**
+                 * @description Then delete what was applied before and is in none of the documents: Stages, Warehouses, PromotionTasks and
+                 *     Applications of the Projects that are themselves among the documents. What somebody made by other means
+                 *     stays, and Secrets stay. Nothing is deleted when a document could not be applied.
+                 */
+                prune?: boolean;
             };
             header?: never;
             path?: never;
@@ -2582,7 +2973,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description One result per document, in the order of the input; look at each result's problem */
+            /** @description One result per document, in the order of the input, and then one per object that was pruned, with document 0; look at each result's problem */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2622,6 +3013,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    auditChain: {
+        parameters: {
+            query?: {
+                /** @description the number of the row before */
+                after?: components["parameters"]["AfterRow"];
+                limit?: components["parameters"]["RowLimit"];
+                /** @description begin with the first row that tells of something at this instant or later */
+                since?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditRows"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    verifyAudit: {
+        parameters: {
+            query?: {
+                /** @description the number of the row before */
+                after?: components["parameters"]["AfterRow"];
+                /** @description of the row `after`; without it, what that row was is not looked at */
+                hash?: components["schemas"]["RowHash"];
+                limit?: components["parameters"]["RowLimit"];
+                /** @description the number of a row that was noted before */
+                noted?: number;
+                /** @description and its hash */
+                notedHash?: components["schemas"]["RowHash"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerdict"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2797,7 +3246,10 @@ export interface operations {
     getProjectDefinition: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description an ETag that is known already */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
             };
@@ -2808,19 +3260,24 @@ export interface operations {
             /** @description The object */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Definition"];
                 };
             };
+            304: components["responses"]["NotModified"];
             default: components["responses"]["Problem"];
         };
     };
     deleteProjectDefinition: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag that the object must still have (412 `precondition-failed`), or `*` for whatever it is by now; 428 `precondition-required` without it */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
             };
@@ -2834,6 +3291,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    doctor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One finding for each part, from outside to inside */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Doctor"];
+                };
             };
             default: components["responses"]["Problem"];
         };
@@ -2887,6 +3365,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    signInMethods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ways */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInMethods"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -2905,6 +3404,90 @@ export interface operations {
                 headers: {
                     /** @description the session of a browser */
                     "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginResult"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    beginSSO: {
+        parameters: {
+            query?: {
+                /** @description SHA-256 of the program's verifier as base64url (RFC 7636, S256) */
+                challenge?: string;
+                /** @description where to go afterwards; a path of the dashboard */
+                next?: string;
+                /** @description where a program listens on 127.0.0.1 */
+                port?: number;
+                /** @description what the program gets back with the code */
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The way to the provider */
+            303: {
+                headers: {
+                    /** @description where to go */
+                    Location?: string;
+                    /** @description the sign-in that was begun */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    finishSSO: {
+        parameters: {
+            query?: {
+                code?: string;
+                error?: string;
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Signed in, or not */
+            303: {
+                headers: {
+                    /** @description where to go */
+                    Location?: string;
+                    /** @description the session of a browser */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    redeemSSO: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SSOCode"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -2976,6 +3559,74 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Permissions"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sessions and tokens, without their values */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessTokenList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description Made; the value is shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewAccessToken"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -3278,7 +3929,10 @@ export interface operations {
     getDefinition: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description an ETag that is known already */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
             path: {
                 /** @description plural */
                 kind: components["parameters"]["KindPath"];
@@ -3292,14 +3946,14 @@ export interface operations {
             /** @description The object */
             200: {
                 headers: {
-                    /** @description its resourceVersion */
-                    ETag?: string;
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Definition"];
                 };
             };
+            304: components["responses"]["NotModified"];
             default: components["responses"]["Problem"];
         };
     };
@@ -3307,8 +3961,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description delete only this resourceVersion (its ETag) */
-                "If-Match"?: string;
+                /** @description the ETag that the object must still have (412 `precondition-failed`), or `*` for whatever it is by now; 428 `precondition-required` without it */
+                "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
                 /** @description plural */
@@ -3356,7 +4010,14 @@ export interface operations {
     createFreeze: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
             };
@@ -3488,7 +4149,14 @@ export interface operations {
     rejectFreight: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 /** @description name, alias, version or the start of the name */
                 freight: components["parameters"]["FreightPath"];
@@ -3575,6 +4243,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PromotionList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    testNotification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                notification: string;
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the other side answered */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationTest"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3687,7 +4379,14 @@ export interface operations {
     approve: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
                 promotion: components["parameters"]["PromotionPath"];
@@ -3739,7 +4438,14 @@ export interface operations {
     rejectPromotion: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
                 promotion: components["parameters"]["PromotionPath"];
@@ -3755,6 +4461,43 @@ export interface operations {
             /** @description The Promotion with its approvals */
             200: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryPromotion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                project: components["parameters"]["ProjectPath"];
+                promotion: components["parameters"]["PromotionPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    /** @description the new Promotion */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3838,7 +4581,14 @@ export interface operations {
     hold: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
                 stage: components["parameters"]["StagePath"];
@@ -3921,7 +4671,14 @@ export interface operations {
     promote: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
                 stage: components["parameters"]["StagePath"];
@@ -4005,7 +4762,14 @@ export interface operations {
     rollback: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A value that the client makes up, the same when it sends the same request again because it got no answer. What
+                 *     the first one made is then the answer, as it is by now, on every replica and after a restart. Another request
+                 *     with the same key of the same person on the same path is 422 `key-reused`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 project: components["parameters"]["ProjectPath"];
                 stage: components["parameters"]["StagePath"];

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useRouter } from '@tanstack/react-router';
 import { api, routes } from '../paths';
 import { call } from './client';
-import type { Me } from './types';
+import type { Me, SignInMethods } from './types';
 
 export const sessionKey = ['me'] as const;
 
@@ -20,6 +20,16 @@ export function sessionOptions() {
 /** The person behind this page. */
 export function useSession() {
   return useQuery(sessionOptions());
+}
+
+/** How one can sign in here; the sign-in page asks, and offers passwords until it knows better. */
+export function useSignInMethods() {
+  return useQuery({
+    queryKey: ['sign-in-methods'],
+    queryFn: ({ signal }: { signal: AbortSignal }) => call<SignInMethods>(api.login(), { signal, quiet401: true }),
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  });
 }
 
 /** Signs in with a local account. Throws Problem (code wrong-credentials, too-many-requests). */

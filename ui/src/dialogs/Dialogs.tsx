@@ -45,6 +45,7 @@ function dialogOf(pipeline: Pipeline, search: DialogSearch) {
         pipeline={pipeline}
         stage={stage}
         freight={search.with ?? stage.next?.freight.name}
+        retry={search.retry}
       />
     );
   if (search.rollback) return <RollbackDialog key={stage.name} pipeline={pipeline} stage={stage} to={search.with} />;

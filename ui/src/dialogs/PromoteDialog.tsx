@@ -27,18 +27,20 @@ export interface PromoteDialogProps {
   stage: Stage;
   /** Name of the chosen Freight. */
   freight: string | undefined;
+  /** Name of the Promotion of that Freight that is tried again. */
+  retry?: string | undefined;
 }
 
 type Bypass = 'upstream' | 'soak' | 'rejected' | 'freeze';
 const bypassable = new Set<string>(['upstream', 'soak', 'rejected', 'freeze']);
 
 /** Chooses a Freight for a Stage, shows what would change and which gates are closed, and asks for it. */
-export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) {
+export function PromoteDialog({ pipeline, stage, freight, retry }: PromoteDialogProps) {
   const dialog = useDialog();
   const toast = useToast();
   const { phase } = useLiveState();
   const permissions = useStagePermissions(pipeline.project, stage.name);
-  const promote = usePromote(pipeline.project, stage.name);
+  const promote = usePromote(pipeline.project, stage.name, retry);
   const [reason, setReason] = useState('');
   const [isPassing, setPassing] = useState(false);
   const selectId = useId();
@@ -92,7 +94,7 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
 
   return (
     <Sheet
-      title={`Promote into ${stage.name}`}
+      title={retry ? `Retry ${retry}` : `Promote into ${stage.name}`}
       badge={<Status status={stage.status.word} pill />}
       aside={
         stage.freight && (
@@ -176,7 +178,9 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
             <TextInput
               className={classes.grow}
               aria-label="Reason"
-              placeholder={isPassing ? 'Reason (required)' : 'Reason (optional)'}
+              placeholder={
+                isPassing ? 'Reason (required)' : retry ? 'Reason (that of the first when empty)' : 'Reason (optional)'
+              }
               maxLength={1024}
               value={reason}
               onChange={(event) => setReason(event.currentTarget.value)}
@@ -192,7 +196,7 @@ export function PromoteDialog({ pipeline, stage, freight }: PromoteDialogProps) 
               disabled={obstacle !== undefined && !isChanged}
               aria-describedby={obstacle ? 'promote-obstacle' : undefined}
             >
-              {isChanged ? 'Changed, review again' : `Promote ${version}`}
+              {isChanged ? 'Changed, review again' : `${retry ? 'Retry' : 'Promote'} ${version}`}
             </Button>
           </div>
           {obstacle && (

@@ -2,6 +2,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { useCallback } from 'react';
 import type { StatusWord } from '../api/types';
 import { statusWords } from '../components/status';
+import { type GroupID, groups } from '../pages/audit/groups';
 
 /** Which dialog is open, in the address: the value of promote, rollback, why, freeze or hold is the Stage. */
 export interface DialogSearch {
@@ -22,6 +23,8 @@ export interface DialogSearch {
   review?: string;
   /** Name of the Freight the dialog is about. */
   with?: string;
+  /** Name of the Promotion that the promotion is to try again. */
+  retry?: string;
 }
 
 export interface PipelineSearch extends DialogSearch {
@@ -52,6 +55,11 @@ export interface ResourcesSearch {
   object?: string;
   /** Absent: events. */
   tab?: 'logs';
+}
+
+export interface AuditSearch {
+  /** What to show; absent for everything. */
+  show?: GroupID;
 }
 
 export interface ClustersSearch {
@@ -91,6 +99,7 @@ export function dialogSearch(raw: Record<string, unknown>): DialogSearch {
     thaw: text(raw.thaw),
     review: text(raw.review),
     with: text(raw.with),
+    retry: text(raw.retry),
   };
 }
 
@@ -117,6 +126,11 @@ export function resourcesSearch(raw: Record<string, unknown>): ResourcesSearch {
   return { app: text(raw.app), object, tab: raw.tab === 'logs' ? 'logs' : undefined };
 }
 
+/** Reads the audit page's address. */
+export function auditSearch(raw: Record<string, unknown>): AuditSearch {
+  return { show: groups.find((group) => group.id === raw.show)?.id };
+}
+
 /** Reads the clusters page's address. */
 export function clustersSearch(raw: Record<string, unknown>): ClustersSearch {
   return { rotate: text(raw.rotate), remove: text(raw.remove) };
@@ -132,7 +146,7 @@ const closed: DialogSearch = dialogSearch({});
 
 /** Whether the address asks for a dialog: keys of the page below do nothing then. */
 export function isDialogOpen(search: DialogSearch): boolean {
-  const { with: _, ...dialogs } = dialogSearch({ ...search });
+  const { with: _, retry: __, ...dialogs } = dialogSearch({ ...search });
   return Object.values(dialogs).some(Boolean);
 }
 

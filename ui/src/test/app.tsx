@@ -1,6 +1,7 @@
 import { createMemoryHistory } from '@tanstack/react-router';
 import { render } from '@testing-library/react';
 import { vi } from 'vitest';
+import audit from '../../fixtures/audit.json';
 import clusters from '../../fixtures/clusters.json';
 import inbox from '../../fixtures/inbox.json';
 import logs from '../../fixtures/logs.json';
@@ -27,6 +28,7 @@ import { wire } from '../app/wire';
 
 /** The fixtures with the types of the API; `structuredClone` them before changing anything. */
 export const fixtures = {
+  audit,
   clusters,
   myPermissions,
   inbox: inbox as unknown as Inbox,
@@ -83,6 +85,7 @@ export class Network {
   constructor() {
     const base = '/api/v1/projects/checkout';
     const ok = (path: string, body: unknown) => this.answers.set(`GET ${path}`, { status: 200, body });
+    ok('/api/v1/login', { password: true });
     ok('/api/v1/me', fixtures.me);
     ok('/api/v1/me/permissions?project=checkout', fixtures.permissions);
     ok('/api/v1/me/permissions', fixtures.myPermissions);
@@ -95,6 +98,7 @@ export class Network {
     ok(`${base}/promotions/prod-eu-000012`, fixtures.review);
     ok(`${base}/promotions/prod-eu-000012/plan`, fixtures.reviewPlan);
     ok(`${base}/pipeline`, fixtures.pipeline);
+    ok(`${base}/audit`, fixtures.audit);
     ok(`${base}/webhooks`, fixtures.webhooks);
     ok(`${base}/stages/prod-us`, fixtures.stage);
     ok(`${base}/applications/prod-us/tree`, fixtures.tree);

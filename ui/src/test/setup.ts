@@ -12,7 +12,11 @@ class NoResize {
 // Waiting costs nothing when it is not needed, and a busy machine needs it.
 configure({ asyncUtilTimeout: 10_000 });
 
+/** The present of the fixtures. Times that are told from now must not depend on the day of the test. */
+const present = new Date('2026-11-20T12:04:00Z');
+
 beforeEach(() => {
+  vi.useFakeTimers({ now: present, toFake: ['Date'] });
   vi.stubGlobal('ResizeObserver', NoResize);
   vi.stubGlobal('scrollTo', () => undefined);
   Element.prototype.scrollIntoView = () => undefined;
@@ -20,6 +24,7 @@ beforeEach(() => {
 
 afterEach(() => {
   cleanup();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
   localStorage.clear();
 });

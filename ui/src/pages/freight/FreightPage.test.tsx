@@ -59,7 +59,7 @@ describe('freight page', () => {
     if (!row) throw new Error(`no row of ${place.stage}`);
     expect(row.dataset.state).toBe('runs here');
     expect(within(row).getByText('check "errors" failed: 0.0314')).toBeVisible();
-    expect(within(row).getByText(/2h/)).toBeVisible();
+    expect(within(row).getByText('2h')).toBeVisible();
     const artifacts = screen.getByRole('list', { name: 'Artifacts' });
     expect(within(artifacts).getByText(/Enters no Stage: nobody signed it \(SignatureMissing\)/)).toBeVisible();
     expect(within(artifacts).getByText(`${first.repoURL}@${first.digest}`)).toBeVisible();

@@ -42,6 +42,34 @@ describe('sign-in page', () => {
     expect(screen.getByLabelText('User name')).toHaveValue('lena');
   });
 
+  it('offers the identity provider, and comes back to where one wanted to go', async () => {
+    const { container } = renderApp('/login?next=%2Fprojects%2Fcheckout', ({ answers }) =>
+      answers.set('GET /api/v1/login', { status: 200, body: { password: true, sso: 'Example Inc' } }),
+    );
+    const link = await screen.findByRole('link', { name: 'Sign in with Example Inc' });
+    expect(link).toHaveAttribute('href', '/api/v1/login/sso?next=%2Fprojects%2Fcheckout');
+    expect(screen.getByLabelText('Password')).toBeVisible();
+    await expectAccessible(container);
+  });
+
+  it('has no password field where there are no passwords', async () => {
+    renderApp('/login', ({ answers }) =>
+      answers.set('GET /api/v1/login', { status: 200, body: { password: false, sso: 'Example Inc' } }),
+    );
+    await screen.findByRole('link', { name: 'Sign in with Example Inc' });
+    expect(screen.queryByLabelText('Password')).toBeNull();
+  });
+
+  it.each([
+    ['refused', /you may not sign in here/],
+    ['expired', /took too long/],
+    ['something-new', /did not work/],
+  ])('says why the identity provider did not help: %s', async (why, text) => {
+    renderApp(`/login?sso=${why}&request=0123456789abcdef`);
+    expect(await screen.findByText(text)).toBeVisible();
+    expect(screen.getByText('0123456789abcdef')).toBeVisible();
+  });
+
   it('signs out', async () => {
     const { network, history } = renderApp('/projects', ({ answers }) =>
       answers.set('POST /api/v1/logout', { status: 204 }),

@@ -1,6 +1,6 @@
 import { Button, UnstyledButton } from '@mantine/core';
-import { IconListTree, IconRoute2, IconSnowflake, IconTable } from '@tabler/icons-react';
-import { useNavigate } from '@tanstack/react-router';
+import { IconHistory, IconListTree, IconRoute2, IconSnowflake, IconTable } from '@tabler/icons-react';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useMemo } from 'react';
 import { usePermissions, usePipeline } from '../../api/queries';
 import type { Pipeline, Verdict } from '../../api/types';
@@ -117,6 +117,15 @@ function Loaded({ pipeline, search }: LoadedProps) {
           <IconListTree size={15} stroke={1.7} aria-hidden="true" /> List
         </UnstyledButton>
       </div>
+      <Link
+        to={routes.audit}
+        params={{ project: pipeline.project }}
+        className={`${headerIcon} ${classes.hidePhone}`}
+        aria-label={`Audit trail of ${pipeline.project}`}
+        title="Who did what"
+      >
+        <IconHistory size={16} stroke={1.8} aria-hidden="true" />
+      </Link>
       <UnstyledButton
         className={headerIcon}
         aria-label={`Freeze ${pipeline.project}`}

@@ -36,15 +36,39 @@ describe('promotion page', () => {
   });
 
   it('opens the step that failed, with what it said and what to do', async () => {
-    const { container, history } = renderApp(failed);
+    const freight = fixtures.promotionFailed.freight;
+    const { container, history, network } = renderApp(failed, ({ answers }) => {
+      answers.set(`GET /api/v1/projects/checkout/stages/staging/plan?freight=${freight?.name}`, {
+        status: 200,
+        body: { ...fixtures.plan, freight, mayPromote: true, planHash: 'sha256:7' },
+      });
+      answers.set(`POST ${base}/staging-000018/retry`, { status: 202, body: fixtures.promotion });
+    });
     const panel = await screen.findByRole('region', { name: /git-push/ });
     expect(within(panel).getAllByText(/may read but not write/).length).toBeGreaterThan(0);
-    expect(within(panel).getByText('waybill promote 2.15.0 checkout/staging --wait')).toBeVisible();
+    expect(within(panel).getByText('waybill retry checkout/staging-000018 --wait')).toBeVisible();
     await expectAccessible(container);
     await userEvent.keyboard('k');
     await waitFor(() => expect(history.location.search).toContain('step=git-commit-3'));
-    await userEvent.click(screen.getByRole('button', { name: 'Start again…' }));
-    expect(await screen.findByRole('dialog', { name: 'Promote into staging' })).toBeVisible();
+    await userEvent.click(screen.getByRole('button', { name: 'Retry…' }));
+    const dialog = await screen.findByRole('dialog', { name: 'Retry staging-000018' });
+    await userEvent.type(within(dialog).getByRole('textbox', { name: 'Reason' }), 'it may push now');
+    await userEvent.click(await within(dialog).findByRole('button', { name: 'Retry 2.15.0' }));
+    await waitFor(() => expect(network.calls()).toContain(`POST ${base}/staging-000018/retry`));
+    expect(network.recorded.find(({ call }) => call.startsWith('POST'))?.body).toEqual({
+      freight: freight?.name,
+      reason: 'it may push now',
+      planHash: 'sha256:7',
+    });
+  });
+
+  it('offers no retry to who may not promote, nor of what was tried again, and names the other one', async () => {
+    const of = { ...fixtures.promotionFailed, mayRetry: false, retryOf: 'staging-000015', retriedBy: 'staging-000020' };
+    renderApp(failed, ({ answers }) => answers.set(`GET ${base}/staging-000018`, { status: 200, body: of }));
+    const meaning = await screen.findByRole('region', { name: 'What this means now' });
+    expect(within(meaning).getByRole('link', { name: 'staging-000020' })).toBeVisible();
+    expect(within(meaning).getByRole('link', { name: 'staging-000015' })).toBeVisible();
+    expect(screen.queryByRole('button', { name: 'Retry…' })).toBeNull();
   });
 
   it('shows the checks with what they measured and wrote, and why it was taken back', async () => {

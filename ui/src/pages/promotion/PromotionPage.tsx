@@ -2,7 +2,7 @@ import { Button, UnstyledButton } from '@mantine/core';
 import { IconArrowBackUp, IconCopy, IconRefresh, IconSquare } from '@tabler/icons-react';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useEffect } from 'react';
-import { usePermissions, usePipeline, usePromotion } from '../../api/queries';
+import { usePermissions, usePipeline, usePromotion, useStagePermissions } from '../../api/queries';
 import type { Pipeline, Promotion, Stage } from '../../api/types';
 import { Avatar } from '../../components/Avatar';
 import { Card } from '../../components/Card';
@@ -185,6 +185,7 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
   const toast = useToast();
   const navigate = useNavigate();
   const permissions = usePermissions(promotion.project).data;
+  const mayPromote = useStagePermissions(promotion.project, promotion.stage)?.promote ?? false;
   const icon = { size: 16, stroke: 1.7, 'aria-hidden': true } as const;
   const mayReview =
     isDecidable(promotion) &&
@@ -218,12 +219,12 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
           Roll back…
         </Button>
       )}
-      {['Failed', 'Rejected', 'Aborted'].includes(promotion.phase) && promotion.kind === 'Promote' && (
+      {promotion.mayRetry && promotion.kind === 'Promote' && mayPromote && (
         <Button
           leftSection={<IconRefresh {...icon} />}
-          onClick={() => dialog({ promote: promotion.stage, with: promotion.freight?.name })}
+          onClick={() => dialog({ promote: promotion.stage, with: promotion.freight?.name, retry: promotion.name })}
         >
-          Start again…
+          Retry…
         </Button>
       )}
       {mayReview && (
@@ -267,6 +268,18 @@ function Meaning({ promotion, stage }: { promotion: Promotion; stage: Stage | un
           <li>
             <PhaseIcon phase="Superseded" size={16} />
             <span>{follow(promotion.supersededBy)} came in its place.</span>
+          </li>
+        )}
+        {promotion.retryOf && (
+          <li>
+            <IconRefresh size={16} stroke={1.7} aria-hidden="true" />
+            <span>It tries {follow(promotion.retryOf)} again.</span>
+          </li>
+        )}
+        {promotion.retriedBy && (
+          <li>
+            <IconRefresh size={16} stroke={1.7} aria-hidden="true" />
+            <span>{follow(promotion.retriedBy)} tries it again.</span>
           </li>
         )}
         {promotion.abort && (

@@ -137,12 +137,16 @@ function StepDetail({ promotion, row }: { promotion: Promotion; row: StepRow }) 
           )}
           <h3 className={classes.heading}>What to do</h3>
           <p className={classes.quiet}>
-            Nothing after this step has run. When the cause is gone, start the promotion again: it makes no second
-            commit for what is in Git already.
+            Nothing after this step has run. When the cause is gone, try the promotion again: it makes no second commit
+            for what is in Git already.
           </p>
           <CopyBlock
             label="Command"
-            text={`waybill promote ${promotion.freight?.version ?? promotion.freight?.name ?? ''} ${promotion.project}/${promotion.stage} --wait`}
+            text={
+              promotion.mayRetry
+                ? `waybill retry ${promotion.project}/${promotion.name} --wait`
+                : `waybill promote ${promotion.freight?.version ?? promotion.freight?.name ?? ''} ${promotion.project}/${promotion.stage} --wait`
+            }
           />
         </>
       )}

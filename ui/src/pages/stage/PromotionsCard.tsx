@@ -18,16 +18,18 @@ export interface PromotionsCardProps {
   activity: Activity[];
   error: unknown;
   onRetry: () => void;
+  /** Opens the dialog that tries the last Promotion again; undefined for who may not promote. */
+  onRetryPromotion: ((row: PromotionRow) => void) | undefined;
 }
 
 /** The latest Promotions of a Stage. The list is fetched once, the project's live activity keeps it true. */
-export function PromotionsCard({ stage, promotions, activity, error, onRetry }: PromotionsCardProps) {
+export function PromotionsCard({ stage, promotions, activity, error, onRetry, onRetryPromotion }: PromotionsCardProps) {
   const rows = promotionRows(stage, promotions ?? [], activity).slice(0, 10);
   return (
     <Card title="Last promotions">
       {rows.length > 0 && (
         <ul className={classes.rows}>
-          {rows.map((row) => (
+          {rows.map((row, at) => (
             <li key={row.name} data-promotion={row.name} data-phase={row.phase}>
               <PhaseIcon phase={row.phase} size={16} />
               <Link
@@ -42,6 +44,11 @@ export function PromotionsCard({ stage, promotions, activity, error, onRetry }: 
                 {row.by}
                 {row.note && <small>{row.note}</small>}
               </span>
+              {at === 0 && row.mayRetry && onRetryPromotion && (
+                <Button size="xs" onClick={() => onRetryPromotion(row)}>
+                  Retry…
+                </Button>
+              )}
               {row.seconds !== undefined && <span className={classes.right}>{span(row.seconds)}</span>}
               <span className={classes.right}>
                 <When at={row.at} suffix=" ago" />
@@ -72,6 +79,9 @@ export interface PromotionRow {
   by: string;
   at: string;
   note: string | undefined;
+  /** Name of its Freight, and whether it is one to try again; known of what was fetched. */
+  freight?: string | undefined;
+  mayRetry?: boolean | undefined;
   /** How long it took; undefined while it runs, or when only its activity is known. */
   seconds: number | undefined;
 }
@@ -112,6 +122,8 @@ function fromPromotion(promotion: Promotion): PromotionRow {
     by: promotion.automatic ? 'automatic' : personName(promotion.requestedBy),
     at: promotion.createdAt,
     note: promotion.phase === 'Succeeded' ? promotion.requestReason : (promotion.message ?? promotion.requestReason),
+    freight: promotion.freight?.name,
+    mayRetry: promotion.mayRetry && promotion.kind === 'Promote',
     seconds: start && end ? (end.getTime() - start.getTime()) / 1000 : undefined,
   };
 }

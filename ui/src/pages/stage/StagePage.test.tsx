@@ -50,6 +50,23 @@ describe('stage page', () => {
     await expectAccessible(container);
   });
 
+  it('tries the last promotion again when it failed', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    model.activity = [];
+    const promotions = fixtures.stage.promotions.filter((each) => each.phase === 'Failed');
+    const { history } = renderApp(address, ({ answers }) => {
+      answers.set(pipelineCall, { status: 200, body: model });
+      answers.set('GET /api/v1/projects/checkout/stages/prod-us', {
+        status: 200,
+        body: { ...fixtures.stage, promotions },
+      });
+    });
+    const card = await screen.findByRole('region', { name: 'Last promotions' });
+    await userEvent.click(await within(card).findByRole('button', { name: 'Retry…' }));
+    expect(history.location.search).toContain('retry=prod-us-000008');
+    expect(await screen.findByRole('dialog', { name: 'Retry prod-us-000008' })).toBeVisible();
+  });
+
   it('shows each check live, with the log of its Job, and runs them again', async () => {
     const model = structuredClone(fixtures.pipeline);
     const stage = model.stages.find((each) => each.name === 'prod-us');

@@ -1,7 +1,7 @@
 import { Button, UnstyledButton } from '@mantine/core';
 import { IconArrowBackUp, IconRocket, IconSnowflake } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
-import { usePermissions, usePipeline, useStageDetail } from '../../api/queries';
+import { usePermissions, usePipeline, useStageDetail, useStagePermissions } from '../../api/queries';
 import type { Pipeline, Stage } from '../../api/types';
 import { Card } from '../../components/Card';
 import { ErrorState } from '../../components/ErrorState';
@@ -71,6 +71,7 @@ interface LoadedProps {
 function Loaded({ pipeline, stage, search }: LoadedProps) {
   const dialog = useDialog();
   const detail = useStageDetail(pipeline.project, stage.name);
+  const mayPromote = useStagePermissions(pipeline.project, stage.name)?.promote ?? false;
   const next = stage.next;
   const place = stage.destinations[0];
   const isPhone = usePhone();
@@ -194,6 +195,9 @@ function Loaded({ pipeline, stage, search }: LoadedProps) {
               activity={pipeline.activity}
               error={detail.error}
               onRetry={() => detail.refetch()}
+              onRetryPromotion={
+                mayPromote ? (row) => dialog({ promote: stage.name, with: row.freight, retry: row.name }) : undefined
+              }
             />
             <AboutCard stage={stage} />
           </div>

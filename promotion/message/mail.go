@@ -1,4 +1,4 @@
-package sendmessage
+package message
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ import (
 // mailTime bounds the whole conversation with a mail server.
 const mailTime = 60 * time.Second
 
-// mail sends m as an e-mail. date is the same when it is sent again.
-func (c *channel) mail(ctx context.Context, out Outbound, m message, date time.Time) error {
+// mail sends m as an e-mail.
+func (c *Channel) mail(ctx context.Context, out Outbound, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, mailTime)
 	defer cancel()
-	text, err := c.letter(m, date)
+	text, err := c.letter(m)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *channel) mail(ctx context.Context, out Outbound, m message, date time.T
 }
 
 // letter is the e-mail as it is sent.
-func (c *channel) letter(m message, date time.Time) ([]byte, error) {
+func (c *Channel) letter(m Message) ([]byte, error) {
 	to := make([]string, len(c.to))
 	for i, a := range c.to {
 		to[i] = a.String()
@@ -46,7 +46,7 @@ func (c *channel) letter(m message, date time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	for _, h := range [][2]string{
 		{"From", c.from.String()}, {"To", strings.Join(to, ", ")}, {"Subject", mime.QEncoding.Encode("utf-8", subject)},
-		{"Date", date.UTC().Format(time.RFC1123Z)}, {"Message-ID", "<" + m.ID + "@waybill.dev>"},
+		{"Date", m.Date.UTC().Format(time.RFC1123Z)}, {"Message-ID", "<" + m.ID + "@waybill.dev>"},
 		{"Auto-Submitted", "auto-generated"}, {"MIME-Version", "1.0"},
 		{"Content-Type", "text/plain; charset=utf-8"}, {"Content-Transfer-Encoding", "quoted-printable"},
 	} {
@@ -64,7 +64,7 @@ func (c *channel) letter(m message, date time.Time) ([]byte, error) {
 }
 
 // deliver speaks SMTP. Either every recipient gets the letter or none.
-func (c *channel) deliver(ctx context.Context, out Outbound, text []byte) error {
+func (c *Channel) deliver(ctx context.Context, out Outbound, text []byte) error {
 	host, _, _ := net.SplitHostPort(c.host) // parse has put it together
 	conn, err := out.DialContext(ctx, "tcp", c.host)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *channel) deliver(ctx context.Context, out Outbound, text []byte) error 
 }
 
 // hand gives the letter to the server that answers.
-func (c *channel) hand(s *smtp.Client, text []byte) error {
+func (c *Channel) hand(s *smtp.Client, text []byte) error {
 	if err := s.Mail(c.from.Address); err != nil {
 		return fmt.Errorf("sender: %w", err)
 	}
@@ -128,7 +128,7 @@ func (c *channel) hand(s *smtp.Client, text []byte) error {
 }
 
 // mailError tells what no repetition mends.
-func (c *channel) mailError(err error) error {
+func (c *Channel) mailError(err error) error {
 	var terminal *step.TerminalError
 	if errors.As(err, &terminal) {
 		return c.masked(err)

@@ -1,4 +1,4 @@
-package sendmessage
+package message
 
 import (
 	"errors"
@@ -28,12 +28,14 @@ const (
 // maxRecipients bounds who gets one e-mail.
 const maxRecipients = 50
 
-// channel is what a Secret says.
-type channel struct {
+// Channel is what a Secret says of where messages go.
+type Channel struct {
 	name, kind string
 	// url and authorization of Slack and webhooks. path is that of url: a server
 	// that repeats what it was asked says it alone.
 	url, path, authorization secret.Text
+	// signingKey, if any, is what a webhook's body is signed with.
+	signingKey secret.Text
 	// host with port, and the rest, of SMTP.
 	host, tls string
 	from      *mail.Address
@@ -43,11 +45,14 @@ type channel struct {
 	caCert    []byte
 }
 
-// parse reads the data of a Secret. Errors name keys, never values.
-func parse(name string, data map[string][]byte) (*channel, error) {
+// minSigningKey is the length of a key that cannot be guessed.
+const minSigningKey = 16
+
+// Parse reads the data of the Secret of that name. Errors name keys, never values.
+func Parse(name string, data map[string][]byte) (*Channel, error) {
 	text := func(key string) string { return strings.TrimSpace(string(data[key])) }
-	c := &channel{name: name, kind: text("type")}
-	wrong := func(format string, args ...any) (*channel, error) {
+	c := &Channel{name: name, kind: text("type")}
+	wrong := func(format string, args ...any) (*Channel, error) {
 		return nil, fmt.Errorf("Secret %q: %w", name, fmt.Errorf(format, args...))
 	}
 	var known []string
@@ -62,6 +67,13 @@ func parse(name string, data map[string][]byte) (*channel, error) {
 		c.path = secret.New(u.RequestURI())
 		if strings.ContainsAny(text("authorization"), "\r\n") {
 			return wrong("key authorization has more than one line")
+		}
+		if c.kind == kindSlack {
+			break
+		}
+		known = append(known, "signingKey")
+		if c.signingKey = secret.New(text("signingKey")); data["signingKey"] != nil && len(c.signingKey.Reveal()) < minSigningKey {
+			return wrong("key signingKey has fewer than %d characters", minSigningKey)
 		}
 	case kindSMTP:
 		known = []string{"type", "host", "tls", "from", "to", "username", "password", "caCert"}
@@ -83,7 +95,7 @@ func parse(name string, data map[string][]byte) (*channel, error) {
 	return c, nil
 }
 
-func (c *channel) readSMTP(text func(string) string, data map[string][]byte) error {
+func (c *Channel) readSMTP(text func(string) string, data map[string][]byte) error {
 	c.host, c.tls = text("host"), text("tls")
 	if c.tls == "" {
 		c.tls = tlsStart
