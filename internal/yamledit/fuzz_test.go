@@ -125,8 +125,11 @@ func at(value any, path Path) any {
 	return value
 }
 
-// text prints a key as YAML would, close enough for the keys a fuzzer writes on purpose.
+// text is a key that is text, and any other as YAML prints it: close enough for the keys a fuzzer writes on purpose.
 func text(key any) string {
+	if name, ok := key.(string); ok {
+		return name // quotes that are part of it stay
+	}
 	out, err := yaml.Marshal(key)
 	if err != nil {
 		return ""
@@ -202,6 +205,8 @@ func FuzzKustomizeSetImage(f *testing.F) {
 	for _, seed := range []string{
 		"resources: [a]\n", "images:\n- name: app\n  newTag: v1 # c\n", "images: [{name: app, digest: x}, {name: b, newName: app}]\r\n",
 		"images:\n- newTag: v1\n  name: app", "images: null", "images: &i\n- {name: app}\nx: *i\n", "Images:\n  - Name: app\n", "images:\n-\n  # c\n  name: app\n",
+		"images:\n- newTag\"\": v1\n  name: app\n", "images:\n- dige\u017ft: x\n  name: app\n",
+		"images:\n- !!binary name: app\n", "x: &name name\nimages:\n- *name : app\n", "images:\n- name: app\n  !!binary newTag: v1\n", "!!binary kind: Deployment\n",
 	} {
 		f.Add(seed, uint8(0))
 		f.Add(seed, uint8(1))
@@ -242,10 +247,14 @@ func FuzzKustomizeSetImage(f *testing.F) {
 			}
 			for _, item := range items {
 				fields := map[string]any{}
-				for name, field := range anyKeys(item) {
-					fields[strings.ToLower(text(name))] = field
+				for key, field := range anyKeys(item) {
+					for _, name := range []string{"name", "newName", "newTag", "digest"} {
+						if strings.EqualFold(text(key), name) {
+							fields[name] = field
+						}
+					}
 				}
-				if fields["name"] != "app" && fields["newname"] != "app" {
+				if fields["name"] != "app" && fields["newName"] != "app" {
 					continue
 				}
 				found++
@@ -256,7 +265,7 @@ func FuzzKustomizeSetImage(f *testing.F) {
 				if update.Pin == DigestOnly {
 					wantTag = nil
 				}
-				if fields["newtag"] != wantTag || fields["digest"] != wantDigest {
+				if fields["newTag"] != wantTag || fields["digest"] != wantDigest {
 					t.Fatalf("pin %s left %v in\n%s", update.Pin, fields, out)
 				}
 			}

@@ -122,7 +122,9 @@ func findImages(d *document, name string) (images, error) {
 	if key, _, err := lookupFold(root, "imageTags"); key != nil || err != nil {
 		return found, fail(key, Path{"images"}, fmt.Errorf("%w: imageTags is read after images; move its entries to images", ErrUnsupported))
 	}
-	if _, kind, _ := lookupFold(root, "kind"); kind != nil && kind.Value != "Kustomization" && kind.Value != "Component" {
+	if _, kind, err := lookupFold(root, "kind"); err != nil {
+		return found, err
+	} else if kind != nil && kind.Value != "Kustomization" && kind.Value != "Component" {
 		return found, fail(kind, Path{"kind"}, fmt.Errorf("%w: %q is not a Kustomization", ErrUnsupported, kind.Value))
 	}
 	key, list, err := lookupFold(root, "images")
@@ -163,11 +165,15 @@ func findImages(d *document, name string) (images, error) {
 	return found, nil
 }
 
-// lookupFold returns the key that equals name without regard to case, and its value. Two such keys are an error.
+// lookupFold returns the key that equals name without regard to case, and its value. Two such keys are an error, and
+// so is one whose written text is not what it decodes to: an alias, or a tag such as !!binary.
 func lookupFold(node *yaml.Node, name string) (key, value *yaml.Node, err error) {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if !strings.EqualFold(node.Content[i].Value, name) {
 			continue
+		}
+		if node.Content[i].Kind != yaml.ScalarNode || node.Content[i].ShortTag() != "!!str" {
+			return nil, nil, fail(node.Content[i], Path{name}, fmt.Errorf("%w: key is an alias or has a tag", ErrUnsupported))
 		}
 		if key != nil {
 			return nil, nil, fail(node.Content[i], Path{name}, fmt.Errorf("%w: key is written twice", ErrUnsupported))
@@ -186,23 +192,32 @@ func setEntry(doc []byte, path Path, update ImageUpdate, set mapping, drop []str
 	if target.node.Kind != yaml.MappingNode {
 		return nil, fail(target.node, path, fmt.Errorf("%w: entry is an alias", ErrShared))
 	}
-	spelled := func(name string) Path {
-		if key, _, err := lookupFold(target.node, name); err == nil && key != nil {
+	spelled := func(name string) (Path, error) {
+		key, _, err := lookupFold(target.node, name)
+		if key != nil {
 			name = key.Value
 		}
-		return append(append(Path(nil), path...), name)
+		return append(append(Path(nil), path...), name), err
 	}
 	// Set before drop, so that an entry never runs out of keys; each is refused when the key is written twice.
 	if _, name, _ := lookupFold(target.node, "name"); update.NewName != "" && name != nil && name.Value == update.Name {
 		set = append(mapping{{"newName", update.NewName}}, set...)
 	}
 	for _, e := range set {
-		if doc, err = Set(doc, spelled(e.key), e.value); err != nil {
+		at, err := spelled(e.key)
+		if err != nil {
+			return nil, err
+		}
+		if doc, err = Set(doc, at, e.value); err != nil {
 			return nil, err
 		}
 	}
 	for _, key := range drop {
-		if doc, err = Delete(doc, spelled(key)); err != nil {
+		at, err := spelled(key)
+		if err != nil {
+			return nil, err
+		}
+		if doc, err = Delete(doc, at); err != nil {
 			return nil, err
 		}
 	}
