@@ -81,7 +81,7 @@ ui/dist/index.html: ui/node_modules/.installed $(UI_SOURCES)
 
 .PHONY: test
 test: ## Everything CI checks, cheapest first; stops at what fails and says how long each part took
-	@tools/steps.sh needs format arch test-ui-unit verify build vet test-unit test-env test-e2e test-browser fuzz
+	@tools/steps.sh needs format arch test-ui-unit verify build vet test-unit test-env test-e2e test-browser
 
 .PHONY: presubmit
 presubmit: test lint ## Run before sending a change: test and lint
@@ -107,7 +107,7 @@ test-ui-unit: ui/node_modules/.installed ## Types, lint and component tests of t
 
 .PHONY: test-browser
 test-browser: build ## The dashboard in headless Chromium: its pages, then the main job on the real server
-	cd ui && $(NPM) run --silent e2e && $(NPM) run --silent journey && $(NPM) run --silent decisions
+	cd ui && $(NPM) run --silent e2e && $(NPM) run --silent journey && $(NPM) run --silent decisions && $(NPM) run --silent sso
 
 .PHONY: bench
 bench: build ## Measure on the real control plane: a table and JSON (BENCH_FLAGS)
@@ -118,7 +118,7 @@ bench-big: build ## Measure what takes a quarter of an hour: 1,600 Applications,
 	$(GO) run ./test/bench -big -limit 40m -json test/artifacts/bench-big.json $(BENCH_FLAGS)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (30s), one for each processor side by side
+fuzz: ## Look for new inputs with every fuzz target, FUZZTIME (30s) each, one for each processor side by side
 	@GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
 
 ##@ Check
