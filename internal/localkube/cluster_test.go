@@ -406,6 +406,14 @@ func TestARememberedPortThatIsTakenIsReplaced(t *testing.T) {
 	}
 }
 
+// What the kernel gives away by itself (from 32768 on) may be somebody's before it is used.
+func TestChosenPortsAreNotThoseOfTheKernel(t *testing.T) {
+	ports, err := choosePorts(Ports{}, Ports{})
+	if err != nil || max(ports.API, ports.Etcd) >= 32768 || ports.API == ports.Etcd {
+		t.Errorf("ports %v, %v", ports, err)
+	}
+}
+
 // A port may be taken between its choice and its use. Here it always is, and the answer must be a new choice.
 func TestALostPortIsChosenAgain(t *testing.T) {
 	taken, err := listen(0)

@@ -38,8 +38,10 @@ func choosePort(process string, fixed, remembered int) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	if l, err := listen(remembered); err == nil {
-		return l, nil
+	if remembered != 0 {
+		if l, err := listen(remembered); err == nil {
+			return l, nil
+		}
 	}
 	address, err := freeaddr.Loopback()
 	if err != nil {
