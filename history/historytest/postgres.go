@@ -74,7 +74,7 @@ func StartPostgres(t testing.TB) *Postgres {
 		t.Fatal(err)
 	}
 	p.run("initdb", "-D", p.data(), "-U", Username, "--auth=scram-sha-256", "--pwfile="+password, "-E", "UTF8", "--locale=C", "--no-sync")
-	p.Addr = freeAddress(t)
+	p.Addr = freeaddr.For(t)
 	t.Cleanup(func() { p.Stop() })
 	p.Start()
 	return p
@@ -118,15 +118,6 @@ func nobody(t testing.TB) *syscall.Credential {
 	}
 	t.Fatal("PostgreSQL does not run as root, and there is neither an account postgres nor nobody")
 	return nil
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	address, err := freeaddr.Loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 // run runs one of PostgreSQL's programs to its end.

@@ -21,15 +21,7 @@ waybill rollback takes that back.`,
 		Args:              exactArgs("[PROJECT/]PROMOTION|STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, x, err := a.client()
-			if err != nil {
-				return err
-			}
-			it, err := a.target(cmd, x, args[0], "promotion")
-			if err != nil {
-				return err
-			}
-			p, err := a.findPromotion(cmd.Context(), c, it)
+			c, p, err := a.promotionOf(cmd, args[0])
 			if err != nil {
 				return err
 			}

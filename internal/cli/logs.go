@@ -31,15 +31,7 @@ narrows that to one object and the Pods it owns. It needs the verb logs on the A
 			if isPods {
 				return a.podLogs(cmd, args, f)
 			}
-			c, x, err := a.client()
-			if err != nil {
-				return err
-			}
-			it, err := a.target(cmd, x, args[0], "promotion")
-			if err != nil {
-				return err
-			}
-			found, err := a.findPromotion(cmd.Context(), c, it)
+			c, found, err := a.promotionOf(cmd, args[0])
 			if err != nil {
 				return err
 			}

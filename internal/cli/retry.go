@@ -33,15 +33,7 @@ What runs, succeeded, was taken back or superseded cannot be tried again.`,
 			for _, gate := range bypass {
 				request.Bypass = append(request.Bypass, model.RetryRequestBypass(gate))
 			}
-			c, x, err := a.client()
-			if err != nil {
-				return err
-			}
-			it, err := a.target(cmd, x, args[0], "promotion")
-			if err != nil {
-				return err
-			}
-			p, err := a.findPromotion(cmd.Context(), c, it)
+			c, p, err := a.promotionOf(cmd, args[0])
 			if err != nil {
 				return err
 			}

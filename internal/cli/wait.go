@@ -27,15 +27,7 @@ the Stage is Healthy. Exit codes are those of promote --wait.`,
 		Args:              exactArgs("[PROJECT/]PROMOTION|STAGE"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, x, err := a.client()
-			if err != nil {
-				return err
-			}
-			it, err := a.target(cmd, x, args[0], "promotion")
-			if err != nil {
-				return err
-			}
-			p, err := a.findPromotion(cmd.Context(), c, it)
+			c, p, err := a.promotionOf(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -45,6 +37,21 @@ the Stage is Healthy. Exit codes are those of promote --wait.`,
 	out = outputFlag(cmd, "table", "json", "yaml", "name")
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "how long to follow")
 	return cmd
+}
+
+// promotionOf returns the Promotion that arg names, as findPromotion does, with a
+// client for what is to be done with it.
+func (a *App) promotionOf(cmd *cobra.Command, arg string) (*client.Client, *model.Promotion, error) {
+	c, x, err := a.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	it, err := a.target(cmd, x, arg, "promotion")
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := a.findPromotion(cmd.Context(), c, it)
+	return c, p, err
 }
 
 // findPromotion returns the Promotion of that name or, when the name is a

@@ -39,3 +39,16 @@ func Loopback() (string, error) {
 	}
 	return "", fmt.Errorf("no port of loopback is free: %w", last)
 }
+
+// For is Loopback for a test or benchmark t, which ends when there is none.
+func For(t interface {
+	Helper()
+	Fatal(args ...any)
+}) string {
+	t.Helper()
+	address, err := Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}

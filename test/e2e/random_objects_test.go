@@ -26,10 +26,7 @@ import (
 // on as ever. WAYBILL_SEED repeats a run, WAYBILL_TEST_OBJECTS_FOR=5m prolongs it.
 func TestRandomObjects(t *testing.T) {
 	t.Parallel()
-	metrics, err := freeaddr.Loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
+	metrics := freeaddr.For(t)
 	w := newWorld(t, "unhurt", "--metrics-listen", metrics)
 	w.guestbook()
 	w.startServer()

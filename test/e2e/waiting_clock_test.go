@@ -21,10 +21,7 @@ import (
 // expires, each at its instant, and nobody looks in between.
 func TestInstants(t *testing.T) {
 	t.Parallel()
-	metrics, err := freeaddr.Loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
+	metrics := freeaddr.For(t)
 	w := newWorld(t, "instants", "--metrics-listen", metrics)
 	w.startServer()
 	w.guestbook()

@@ -29,10 +29,7 @@ func Start(t *testing.T, target string) (address string) {
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen, err := freeaddr.Loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
+	listen := freeaddr.For(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+listen, "--log.level=error")
 	var log strings.Builder

@@ -28,6 +28,7 @@ import (
 	"github.com/waybill-dev/waybill/api/v1alpha1"
 	"github.com/waybill-dev/waybill/git/gittest"
 	"github.com/waybill-dev/waybill/internal/demoregistry"
+	"github.com/waybill-dev/waybill/internal/freeaddr"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/test/env"
@@ -272,7 +273,7 @@ metadata: {name: %s, namespace: canary}
 spec: {interval: 5s, subscriptions: [{image: {repoURL: "%s", constraint: "^1.0.0"}}]}
 `, name, repoURL)
 	}
-	closed := freeAddress(w.t)
+	closed := freeaddr.For(w.t)
 	docs := []string{
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: canary, labels: {waybill.dev/project: \"true\"}}\n",
 		"apiVersion: waybill.dev/v1alpha1\nkind: Project\nmetadata: {name: canary}\n",

@@ -92,7 +92,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.address, w.metrics = freeAddress(w.t), freeAddress(w.t)
+	w.address, w.metrics = freeaddr.For(w.t), freeaddr.For(w.t)
 	cmd := exec.Command(program(w.t, "waybilld", "WAYBILLD"), "--kubeconfig", kubeconfig, "--listen", w.address, "--metrics-listen", w.metrics,
 		"--data", w.dataDir, "--system-namespace", systemNamespace, "--allow-http", "--allow-loopback", "--verbose")
 	cmd.Stdout, cmd.Stderr = w.log, w.log
@@ -134,15 +134,6 @@ func (w *world) start() {
 }
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	address, err := freeaddr.Loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
 
 // has waits until check of an object is nil.
 func (w *world) has(o client.Object, namespace, name string, check func() error) {
