@@ -316,6 +316,15 @@ func (c *Client) ApplicationTree(ctx context.Context, project, name string) (*mo
 	return get[model.ResourceTree](ctx, c, nil, "projects", project, "applications", name, "tree")
 }
 
+// TracedObject is an object of a cluster as kubectl users name it; an empty
+// Namespace or Cluster means any.
+type TracedObject struct{ Kind, Namespace, Name, Cluster string }
+
+// Trace returns where an object came from.
+func (c *Client) Trace(ctx context.Context, o TracedObject) (*model.Trace, error) {
+	return get[model.Trace](ctx, c, values("kind", o.Kind, "namespace", o.Namespace, "name", o.Name, "cluster", o.Cluster), "trace")
+}
+
 // ApplicationEvents returns what happened to an Application and its objects,
 // newest first.
 func (c *Client) ApplicationEvents(ctx context.Context, project, name string) (*model.ObjectEventList, error) {

@@ -19,6 +19,10 @@ import (
 type Inspector interface {
 	// Tree returns the objects of an Application, and what they own.
 	Tree(ctx context.Context, app *v1alpha1.Application) (live.Tree, error)
+	// Trace finds which of apps manage an object, or what owns it.
+	Trace(ctx context.Context, apps []*v1alpha1.Application, a live.Asked) (live.Traced, error)
+	// Origin returns where the revision of app that runs declares an object.
+	Origin(ctx context.Context, app *v1alpha1.Application, key gitops.Key) (live.Origin, error)
 	// Events returns what happened to them, newest first.
 	Events(ctx context.Context, app *v1alpha1.Application) ([]live.Event, error)
 	// Logs returns what their containers wrote last.
@@ -105,12 +109,16 @@ func (s *Server) GetApplicationTree(ctx context.Context, request GetApplicationT
 	}
 	out := GetApplicationTree200JSONResponse{Items: make([]model.ResourceNode, 0, len(tree.Nodes)), Cut: tree.IsCut}
 	for _, n := range tree.Nodes {
-		out.Items = append(out.Items, model.ResourceNode{
-			Group: n.Key.Group, Kind: n.Key.Kind, Namespace: n.Key.Namespace, Name: n.Key.Name, UID: n.UID, Parent: n.Parent,
-			Health: string(n.Health.Status), Reason: n.Health.Reason, Message: n.Health.Message, CreatedAt: n.CreatedAt, Containers: n.Containers,
-		})
+		out.Items = append(out.Items, nodeModel(n))
 	}
 	return out, nil
+}
+
+func nodeModel(n live.Node) model.ResourceNode {
+	return model.ResourceNode{
+		Group: n.Key.Group, Kind: n.Key.Kind, Namespace: n.Key.Namespace, Name: n.Key.Name, UID: n.UID, Parent: n.Parent,
+		Health: string(n.Health.Status), Reason: n.Health.Reason, Message: n.Health.Message, CreatedAt: n.CreatedAt, Containers: n.Containers,
+	}
 }
 
 // ListApplicationEvents returns what happened to an Application and its objects.

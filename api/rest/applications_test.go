@@ -50,13 +50,10 @@ func (f fixture) application(t *testing.T, name string) *v1alpha1.Application {
 	return app
 }
 
-// TestWhatAnApplicationHas reads tree, events and logs with the rights of the
-// server's own account, and asks what the person may see.
-func TestWhatAnApplicationHas(t *testing.T) {
-	f := newProject(t)
-	f.application(t, "test")
-	// kube-controller-manager, which does not run here, fills the role admin that
-	// the server's account is bound to.
+// readWorkloads fills the role admin, which the server's account is bound to, as
+// kube-controller-manager would, which does not run here.
+func readWorkloads(t *testing.T) {
+	t.Helper()
 	shared.env.Apply(t, `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: test-admin}
@@ -69,6 +66,14 @@ metadata: {name: test-admin}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: test-admin}
 subjects: [{kind: ServiceAccount, name: waybill, namespace: waybill-system}]
 `)
+}
+
+// TestWhatAnApplicationHas reads tree, events and logs with the rights of the
+// server's own account, and asks what the person may see.
+func TestWhatAnApplicationHas(t *testing.T) {
+	f := newProject(t)
+	f.application(t, "test")
+	readWorkloads(t)
 	victor, alice := shared.as(t, "victor"), shared.as(t, "alice")
 	eventually(t, func() error { // the cache and RBAC may be behind, and of one kind more than of another
 		a := victor.do(t, "GET", f.path("/applications/test/tree"), nil)

@@ -21,6 +21,8 @@ func sample(op *operation, project string) (path string, body any) {
 	switch op.id {
 	case "planPromotion", "why":
 		path += "?freight=1.26.0"
+	case "trace":
+		path += "?kind=deploy&name=web"
 	case "events":
 		path += "?topics=pipeline:" + project
 	}

@@ -191,9 +191,14 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 			cancel()
 			return nil, err
 		}
+		openMirror := func(_ context.Context, _, repoURL string) (*git.Mirror, error) {
+			if open := w.openGit.Load(); open != nil {
+				return (*open)(repoURL)
+			}
+			return nil, errors.New("no Git here")
+		}
 		inspector, err := live.New(live.Options{
-			Clusters: cluster.NewRegistry(home), Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{},
-			Open: func(context.Context, string, string) (*git.Mirror, error) { return nil, errors.New("no Git here") },
+			Clusters: cluster.NewRegistry(home), Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{}, Open: openMirror,
 			Limits: func(_ context.Context, project string) (gitops.Limits, error) {
 				return gitops.Limits{Project: project, SystemNamespace: systemNamespace}, nil
 			},
@@ -205,12 +210,7 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 		opts.Inspector = inspector
 		if opts.Acceptor, err = accept.New(accept.Options{
 			Live: inspector.Object, Renders: render.NewCache(1<<20, nil), Clock: clock.RealClock{}, Author: git.Identity{Name: "Waybill", Email: "noreply@waybill.dev"},
-			Open: func(_ context.Context, _, repoURL string) (*git.Mirror, error) {
-				if open := w.openGit.Load(); open != nil {
-					return (*open)(repoURL)
-				}
-				return nil, errors.New("no Git here")
-			},
+			Open: openMirror,
 		}); err != nil {
 			cancel()
 			return nil, err

@@ -297,12 +297,7 @@ func (v *projectView) promotionModel(p *v1alpha1.Promotion) model.Promotion {
 		out.Verification = verificationModel(p.Status.Verification)
 		out.Verification.Stage, out.Verification.Promotion, out.Verification.Version = p.Spec.Stage, p.Name, v.freightRef(p.Spec.Freight).Version
 	}
-	if c := p.Status.Commit; c != nil {
-		out.Commit = commitModel(*c)
-	}
-	for _, c := range p.Status.Commits {
-		out.Commits = append(out.Commits, commitModel(c))
-	}
+	out.Commit, out.Commits = commitsOf(p)
 	v.addApprovals(&out, p)
 	if a := p.Spec.Abort; a != nil {
 		out.Abort = model.Abort{By: a.By, Reason: a.Reason}
@@ -328,6 +323,18 @@ func (v *projectView) isVerified(st *v1alpha1.Stage, p *v1alpha1.Promotion) bool
 	return slices.ContainsFunc(v.promotionsOf[st.Name], func(q *v1alpha1.Promotion) bool {
 		return q.Status.PushedAt != nil && promotion.Seq(q.Name) > promotion.Seq(p.Name)
 	})
+}
+
+// commitsOf returns what a Promotion wrote: the last commit, and all of them when
+// they are several.
+func commitsOf(p *v1alpha1.Promotion) (last model.Commit, all []model.Commit) {
+	if c := p.Status.Commit; c != nil {
+		last = commitModel(*c)
+	}
+	for _, c := range p.Status.Commits {
+		all = append(all, commitModel(c))
+	}
+	return last, all
 }
 
 func commitModel(c v1alpha1.PromotionCommit) model.Commit {
@@ -457,7 +464,7 @@ func (v *projectView) applicationModel(a *v1alpha1.Application) model.Applicatio
 	out := model.Application{
 		Name: a.Name, Project: a.Namespace, Stage: a.Labels[v1alpha1.LabelStage],
 		Cluster: a.Spec.Destination.Cluster, Namespace: a.Spec.Destination.Namespace,
-		RepoURL: a.Spec.Source.RepoURL, Branch: a.Spec.Source.TargetRevision, Path: a.Spec.Source.Path,
+		RepoURL: a.Spec.Source.RepoURL, Branch: a.Spec.Source.TargetRevision, Path: a.Spec.Source.Path, Chart: a.Spec.Source.Chart,
 		Sync: model.ApplicationSync(a.Status.Sync.Status), SyncMessage: a.Status.Sync.Message,
 		Revision: a.Status.Sync.Revision, Target: a.Status.Sync.Target,
 		Health: model.HealthUnknown, Suspended: a.Spec.Suspend, Drifting: a.Status.Drifting, Resources: len(a.Status.Inventory),

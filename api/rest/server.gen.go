@@ -247,6 +247,9 @@ type ServerInterface interface {
 	// ListWebhooks Webhook receivers of a Project and what they were sent
 	// (GET /api/v1/projects/{project}/webhooks)
 	ListWebhooks(ctx echo.Context, project ProjectPath) error
+	// Trace Where an object in a cluster came from
+	// (GET /api/v1/trace)
+	Trace(ctx echo.Context, params TraceParams) error
 	// Healthz The process is alive
 	// (GET /healthz)
 	Healthz(ctx echo.Context) error
@@ -2384,6 +2387,45 @@ func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 	return err
 }
 
+// Trace converts echo context to params.
+func (w *ServerInterfaceWrapper) Trace(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TraceParams
+	// ------------- Required query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Required query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "namespace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "namespace", ctx.QueryParams(), &params.Namespace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter namespace: %s", err))
+	}
+
+	// ------------- Optional query parameter "cluster" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cluster", ctx.QueryParams(), &params.Cluster, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cluster: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Trace(ctx, params)
+	return err
+}
+
 // Healthz converts echo context to params.
 func (w *ServerInterfaceWrapper) Healthz(ctx echo.Context) error {
 	var err error
@@ -2493,6 +2535,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/events", wrapper.Events, options.OperationMiddlewares["events"]...)
 	router.GET(options.BaseURL+"/api/v1/projects", wrapper.ListProjects, options.OperationMiddlewares["listProjects"]...)
 	router.GET(options.BaseURL+"/api/v1/inbox", wrapper.Inbox, options.OperationMiddlewares["inbox"]...)
+	router.GET(options.BaseURL+"/api/v1/trace", wrapper.Trace, options.OperationMiddlewares["trace"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/pipeline", wrapper.GetPipeline, options.OperationMiddlewares["getPipeline"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages", wrapper.ListStages, options.OperationMiddlewares["listStages"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/stages/:stage", wrapper.GetStage, options.OperationMiddlewares["getStage"]...)
@@ -5710,6 +5753,45 @@ func (response ListWebhooksdefaultApplicationProblemPlusJSONResponse) VisitListW
 	return err
 }
 
+type TraceRequestObject struct {
+	Params TraceParams
+}
+
+type TraceResponseObject interface {
+	VisitTraceResponse(w http.ResponseWriter) error
+}
+
+type Trace200JSONResponse Trace
+
+func (response Trace200JSONResponse) VisitTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TracedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TracedefaultApplicationProblemPlusJSONResponse) VisitTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type HealthzRequestObject struct {
 }
 
@@ -6053,6 +6135,9 @@ type StrictServerInterface interface {
 	// ListWebhooks Webhook receivers of a Project and what they were sent
 	// (GET /api/v1/projects/{project}/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
+	// Trace Where an object in a cluster came from
+	// (GET /api/v1/trace)
+	Trace(ctx context.Context, request TraceRequestObject) (TraceResponseObject, error)
 	// Healthz The process is alive
 	// (GET /healthz)
 	Healthz(ctx context.Context, request HealthzRequestObject) (HealthzResponseObject, error)
@@ -8519,6 +8604,31 @@ func (sh *strictHandler) ListWebhooks(ctx echo.Context, project ProjectPath) err
 		return err
 	} else if validResponse, ok := response.(ListWebhooksResponseObject); ok {
 		return validResponse.VisitListWebhooksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Trace operation middleware
+func (sh *strictHandler) Trace(ctx echo.Context, params TraceParams) error {
+	var request TraceRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Trace(ctx.Request().Context(), request.(TraceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Trace")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TraceResponseObject); ok {
+		return validResponse.VisitTraceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -39,7 +39,7 @@ func candidates(app *v1alpha1.Application, at revision, t target) [][]fileEdit {
 	var out [][]fileEdit
 	root := path.Clean(app.Spec.Source.Path)
 	for _, name := range at.result.Files {
-		if !under(name, root) || isKustomization(name) {
+		if !under(name, root) || render.IsKustomization(name) {
 			continue
 		}
 		content, err := fs.ReadFile(at.files, name)
@@ -68,21 +68,12 @@ func candidates(app *v1alpha1.Application, at revision, t target) [][]fileEdit {
 
 func under(name, folder string) bool { return folder == "." || strings.HasPrefix(name, folder+"/") }
 
-func isKustomization(name string) bool {
-	for _, k := range yamledit.KustomizationFileNames() {
-		if path.Base(name) == k {
-			return true
-		}
-	}
-	return false
-}
-
 // inManifest edits the document that declares the object.
 func inManifest(content []byte, t target) ([]byte, bool) {
 	for _, span := range render.Documents(content) {
 		text := content[span.Begin:span.End]
 		var doc map[string]any
-		if yaml.Unmarshal(text, &doc) != nil || !declares(doc, t.base) {
+		if yaml.Unmarshal(text, &doc) != nil || !render.Declares(doc, t.base) {
 			continue
 		}
 		list, err := gitops.Assignments(t.path, doc, t.live.Object)
@@ -103,14 +94,6 @@ func inManifest(content []byte, t target) ([]byte, bool) {
 		return bytes.Join([][]byte{content[:span.Begin], edited, content[span.End:]}, nil), true
 	}
 	return nil, false
-}
-
-// declares says whether doc is the manifest of obj, or of what a kustomization
-// makes it from.
-func declares(doc map[string]any, obj *unstructured.Unstructured) bool {
-	d := unstructured.Unstructured{Object: doc}
-	return doc != nil && d.GroupVersionKind().GroupKind() == obj.GroupVersionKind().GroupKind() && d.GetName() == obj.GetName() &&
-		(d.GetNamespace() == "" || d.GetNamespace() == obj.GetNamespace())
 }
 
 // inReplicas edits the number of replicas that a kustomization sets.

@@ -187,47 +187,62 @@ func comparable(obj *unstructured.Unstructured) *unstructured.Unstructured {
 }
 
 // Render returns what a revision of the Application says. broken says why it cannot be rendered.
-func (i *Inspector) Render(ctx context.Context, app *v1alpha1.Application, revision string) (objects []*unstructured.Unstructured, broken string, err error) {
+func (i *Inspector) Render(ctx context.Context, app *v1alpha1.Application, name string) (objects []*unstructured.Unstructured, broken string, err error) {
+	r, err := i.revision(ctx, app, name)
+	return r.result.Objects, r.broken, err
+}
+
+// revision is what a revision of an Application consists of.
+type revision struct {
+	// commit is zero for a chart of a Helm repository, whose files are its own.
+	commit git.Commit
+	files  fs.FS
+	result render.Result
+	// broken says why it cannot be rendered.
+	broken string
+}
+
+func (i *Inspector) revision(ctx context.Context, app *v1alpha1.Application, name string) (revision, error) {
 	if app.Spec.Source.Chart != "" {
-		return i.renderChart(ctx, app, revision)
+		return i.chartRevision(ctx, app, name)
 	}
-	commit, err := git.ParseHash(revision)
+	hash, err := git.ParseHash(name)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", ErrNoRevision, err)
+		return revision{}, fmt.Errorf("%w: %w", ErrNoRevision, err)
 	}
 	source := app.Spec.Source
 	mirror, err := i.o.Open(ctx, app.Namespace, source.RepoURL)
 	if err != nil {
-		return nil, "", err
+		return revision{}, err
 	}
-	root, err := mirror.TreeHash(commit, "")
+	commit, err := mirror.Commit(hash)
 	if errors.Is(err, git.ErrUnknownObject) {
 		if _, err = mirror.Fetch(ctx, source.TargetRevision); err == nil {
-			root, err = mirror.TreeHash(commit, "")
+			commit, err = mirror.Commit(hash)
 		}
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+		return revision{}, fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
 	within := path.Clean(source.Path)
 	if within == "." {
 		within = ""
 	}
-	tree, err := mirror.TreeHash(commit, within)
+	tree, err := mirror.TreeHash(hash, within)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+		return revision{}, fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
-	files, err := mirror.FS(commit)
-	if err != nil {
-		return nil, "", fmt.Errorf("read %s: %w", source.RepoURL, err)
+	r := revision{commit: commit}
+	if r.files, err = mirror.FS(hash); err != nil {
+		return revision{}, fmt.Errorf("read %s: %w", source.RepoURL, err)
 	}
-	return i.renderFiles(ctx, app, files, tree.String(), root.String())
+	return i.rendered(ctx, app, r, tree.String(), commit.Tree.String())
 }
 
-// renderChart is render for an Application of a chart.
-func (i *Inspector) renderChart(ctx context.Context, app *v1alpha1.Application, version string) (objects []*unstructured.Unstructured, broken string, err error) {
+// chartRevision is revision for an Application of a chart.
+func (i *Inspector) chartRevision(ctx context.Context, app *v1alpha1.Application, version string) (revision, error) {
 	if i.o.Charts == nil {
-		return nil, "", fmt.Errorf("%w: charts of Helm repositories are not deployed here", ErrNoRevision)
+		return revision{}, fmt.Errorf("%w: charts of Helm repositories are not deployed here", ErrNoRevision)
 	}
 	wanted := chart.At(app.Spec.Source.RepoURL, app.Spec.Source.Chart)
 	wanted.Version = version
@@ -236,18 +251,20 @@ func (i *Inspector) renderChart(ctx context.Context, app *v1alpha1.Application, 
 	}
 	archive, err := i.o.Charts.Fetch(ctx, app.Namespace, wanted)
 	if err != nil {
-		return nil, "", err //nolint:wrapcheck // names the chart already
+		return revision{}, err //nolint:wrapcheck // names the chart already
 	}
-	return i.renderFiles(ctx, app, render.Files(archive.Files), archive.Digest, archive.Digest)
+	return i.rendered(ctx, app, revision{files: render.Files(archive.Files)}, archive.Digest, archive.Digest)
 }
 
-func (i *Inspector) renderFiles(ctx context.Context, app *v1alpha1.Application, files fs.FS, tree, root string) (objects []*unstructured.Unstructured, broken string, err error) {
-	result, _, err := i.o.Renders.Render(ctx, render.SourceOf(files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace).Encrypted(app.Namespace, app.Spec.Decryption), tree, root, i.o.RenderLimits)
+// rendered fills in what the files of r say.
+func (i *Inspector) rendered(ctx context.Context, app *v1alpha1.Application, r revision, tree, root string) (revision, error) {
+	var err error
+	r.result, _, err = i.o.Renders.Render(ctx, render.SourceOf(r.files, app.Spec.Source, app.Name, app.Spec.Destination.Namespace).Encrypted(app.Namespace, app.Spec.Decryption), tree, root, i.o.RenderLimits)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, "", ctx.Err()
+			return revision{}, ctx.Err()
 		}
-		return nil, err.Error(), nil
+		r.broken = err.Error()
 	}
-	return result.Objects, "", nil
+	return r, nil
 }

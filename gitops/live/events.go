@@ -95,7 +95,7 @@ func eventsIn(ctx context.Context, c dynamic.Interface, namespace, fields string
 	for read := 0; read < maxEventsRead; {
 		list, err := c.Resource(corev1.SchemeGroupVersion.WithResource("events")).Namespace(namespace).List(ctx, options)
 		if err != nil {
-			return out, listError(corev1.SchemeGroupVersion.WithKind("Event"), err)
+			return out, readError(corev1.SchemeGroupVersion.WithKind("Event"), err)
 		}
 		for k := range list.Items {
 			if e, ok := eventOf(&list.Items[k]); ok && wanted(e) {

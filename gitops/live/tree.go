@@ -103,12 +103,8 @@ func (b *builder) addApplied(ctx context.Context, app *v1alpha1.Application, own
 		namespace string
 	}
 	listed := map[place]listing{}
-	told := map[gitops.Key]v1alpha1.ObjectStatus{}
-	for _, o := range app.Status.Objects {
-		told[gitops.Key{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}] = o
-	}
+	told := toldOf(app)
 	for _, e := range app.Status.Inventory {
-		key := gitops.EntryKey(e)
 		at := place{schema.GroupVersionKind{Group: e.Group, Version: e.Version, Kind: e.Kind}, e.Namespace}
 		if listed[at].byName == nil {
 			found, err := b.list(ctx, at.gvk, at.namespace, v1alpha1.LabelManagedBy+"="+owner.Label())
@@ -117,23 +113,39 @@ func (b *builder) addApplied(ctx context.Context, app *v1alpha1.Application, own
 			}
 			listed[at] = found
 		}
-		n := Node{Key: key, Version: e.Version}
-		switch obj := listed[at].byName[e.Name]; {
-		case obj != nil:
-			n = b.node(obj, "")
-		case listed[at].isForbidden || listed[at].isCut:
-			n.Health = v1alpha1.Health{Status: v1alpha1.HealthUnknown, Reason: "NotSeen", Message: "the cluster does not let it be listed"}
-		default:
-			n.Health = v1alpha1.Health{Status: v1alpha1.HealthMissing, Reason: "Missing", Message: "it does not exist in the cluster"}
-		}
-		// What the reconciler says of an object counts: it knows its pods and the
-		// Application's own health checks.
-		if o, ok := told[key]; ok {
-			n.Health.Status, n.Health.Reason, n.Health.Message = cmp.Or(o.Health, n.Health.Status), o.Reason, o.Message
-		}
-		b.tree.Nodes = append(b.tree.Nodes, n)
+		found := listed[at]
+		b.tree.Nodes = append(b.tree.Nodes, b.applied(e, found.byName[e.Name], found.isForbidden || found.isCut, told))
 	}
 	return nil
+}
+
+// toldOf returns what the reconciler says of the objects that are not Healthy.
+func toldOf(app *v1alpha1.Application) map[gitops.Key]v1alpha1.ObjectStatus {
+	told := map[gitops.Key]v1alpha1.ObjectStatus{}
+	for _, o := range app.Status.Objects {
+		told[gitops.Key{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}] = o
+	}
+	return told
+}
+
+// applied is the node of an entry of the inventory; obj is nil when it was not
+// seen, which means nothing when isHidden.
+func (b *builder) applied(e v1alpha1.InventoryEntry, obj *unstructured.Unstructured, isHidden bool, told map[gitops.Key]v1alpha1.ObjectStatus) Node {
+	n := Node{Key: gitops.EntryKey(e), Version: e.Version}
+	switch {
+	case obj != nil:
+		n = b.node(obj, "")
+	case isHidden:
+		n.Health = v1alpha1.Health{Status: v1alpha1.HealthUnknown, Reason: "NotSeen", Message: "the cluster does not let it be read"}
+	default:
+		n.Health = v1alpha1.Health{Status: v1alpha1.HealthMissing, Reason: "Missing", Message: "it does not exist in the cluster"}
+	}
+	// What the reconciler says of an object counts: it knows its pods and the
+	// Application's own health checks.
+	if o, ok := told[gitops.EntryKey(e)]; ok {
+		n.Health.Status, n.Health.Reason, n.Health.Message = cmp.Or(o.Health, n.Health.Status), o.Reason, o.Message
+	}
+	return n
 }
 
 // namespaces returns those in which something was applied, the destination first.
@@ -258,7 +270,31 @@ func (b *builder) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 	}
 	out.isForbidden, out.isCut = apierrors.IsForbidden(err), more != ""
 	b.tree.IsCut = b.tree.IsCut || out.isCut
-	return out, listError(gvk, err)
+	return out, readError(gvk, err)
+}
+
+// get returns one object of a kind; nil when there is none, and isHidden when the
+// server's account may not read it.
+func (b *builder) get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (obj *unstructured.Unstructured, isHidden bool, err error) {
+	kind, served, err := b.c.Kind(ctx, gvk)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if !served || kind.Namespaced && namespace == "" {
+		return nil, false, nil
+	}
+	if !kind.Namespaced {
+		namespace = ""
+	}
+	if isMetadataOnly(gvk) {
+		var found *metav1.PartialObjectMetadata
+		if found, err = b.c.Metadata.Resource(kind.Resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			return bare(gvk, found), false, nil
+		}
+	} else if obj, err = b.c.Dynamic.Resource(kind.Resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+		return obj, false, nil
+	}
+	return nil, apierrors.IsForbidden(err), readError(gvk, err)
 }
 
 // bare returns an object that is known by its metadata only.
@@ -268,6 +304,7 @@ func bare(gvk schema.GroupVersionKind, m *metav1.PartialObjectMetadata) *unstruc
 	obj.SetNamespace(m.Namespace)
 	obj.SetName(m.Name)
 	obj.SetUID(m.UID)
+	obj.SetLabels(m.Labels)
 	obj.SetOwnerReferences(m.OwnerReferences)
 	obj.SetCreationTimestamp(m.CreationTimestamp)
 	obj.SetDeletionTimestamp(m.DeletionTimestamp)
@@ -275,11 +312,11 @@ func bare(gvk schema.GroupVersionKind, m *metav1.PartialObjectMetadata) *unstruc
 	return obj
 }
 
-// listError keeps the errors that make an answer impossible: what the server's
-// account may not list is left out instead.
-func listError(gvk schema.GroupVersionKind, err error) error {
+// readError keeps the errors that make an answer impossible: what the server's
+// account may not read is left out instead.
+func readError(gvk schema.GroupVersionKind, err error) error {
 	if err == nil || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 		return nil
 	}
-	return fmt.Errorf("%w: list %s: %w", ErrUnreachable, gvk.Kind, err)
+	return fmt.Errorf("%w: read %s: %w", ErrUnreachable, gvk.Kind, err)
 }

@@ -44,6 +44,34 @@ func TestInspect(t *testing.T) {
 	synced.Revision, synced.LastSync = "1a2b3c4d5e6f", model.SyncResult{ID: "r1", Phase: model.SyncResultPhaseSucceeded}
 	unsynced := synced
 	unsynced.Sync, unsynced.LastSync.Phase, unsynced.LastSync.Message = model.ApplicationSyncOutOfSync, model.SyncResultPhaseFailed, "Deployment guestbook-prod/web: spec.selector is immutable"
+	traced := model.TraceItem{
+		Path: []model.ResourceNode{
+			{Kind: "Pod", Namespace: "guestbook-prod", Name: "web-5d-b", UID: "p2", Parent: "r", Health: "Degraded", Reason: "CrashLoopBackOff", CreatedAt: at(3)},
+			{Group: "apps", Kind: "ReplicaSet", Namespace: "guestbook-prod", Name: "web-5d", UID: "r", Parent: "d", Health: "Healthy", CreatedAt: at(3)},
+			{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", UID: "d", Health: "Progressing", Message: "1 of 2 replicas are updated", CreatedAt: at(600)},
+		},
+		Application: drifting, File: "base/web.yaml", Wrote: true,
+		Commit: model.GitCommit{RepoURL: "https://git.example.com/deploy.git", ID: "1a2b3c4d5e6f", Branch: "stage/prod", Message: "prod: promote 1.27.0", Author: "Waybill", Date: at(5)},
+		Promotion: model.Promotion{Name: "prod.3.f01234567", Project: "guestbook", Stage: "prod", Kind: model.PromotionKindPromote, Phase: model.PhaseSucceeded,
+			RequestedBy: "waybill:ann", RequestReason: "the release of the week", CreatedAt: at(90), FinishedAt: at(4), Approvals: []model.Approval{
+				{Actor: "waybill:bob", Decision: model.Approve, Standing: model.Counts, Reason: "looks good"}, {Actor: "waybill:cat", Decision: model.Approve, Standing: model.Counts},
+			}},
+		Freight: []model.StageFreight{{Name: "f0123456789", Alias: "calm-lynx", Version: "1.27.0", Origin: "guestbook", Promotion: "prod.3.f01234567",
+			Images:  []model.Image{{RepoURL: "registry.example.com/guestbook", Tag: "1.27.0", Digest: "sha256:2d5f"}},
+			Commits: []model.GitCommit{{RepoURL: "https://git.example.com/app.git", ID: "9f8e7d6c5b4a", Tag: "v1.27.0", Message: "fix the form"}}}},
+	}
+	traced.Application.SyncedAt, traced.Application.Revision = at(4), "1a2b3c4d5e6f"
+	byHand := model.TraceItem{
+		Path:        []model.ResourceNode{{Group: "apps", Kind: "Deployment", Namespace: "guestbook-prod", Name: "web", Health: "Unknown", Reason: "NotSeen", Message: `cluster "west" does not answer`}},
+		Application: app("prod", "prod"), Promotion: traced.Promotion, Freight: traced.Freight, Missing: []string{"file and commit: the repository cannot be read now"},
+	}
+	byHand.Application.Cluster, byHand.Application.Revision, byHand.Application.Branch = "west", "99887766554433", "stage/prod"
+	ofChart := model.TraceItem{
+		Path:        []model.ResourceNode{{Group: "apps", Kind: "StatefulSet", Namespace: "cache", Name: "redis", Health: "Healthy"}},
+		Application: app("redis", ""), File: "templates/master.yaml",
+	}
+	ofChart.Application.Chart, ofChart.Application.RepoURL, ofChart.Application.Revision = "redis", "https://charts.example.com", "19.1.0"
+	const trace = "GET /api/v1/trace"
 	const postSync = "POST " + api + "/applications/prod/sync"
 	const postAccept = "POST " + api + "/applications/prod/accept"
 	const apps = "GET " + api + "/applications"
@@ -57,6 +85,14 @@ func TestInspect(t *testing.T) {
 		{"tree-unreachable", "tree guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/tree": problem(model.Problem{
 			Status: http.StatusServiceUnavailable, Code: model.Unavailable, Detail: `cluster "west" does not answer`})}},
 		{"tree-unknown", "tree guestbook/nothing", map[string]answer{apps: applications(app("prod", "prod"))}},
+		{"trace", "trace po/web-5d-b -n guestbook-prod", map[string]answer{trace + "?kind=po&name=web-5d-b&namespace=guestbook-prod": ok(model.Trace{Items: []model.TraceItem{traced}})}},
+		{"trace-several", "trace deployments.apps web", map[string]answer{trace + "?kind=deployments.apps&name=web": ok(model.Trace{Items: []model.TraceItem{byHand, ofChart}, Unreachable: []string{"west"}})}},
+		{"trace-json", "trace sts/redis --cluster in-cluster -o json", map[string]answer{trace + "?cluster=in-cluster&kind=sts&name=redis": ok(model.Trace{Items: []model.TraceItem{ofChart}})}},
+		{"trace-nobodys", "trace deploy/other", map[string]answer{trace + "?kind=deploy&name=other": problem(model.Problem{Status: http.StatusNotFound, Code: model.NotFound,
+			Detail: `no Application that you may see manages deploy "other", or what owns it`, Hint: "kubectl shows whether it exists, and its managedFields who wrote it"})}},
+		{"trace-usage", "trace web", nil},
+		{"trace-usage-both", "trace deploy/web web", nil},
+		{"help-trace", "trace --help", nil},
 		{"events", "events guestbook/prod", map[string]answer{apps: applications(app("prod", "prod")), apps + "/prod/events": ok(model.ObjectEventList{Items: []model.ObjectEvent{
 			{Kind: "Pod", Namespace: "guestbook-prod", Name: "web-5d-b", Warning: true, Reason: "BackOff", Message: "Back-off restarting failed container", Count: 7, FirstAt: at(9), LastAt: at(1)},
 			{Kind: "Application", Namespace: "guestbook", Name: "prod", Reason: "Synced", Message: "runs 1a2b3c4 of stage/prod", Count: 1, FirstAt: at(10), LastAt: at(10)},

@@ -66,6 +66,7 @@ func allInputs() []inputs {
 		{"cursors of the history", []string{"history FuzzParseCursor"}, ""},
 		{"manifests of Argo CD and Kargo", []string{"internal/importer FuzzImport"}, ""},
 		{"patterns of credentials", []string{"internal/credentials FuzzMatch"}, ""},
+		{"kinds as people type them", []string{"gitops FuzzKindName"}, ""},
 	}
 }
 

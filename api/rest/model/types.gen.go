@@ -1163,7 +1163,10 @@ type AddClusterRequest struct {
 
 // Application defines model for Application.
 type Application struct {
-	Branch  string `json:"branch,omitempty,omitzero"`
+	Branch string `json:"branch,omitempty,omitzero"`
+
+	// Chart of the Helm repository at repoURL
+	Chart   string `json:"chart,omitempty,omitzero"`
 	Cluster string `json:"cluster"`
 
 	// DriftPolicy what becomes of changes made in the cluster
@@ -2747,6 +2750,40 @@ type SyncResultPhase string
 // Time defines model for Time.
 type Time = time.Time
 
+// Trace defines model for Trace.
+type Trace struct {
+	// Cut there may be more than is shown
+	Cut   bool        `json:"cut,omitempty,omitzero"`
+	Items []TraceItem `json:"items"`
+
+	// Unreachable clusters that do not answer: there only what was applied was looked at
+	Unreachable []string `json:"unreachable,omitempty,omitzero"`
+}
+
+// TraceItem defines model for TraceItem.
+type TraceItem struct {
+	// AcceptedBy who accepted changes made in the cluster with this commit
+	AcceptedBy  string      `json:"acceptedBy,omitempty,omitzero"`
+	Application Application `json:"application"`
+	Commit      GitCommit   `json:"commit,omitempty,omitzero"`
+
+	// File that declares the object, from the root of the repository or chart; empty when that is not known
+	File string `json:"file,omitempty,omitzero"`
+
+	// Freight what the Stage runs, that of promotion first
+	Freight []StageFreight `json:"freight,omitempty,omitzero"`
+
+	// Missing what is not known, and why
+	Missing []string `json:"missing,omitempty,omitzero"`
+
+	// Path the object, then what owns each, up to the one that was applied
+	Path      []ResourceNode `json:"path"`
+	Promotion Promotion      `json:"promotion,omitempty,omitzero"`
+
+	// Wrote promotion wrote the commit; false: it is the last one before it
+	Wrote bool `json:"wrote"`
+}
+
 // UnrejectRequest defines model for UnrejectRequest.
 type UnrejectRequest struct {
 	// Stage only the rejection for this Stage; every rejection when absent
@@ -3313,6 +3350,19 @@ type RollbackParams struct {
 type WhyParams struct {
 	// Freight name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there)
 	Freight FreightQuery `form:"freight" json:"freight"`
+}
+
+// TraceParams defines parameters for Trace.
+type TraceParams struct {
+	// Kind as for kubectl: deploy, Deployment, deployments.apps
+	Kind string `form:"kind" json:"kind"`
+	Name string `form:"name" json:"name"`
+
+	// Namespace of the object; without it any
+	Namespace string `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Cluster by its name; without it all
+	Cluster string `form:"cluster,omitempty" json:"cluster,omitempty,omitzero"`
 }
 
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.

@@ -1390,6 +1390,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where an object in a cluster came from
+         * @description Looks for the object in all Applications of the Projects that the person may see: in what they applied, and in what
+         *     that owns. What belongs to nobody, to a Project that is hidden, or is not there gives the same 404.
+         */
+        get: operations["trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1567,6 +1588,8 @@ export interface components {
         };
         Application: {
             branch?: string;
+            /** @description of the Helm repository at repoURL */
+            chart?: string;
             cluster: string;
             drifting?: boolean;
             /**
@@ -2710,6 +2733,30 @@ export interface components {
         };
         /** Format: date-time */
         Time: string;
+        Trace: {
+            /** @description there may be more than is shown */
+            cut?: boolean;
+            items: components["schemas"]["TraceItem"][];
+            /** @description clusters that do not answer: there only what was applied was looked at */
+            unreachable?: string[];
+        };
+        TraceItem: {
+            /** @description who accepted changes made in the cluster with this commit */
+            acceptedBy?: string;
+            application: components["schemas"]["Application"];
+            commit?: components["schemas"]["GitCommit"];
+            /** @description that declares the object, from the root of the repository or chart; empty when that is not known */
+            file?: string;
+            /** @description what the Stage runs, that of promotion first */
+            freight?: components["schemas"]["StageFreight"][];
+            /** @description what is not known, and why */
+            missing?: string[];
+            /** @description the object, then what owns each, up to the one that was applied */
+            path: components["schemas"]["ResourceNode"][];
+            promotion?: components["schemas"]["Promotion"];
+            /** @description promotion wrote the commit; false: it is the last one before it */
+            wrote: boolean;
+        };
         UnrejectRequest: {
             /** @description only the rejection for this Stage; every rejection when absent */
             stage?: string;
@@ -4977,6 +5024,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    trace: {
+        parameters: {
+            query: {
+                /** @description by its name; without it all */
+                cluster?: string;
+                /** @description as for kubectl: deploy, Deployment, deployments.apps */
+                kind: string;
+                name: string;
+                /** @description of the object; without it any */
+                namespace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What manages it; more than one item when several clusters, Namespaces or Applications have it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trace"];
                 };
             };
             default: components["responses"]["Problem"];
