@@ -84,7 +84,7 @@ func TestPromote(t *testing.T) {
 
 	t.Run("bypass", func(t *testing.T) {
 		body := promote("1.28.0")
-		body.Bypass = []model.PromoteRequestBypass{"upstream", "soak"}
+		body.Bypass = []model.PassableGate{"upstream", "soak"}
 		if a := alice.do(t, "POST", f.path("/stages/prod/promotions"), body); a.status != http.StatusBadRequest || !strings.Contains(string(a.body), "needs a reason") {
 			t.Errorf("without a reason: %d %s", a.status, a.body)
 		}

@@ -56,12 +56,9 @@ func (s *Server) retry(ctx context.Context, v *projectView, st *v1alpha1.Stage, 
 		}
 		return s.rollback(ctx, v, st, model.RollbackRequest{To: p.Spec.To, Reason: reason}, p.Name)
 	}
-	again := model.PromoteRequest{Freight: p.Spec.Freight, Reason: reason, PlanHash: body.PlanHash}
+	again := model.PromoteRequest{Freight: p.Spec.Freight, Reason: reason, PlanHash: body.PlanHash, Bypass: body.Bypass}
 	if len(body.Bypass) > 0 {
 		again.Reason = body.Reason // passing a gate is a decision of its own
-	}
-	for _, gate := range body.Bypass {
-		again.Bypass = append(again.Bypass, model.PromoteRequestBypass(gate))
 	}
 	m, err := s.promote(ctx, v, st, again, p.Name)
 	var r *refusal
@@ -75,7 +72,7 @@ func (s *Server) retry(ctx context.Context, v *projectView, st *v1alpha1.Stage, 
 func passedBefore(p *v1alpha1.Promotion, body model.RetryRequest) string {
 	var out []string
 	for _, gate := range p.Spec.Bypass {
-		if !slices.Contains(body.Bypass, model.RetryRequestBypass(gate)) {
+		if !slices.Contains(body.Bypass, model.PassableGate(gate)) {
 			out = append(out, string(gate))
 		}
 	}

@@ -116,7 +116,7 @@ func TestRetryPassesNoGate(t *testing.T) {
 	admin := shared.as(t, "admin")
 	var first, second model.Promotion
 	ask := promote("1.28.0")
-	ask.Reason, ask.Bypass = "outage 12", []model.PromoteRequestBypass{"upstream", "soak"}
+	ask.Reason, ask.Bypass = "outage 12", []model.PassableGate{"upstream", "soak"}
 	admin.do(t, "POST", f.path("/stages/prod/promotions"), ask).into(t, &first)
 	f.ends(t, first.Name, v1alpha1.PhaseFailed)
 
@@ -124,7 +124,7 @@ func TestRetryPassesNoGate(t *testing.T) {
 	if p.Code != model.GateClosed || !strings.Contains(p.Hint, "waybill retry "+f.name+"/"+first.Name+" --bypass upstream,soak --reason") {
 		t.Errorf("%s %q, hint %q", p.Code, p.Detail, p.Hint)
 	}
-	body := model.RetryRequest{Bypass: []model.RetryRequestBypass{"upstream", "soak"}}
+	body := model.RetryRequest{Bypass: []model.PassableGate{"upstream", "soak"}}
 	if a := admin.do(t, "POST", retryPath(f, first.Name), body); a.status != http.StatusBadRequest {
 		t.Errorf("a bypass without a reason of its own: %d %s", a.status, a.body)
 	}

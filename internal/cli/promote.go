@@ -14,7 +14,7 @@ func (a *App) promoteCommand() *cobra.Command {
 	var out *output
 	var w *waitFlags
 	var reason, plan string
-	var bypass []string
+	var bypass bypassed
 	cmd := &cobra.Command{
 		Use:   "promote FREIGHT [PROJECT/]STAGE",
 		Short: "Take a Freight into a Stage",
@@ -31,8 +31,9 @@ gate stops it (7), or the time is up (6; it goes on).`,
 		Args:              exactArgs("FREIGHT", "[PROJECT/]STAGE"),
 		ValidArgsFunction: a.completeStage(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(bypass) > 0 && reason == "" {
-				return usage(cmd, "--bypass needs a reason: add --reason TEXT")
+			passed, err := bypass.withReason(cmd, reason)
+			if err != nil {
+				return err
 			}
 			c, x, err := a.client()
 			if err != nil {
@@ -42,10 +43,7 @@ gate stops it (7), or the time is up (6; it goes on).`,
 			if err != nil {
 				return err
 			}
-			request := model.PromoteRequest{Freight: args[0], Reason: reason, PlanHash: plan}
-			for _, gate := range bypass {
-				request.Bypass = append(request.Bypass, model.PromoteRequestBypass(gate))
-			}
+			request := model.PromoteRequest{Freight: args[0], Reason: reason, PlanHash: plan, Bypass: passed}
 			if args[0] == "latest" {
 				// Asked first, so that what is promoted is what was explained.
 				why, err := c.Why(cmd.Context(), to.project, to.name, args[0])
@@ -66,14 +64,28 @@ gate stops it (7), or the time is up (6; it goes on).`,
 	w = addWaitFlags(cmd, "until it Succeeded and the Stage is Healthy")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().StringVar(&plan, "plan", "", "hash of the plan that you have seen (waybill diff); another one is refused")
-	bypassFlag(cmd, &bypass)
+	bypass.bind(cmd)
 	return cmd
 }
 
-// bypassFlag adds --bypass, for gates.
-func bypassFlag(cmd *cobra.Command, gates *[]string) {
-	cmd.Flags().StringSliceVar(gates, "bypass", nil, "gates to pass: upstream, soak, rejected, freeze, approval (needs the verb bypass and --reason)")
+// bypassed is the value of --bypass: gates to pass.
+type bypassed []string
+
+func (b *bypassed) bind(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar((*[]string)(b), "bypass", nil, "gates to pass: upstream, soak, rejected, freeze, approval (needs the verb bypass and --reason)")
 	_ = cmd.RegisterFlagCompletionFunc("bypass", cobra.FixedCompletions([]string{"upstream", "soak", "rejected", "freeze", "approval"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// withReason returns the gates; passing one needs a reason.
+func (b bypassed) withReason(cmd *cobra.Command, reason string) ([]model.PassableGate, error) {
+	if len(b) > 0 && reason == "" {
+		return nil, usage(cmd, "--bypass needs a reason: add --reason TEXT")
+	}
+	var out []model.PassableGate
+	for _, gate := range b {
+		out = append(out, model.PassableGate(gate))
+	}
+	return out, nil
 }
 
 // promoted reports a Promotion that was accepted and, if asked, waits for it.

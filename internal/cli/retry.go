@@ -11,7 +11,7 @@ func (a *App) retryCommand() *cobra.Command {
 	var out *output
 	var w *waitFlags
 	var request model.RetryRequest
-	var bypass []string
+	var bypass bypassed
 	cmd := &cobra.Command{
 		Use:   "retry [PROJECT/]STAGE|PROMOTION",
 		Short: "Try a promotion that failed or was aborted again",
@@ -27,12 +27,11 @@ What runs, succeeded, was taken back or superseded cannot be tried again.`,
 		Args:              exactArgs("[PROJECT/]STAGE|PROMOTION"),
 		ValidArgsFunction: a.completeStage(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(bypass) > 0 && request.Reason == "" {
-				return usage(cmd, "--bypass needs a reason: add --reason TEXT")
+			passed, err := bypass.withReason(cmd, request.Reason)
+			if err != nil {
+				return err
 			}
-			for _, gate := range bypass {
-				request.Bypass = append(request.Bypass, model.RetryRequestBypass(gate))
-			}
+			request.Bypass = passed
 			c, p, err := a.promotionOf(cmd, args[0])
 			if err != nil {
 				return err
@@ -44,7 +43,7 @@ What runs, succeeded, was taken back or superseded cannot be tried again.`,
 	w = addWaitFlags(cmd, "until it Succeeded and the Stage is Healthy")
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record (default: the reason of the first one)")
 	cmd.Flags().StringVar(&request.PlanHash, "plan", "", "hash of the plan that you have seen (waybill diff); another one is refused")
-	bypassFlag(cmd, &bypass)
+	bypass.bind(cmd)
 	return cmd
 }
 

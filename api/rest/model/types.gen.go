@@ -614,6 +614,33 @@ func (e ObjectChangeChange) Valid() bool {
 	}
 }
 
+// Defines values for PassableGate.
+const (
+	PassableGateApproval PassableGate = "approval"
+	PassableGateFreeze   PassableGate = "freeze"
+	PassableGateRejected PassableGate = "rejected"
+	PassableGateSoak     PassableGate = "soak"
+	PassableGateUpstream PassableGate = "upstream"
+)
+
+// Valid indicates whether the value is a known member of the PassableGate enum.
+func (e PassableGate) Valid() bool {
+	switch e {
+	case PassableGateApproval:
+		return true
+	case PassableGateFreeze:
+		return true
+	case PassableGateRejected:
+		return true
+	case PassableGateSoak:
+		return true
+	case PassableGateUpstream:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Phase.
 const (
 	PhaseAborted    Phase = "Aborted"
@@ -719,33 +746,6 @@ func (e ProblemCode) Valid() bool {
 	}
 }
 
-// Defines values for PromoteRequestBypass.
-const (
-	PromoteRequestBypassApproval PromoteRequestBypass = "approval"
-	PromoteRequestBypassFreeze   PromoteRequestBypass = "freeze"
-	PromoteRequestBypassRejected PromoteRequestBypass = "rejected"
-	PromoteRequestBypassSoak     PromoteRequestBypass = "soak"
-	PromoteRequestBypassUpstream PromoteRequestBypass = "upstream"
-)
-
-// Valid indicates whether the value is a known member of the PromoteRequestBypass enum.
-func (e PromoteRequestBypass) Valid() bool {
-	switch e {
-	case PromoteRequestBypassApproval:
-		return true
-	case PromoteRequestBypassFreeze:
-		return true
-	case PromoteRequestBypassRejected:
-		return true
-	case PromoteRequestBypassSoak:
-		return true
-	case PromoteRequestBypassUpstream:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for PromotionKind.
 const (
 	PromotionKindPromote  PromotionKind = "Promote"
@@ -758,33 +758,6 @@ func (e PromotionKind) Valid() bool {
 	case PromotionKindPromote:
 		return true
 	case PromotionKindRollback:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for RetryRequestBypass.
-const (
-	RetryRequestBypassApproval RetryRequestBypass = "approval"
-	RetryRequestBypassFreeze   RetryRequestBypass = "freeze"
-	RetryRequestBypassRejected RetryRequestBypass = "rejected"
-	RetryRequestBypassSoak     RetryRequestBypass = "soak"
-	RetryRequestBypassUpstream RetryRequestBypass = "upstream"
-)
-
-// Valid indicates whether the value is a known member of the RetryRequestBypass enum.
-func (e RetryRequestBypass) Valid() bool {
-	switch e {
-	case RetryRequestBypassApproval:
-		return true
-	case RetryRequestBypassFreeze:
-		return true
-	case RetryRequestBypassRejected:
-		return true
-	case RetryRequestBypassSoak:
-		return true
-	case RetryRequestBypassUpstream:
 		return true
 	default:
 		return false
@@ -2022,6 +1995,9 @@ type ObjectStatus struct {
 	Reason    string `json:"reason,omitempty,omitzero"`
 }
 
+// PassableGate defines model for PassableGate.
+type PassableGate string
+
 // Permissions defines model for Permissions.
 type Permissions struct {
 	// Abort may abort Promotions
@@ -2232,7 +2208,7 @@ type Projects struct {
 // PromoteRequest defines model for PromoteRequest.
 type PromoteRequest struct {
 	// Bypass gates to pass; needs the verb bypass and a reason
-	Bypass []PromoteRequestBypass `json:"bypass,omitempty,omitzero"`
+	Bypass []PassableGate `json:"bypass,omitempty,omitzero"`
 
 	// Freight name, alias, version, start of the name, latest, prev, or @STAGE
 	Freight string `json:"freight"`
@@ -2241,9 +2217,6 @@ type PromoteRequest struct {
 	PlanHash string `json:"planHash,omitempty,omitzero"`
 	Reason   string `json:"reason,omitempty,omitzero"`
 }
-
-// PromoteRequestBypass defines model for PromoteRequest.Bypass.
-type PromoteRequestBypass string
 
 // Promotion defines model for Promotion.
 type Promotion struct {
@@ -2394,7 +2367,7 @@ type ResourceTree struct {
 // RetryRequest defines model for RetryRequest.
 type RetryRequest struct {
 	// Bypass gates to pass; needs the verb bypass and a reason; not for a Rollback
-	Bypass []RetryRequestBypass `json:"bypass,omitempty,omitzero"`
+	Bypass []PassableGate `json:"bypass,omitempty,omitzero"`
 
 	// Freight name of the Freight that the person was shown; 409 plan-changed when the Promotion is about another one
 	Freight string `json:"freight,omitempty,omitzero"`
@@ -2405,9 +2378,6 @@ type RetryRequest struct {
 	// Reason that of the Promotion that is tried again when absent
 	Reason string `json:"reason,omitempty,omitzero"`
 }
-
-// RetryRequestBypass defines model for RetryRequest.Bypass.
-type RetryRequestBypass string
 
 // RidingAlong what comes along that no upstream Stage has run: the base has changed, in what is rendered, since the Freight was verified there; with requireSameBase it closes the gate base
 type RidingAlong struct {

@@ -2217,6 +2217,8 @@ export interface components {
             namespace?: string;
             reason?: string;
         };
+        /** @enum {string} */
+        PassableGate: "upstream" | "soak" | "rejected" | "freeze" | "approval";
         Permissions: {
             /** @description may abort Promotions */
             abort?: boolean;
@@ -2371,7 +2373,7 @@ export interface components {
         };
         PromoteRequest: {
             /** @description gates to pass; needs the verb bypass and a reason */
-            bypass?: ("upstream" | "soak" | "rejected" | "freeze" | "approval")[];
+            bypass?: components["schemas"]["PassableGate"][];
             /** @description name, alias, version, start of the name, latest, prev, or @STAGE */
             freight: string;
             /** @description 409 plan-changed when the plan is another one by now */
@@ -2483,7 +2485,7 @@ export interface components {
         };
         RetryRequest: {
             /** @description gates to pass; needs the verb bypass and a reason; not for a Rollback */
-            bypass?: ("upstream" | "soak" | "rejected" | "freeze" | "approval")[];
+            bypass?: components["schemas"]["PassableGate"][];
             /** @description name of the Freight that the person was shown; 409 plan-changed when the Promotion is about another one */
             freight?: string;
             /** @description 409 plan-changed when the plan is another one by now; not for a Rollback */
