@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -158,6 +159,27 @@ func (c *Client) History(ctx context.Context, project, stage string, page Page) 
 	return get[model.PromotionList](ctx, c, page.values("stage", stage), "projects", project, "history")
 }
 
+// Timeline returns what ran where, and how delivery went, between two instants;
+// zero ones and no stages leave it to the server.
+func (c *Client) Timeline(ctx context.Context, project string, stages []string, from, until time.Time) (*model.Timeline, error) {
+	q := between(from, until)
+	for _, stage := range stages {
+		q.Add("stage", stage)
+	}
+	return get[model.Timeline](ctx, c, q, "projects", project, "timeline")
+}
+
+// between are the parameters of a range; a zero instant is no bound.
+func between(from, until time.Time) url.Values {
+	q := url.Values{}
+	for name, at := range map[string]time.Time{"from": from, "until": until} {
+		if !at.IsZero() {
+			q.Set(name, at.UTC().Format(time.RFC3339))
+		}
+	}
+	return q
+}
+
 // AuditFilter selects what somebody did; a zero field selects all.
 type AuditFilter struct {
 	// Project and Stage by name; without a Project, those of every Project and
@@ -177,11 +199,7 @@ func (c *Client) Audit(ctx context.Context, f AuditFilter, page Page) (*model.Au
 	for _, a := range f.Actions {
 		q.Add("action", string(a))
 	}
-	for name, at := range map[string]time.Time{"from": f.From, "until": f.Until} {
-		if !at.IsZero() {
-			q.Set(name, at.UTC().Format(time.RFC3339))
-		}
-	}
+	maps.Copy(q, between(f.From, f.Until))
 	if f.Project == "" {
 		return get[model.AuditList](ctx, c, q, "audit")
 	}

@@ -34,6 +34,9 @@ type HistoryWriter interface {
 // cluster has.
 const historyTime = 5 * time.Second
 
+// noStoreWarning says why something may be missing.
+const noStoreWarning = "the history store does not answer: only what the cluster still has is shown"
+
 // viaAPI marks what came through this API.
 const viaAPI = "api"
 
@@ -80,7 +83,7 @@ func (s *Server) History(ctx context.Context, request HistoryRequestObject) (His
 			return nil, refuse(model.InvalidRequest, "page is not one this API gave")
 		case err != nil && ctx.Err() == nil:
 			s.log.Warn("the history store does not answer", "requestId", requestID(ctx), "error", err)
-			out.Warning = "the history store does not answer: only what the cluster still has is shown"
+			out.Warning = noStoreWarning
 		case err != nil:
 			return nil, err
 		}

@@ -232,6 +232,9 @@ type ServerInterface interface {
 	// Why Every gate's verdict for one Freight and this Stage
 	// (GET /api/v1/projects/{project}/stages/{stage}/why)
 	Why(ctx echo.Context, project ProjectPath, stage StagePath, params WhyParams) error
+	// Timeline What ran where, Stage by Stage, and how delivery went meanwhile
+	// (GET /api/v1/projects/{project}/timeline)
+	Timeline(ctx echo.Context, project ProjectPath, params TimelineParams) error
 	// ListWarehouses Warehouses of a Project
 	// (GET /api/v1/projects/{project}/warehouses)
 	ListWarehouses(ctx echo.Context, project ProjectPath) error
@@ -2283,6 +2286,45 @@ func (w *ServerInterfaceWrapper) Why(ctx echo.Context) error {
 	return err
 }
 
+// Timeline converts echo context to params.
+func (w *ServerInterfaceWrapper) Timeline(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TimelineParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "stage" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Timeline(ctx, project, params)
+	return err
+}
+
 // ListWarehouses converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWarehouses(ctx echo.Context) error {
 	var err error
@@ -2557,6 +2599,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/abort", wrapper.AbortPromotion, options.OperationMiddlewares["abortPromotion"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/promotions/:promotion/retry", wrapper.RetryPromotion, options.OperationMiddlewares["retryPromotion"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/history", wrapper.History, options.OperationMiddlewares["history"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/timeline", wrapper.Timeline, options.OperationMiddlewares["timeline"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/audit", wrapper.ProjectAudit, options.OperationMiddlewares["projectAudit"]...)
 	router.GET(options.BaseURL+"/api/v1/audit", wrapper.Audit, options.OperationMiddlewares["audit"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/verify", wrapper.VerifyAudit, options.OperationMiddlewares["verifyAudit"]...)
@@ -5540,6 +5583,46 @@ func (response WhydefaultApplicationProblemPlusJSONResponse) VisitWhyResponse(w 
 	return err
 }
 
+type TimelineRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Params  TimelineParams
+}
+
+type TimelineResponseObject interface {
+	VisitTimelineResponse(w http.ResponseWriter) error
+}
+
+type Timeline200JSONResponse Timeline
+
+func (response Timeline200JSONResponse) VisitTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TimelinedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TimelinedefaultApplicationProblemPlusJSONResponse) VisitTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWarehousesRequestObject struct {
 	Project ProjectPath `json:"project"`
 }
@@ -6120,6 +6203,9 @@ type StrictServerInterface interface {
 	// Why Every gate's verdict for one Freight and this Stage
 	// (GET /api/v1/projects/{project}/stages/{stage}/why)
 	Why(ctx context.Context, request WhyRequestObject) (WhyResponseObject, error)
+	// Timeline What ran where, Stage by Stage, and how delivery went meanwhile
+	// (GET /api/v1/projects/{project}/timeline)
+	Timeline(ctx context.Context, request TimelineRequestObject) (TimelineResponseObject, error)
 	// ListWarehouses Warehouses of a Project
 	// (GET /api/v1/projects/{project}/warehouses)
 	ListWarehouses(ctx context.Context, request ListWarehousesRequestObject) (ListWarehousesResponseObject, error)
@@ -8453,6 +8539,32 @@ func (sh *strictHandler) Why(ctx echo.Context, project ProjectPath, stage StageP
 		return err
 	} else if validResponse, ok := response.(WhyResponseObject); ok {
 		return validResponse.VisitWhyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Timeline operation middleware
+func (sh *strictHandler) Timeline(ctx echo.Context, project ProjectPath, params TimelineParams) error {
+	var request TimelineRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Timeline(ctx.Request().Context(), request.(TimelineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Timeline")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TimelineResponseObject); ok {
+		return validResponse.VisitTimelineResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

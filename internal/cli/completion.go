@@ -72,6 +72,20 @@ func (a *App) completeStage(at int) completer {
 	}
 }
 
+// completeStageNames completes with the Stages of the Project that the first
+// argument, or the context, names.
+func (a *App) completeStageNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.live(cmd, func(ctx context.Context, c *client.Client, x Context) []string {
+		if len(args) > 0 {
+			x.Project = args[0]
+		}
+		if x.Project == "" {
+			return nil
+		}
+		return stageNames(ctx, c, x, "")
+	})
+}
+
 func stageNames(ctx context.Context, c *client.Client, x Context, typed string) []string {
 	project, _, isFull := strings.Cut(typed, "/")
 	if !isFull {

@@ -539,6 +539,24 @@ func (e ImageChangeChange) Valid() bool {
 	}
 }
 
+// Defines values for InsightsLeadTimeFrom.
+const (
+	LeadTimeFromCommit  InsightsLeadTimeFrom = "commit"
+	LeadTimeFromFreight InsightsLeadTimeFrom = "freight"
+)
+
+// Valid indicates whether the value is a known member of the InsightsLeadTimeFrom enum.
+func (e InsightsLeadTimeFrom) Valid() bool {
+	switch e {
+	case LeadTimeFromCommit:
+		return true
+	case LeadTimeFromFreight:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Kind.
 const (
 	Applications   Kind = "applications"
@@ -905,6 +923,42 @@ func (e SyncResultPhase) Valid() bool {
 	case SyncResultPhaseRunning:
 		return true
 	case SyncResultPhaseSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TimelineSpanEnd.
+const (
+	SpanReplaced   TimelineSpanEnd = "Replaced"
+	SpanRolledBack TimelineSpanEnd = "RolledBack"
+)
+
+// Valid indicates whether the value is a known member of the TimelineSpanEnd enum.
+func (e TimelineSpanEnd) Valid() bool {
+	switch e {
+	case SpanReplaced:
+		return true
+	case SpanRolledBack:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TimelineSpanKind.
+const (
+	TimelineSpanKindPromote  TimelineSpanKind = "Promote"
+	TimelineSpanKindRollback TimelineSpanKind = "Rollback"
+)
+
+// Valid indicates whether the value is a known member of the TimelineSpanKind enum.
+func (e TimelineSpanKind) Valid() bool {
+	switch e {
+	case TimelineSpanKindPromote:
+		return true
+	case TimelineSpanKindRollback:
 		return true
 	default:
 		return false
@@ -1522,6 +1576,16 @@ type Drift struct {
 	Want      string `json:"want,omitempty,omitzero"`
 }
 
+// Durations defines model for Durations.
+type Durations struct {
+	Count          int `json:"count"`
+	LongestSeconds int `json:"longestSeconds"`
+	MedianSeconds  int `json:"medianSeconds"`
+
+	// P90Seconds nine of ten took at most that long
+	P90Seconds int `json:"p90Seconds"`
+}
+
 // Edge defines model for Edge.
 type Edge struct {
 	// Freight name of the Freight that comes next; absent when there is none
@@ -1831,6 +1895,41 @@ type InboxPromotion struct {
 	Project   string    `json:"project"`
 	Promotion Promotion `json:"promotion"`
 }
+
+// Insights How delivery into some Stages went, as far as the records tell. What has a count of 0 is not known; the numbers
+// beside it are then 0 and mean nothing.
+type Insights struct {
+	// Deploys promotions that were pushed; rollbacks and what ended before are none
+	Deploys int `json:"deploys"`
+
+	// Failed deploys that failed after the push, or were taken back
+	Failed int `json:"failed"`
+
+	// FailurePercent failed of judged
+	FailurePercent float64 `json:"failurePercent"`
+
+	// Judged deploys that ended well or badly
+	Judged int `json:"judged"`
+
+	// LeadTime until new Freight was Healthy
+	LeadTime Durations `json:"leadTime"`
+
+	// LeadTimeFrom commit: from its newest commit; freight: from when Waybill made it, as not all of it has commits
+	LeadTimeFrom InsightsLeadTimeFrom `json:"leadTimeFrom,omitempty,omitzero"`
+	PerWeek      float64              `json:"perWeek"`
+
+	// Restored from the push of a failed deploy until the next one of its Stage was Healthy
+	Restored Durations `json:"restored"`
+
+	// Stages that count
+	Stages []string `json:"stages"`
+
+	// Unrestored failed deploys that nothing good has followed yet
+	Unrestored int `json:"unrestored"`
+}
+
+// InsightsLeadTimeFrom commit: from its newest commit; freight: from when Waybill made it, as not all of it has commits
+type InsightsLeadTimeFrom string
 
 // Kind defines model for Kind.
 type Kind string
@@ -2720,6 +2819,73 @@ type SyncResultPhase string
 // Time defines model for Time.
 type Time = time.Time
 
+// Timeline defines model for Timeline.
+type Timeline struct {
+	From Time `json:"from"`
+
+	// Insights of the Stages that were asked for, else of those with no Stage behind them
+	Insights Insights `json:"insights"`
+
+	// Lanes one for each Stage and Warehouse it takes from, upstream first; Stages that only pass Freight on have none
+	Lanes   []TimelineLane `json:"lanes"`
+	Project string         `json:"project"`
+	Until   Time           `json:"until"`
+
+	// Warning why some may be missing
+	Warning string `json:"warning,omitempty,omitzero"`
+}
+
+// TimelineLane defines model for TimelineLane.
+type TimelineLane struct {
+	// Older spans of the range that are left out before the first
+	Older int `json:"older"`
+
+	// Origin the Warehouse
+	Origin string `json:"origin"`
+
+	// Spans oldest first, without overlap; the newest 200
+	Spans []TimelineSpan `json:"spans"`
+	Stage string         `json:"stage"`
+}
+
+// TimelineSpan A stretch of time in which a Stage ran one Freight: from when its commits were pushed until other Freight's were.
+// It may begin before the range.
+type TimelineSpan struct {
+	Automatic bool `json:"automatic,omitempty,omitzero"`
+
+	// Bypass gates that the Promotion passed while they were closed
+	Bypass []GateName `json:"bypass,omitempty,omitzero"`
+
+	// End how it ended; absent when it ran on
+	End TimelineSpanEnd `json:"end,omitempty,omitzero"`
+
+	// EndedBy the Promotion that replaced it or took it back
+	EndedBy string     `json:"endedBy,omitempty,omitzero"`
+	Freight FreightRef `json:"freight"`
+
+	// From absent when nobody knows since when
+	From Time `json:"from,omitempty,omitzero"`
+
+	// Kind of that Promotion; absent when there is no record of it
+	Kind TimelineSpanKind `json:"kind,omitempty,omitzero"`
+
+	// Phase of that Promotion
+	Phase Phase `json:"phase,omitempty,omitzero"`
+
+	// Promotion the newest that brought it; absent when nobody knows
+	Promotion   string `json:"promotion,omitempty,omitzero"`
+	RequestedBy string `json:"requestedBy,omitempty,omitzero"`
+
+	// Until absent when it ran on at the end of the range
+	Until Time `json:"until,omitempty,omitzero"`
+}
+
+// TimelineSpanEnd how it ended; absent when it ran on
+type TimelineSpanEnd string
+
+// TimelineSpanKind of that Promotion; absent when there is no record of it
+type TimelineSpanKind string
+
 // Trace defines model for Trace.
 type Trace struct {
 	// Cut there may be more than is shown
@@ -2993,6 +3159,9 @@ type PromotionPath = Name
 
 // RowLimit defines model for RowLimit.
 type RowLimit = int
+
+// StageNames defines model for StageNames.
+type StageNames = []Name
 
 // StagePath defines model for StagePath.
 type StagePath = Name
@@ -3320,6 +3489,18 @@ type RollbackParams struct {
 type WhyParams struct {
 	// Freight name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there)
 	Freight FreightQuery `form:"freight" json:"freight"`
+}
+
+// TimelineParams defines parameters for Timeline.
+type TimelineParams struct {
+	// From not before this instant
+	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Until before this instant
+	Until Until `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Stage only these Stages; may be repeated
+	Stage StageNames `form:"stage,omitempty" json:"stage,omitempty,omitzero"`
 }
 
 // TraceParams defines parameters for Trace.

@@ -1280,6 +1280,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What ran where, Stage by Stage, and how delivery went meanwhile
+         * @description From the records of Promotions and what the Stages say they run. A range is at most 90 days and ends now at the
+         *     latest; without `from` it is 14 days long.
+         */
+        get: operations["timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/warehouses": {
         parameters: {
             query?: never;
@@ -1880,6 +1903,13 @@ export interface components {
             namespace?: string;
             want?: string;
         };
+        Durations: {
+            count: number;
+            longestSeconds: number;
+            medianSeconds: number;
+            /** @description nine of ten took at most that long */
+            p90Seconds: number;
+        };
         Edge: {
             /** @description name of the Freight that comes next; absent when there is none */
             freight?: string;
@@ -2099,6 +2129,38 @@ export interface components {
         InboxPromotion: {
             project: string;
             promotion: components["schemas"]["Promotion"];
+        };
+        /**
+         * @description How delivery into some Stages went, as far as the records tell. What has a count of 0 is not known; the numbers
+         *     beside it are then 0 and mean nothing.
+         */
+        Insights: {
+            /** @description promotions that were pushed; rollbacks and what ended before are none */
+            deploys: number;
+            /** @description deploys that failed after the push, or were taken back */
+            failed: number;
+            /**
+             * Format: double
+             * @description failed of judged
+             */
+            failurePercent: number;
+            /** @description deploys that ended well or badly */
+            judged: number;
+            /** @description until new Freight was Healthy */
+            leadTime: components["schemas"]["Durations"];
+            /**
+             * @description commit: from its newest commit; freight: from when Waybill made it, as not all of it has commits
+             * @enum {string}
+             */
+            leadTimeFrom?: "commit" | "freight";
+            /** Format: double */
+            perWeek: number;
+            /** @description from the push of a failed deploy until the next one of its Stage was Healthy */
+            restored: components["schemas"]["Durations"];
+            /** @description that count */
+            stages: string[];
+            /** @description failed deploys that nothing good has followed yet */
+            unrestored: number;
         };
         /** @enum {string} */
         Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals" | "promotiontasks";
@@ -2735,6 +2797,57 @@ export interface components {
         };
         /** Format: date-time */
         Time: string;
+        Timeline: {
+            from: components["schemas"]["Time"];
+            /** @description of the Stages that were asked for, else of those with no Stage behind them */
+            insights: components["schemas"]["Insights"];
+            /** @description one for each Stage and Warehouse it takes from, upstream first; Stages that only pass Freight on have none */
+            lanes: components["schemas"]["TimelineLane"][];
+            project: string;
+            until: components["schemas"]["Time"];
+            /** @description why some may be missing */
+            warning?: string;
+        };
+        TimelineLane: {
+            /** @description spans of the range that are left out before the first */
+            older: number;
+            /** @description the Warehouse */
+            origin: string;
+            /** @description oldest first, without overlap; the newest 200 */
+            spans: components["schemas"]["TimelineSpan"][];
+            stage: string;
+        };
+        /**
+         * @description A stretch of time in which a Stage ran one Freight: from when its commits were pushed until other Freight's were.
+         *     It may begin before the range.
+         */
+        TimelineSpan: {
+            automatic?: boolean;
+            /** @description gates that the Promotion passed while they were closed */
+            bypass?: components["schemas"]["GateName"][];
+            /**
+             * @description how it ended; absent when it ran on
+             * @enum {string}
+             */
+            end?: "Replaced" | "RolledBack";
+            /** @description the Promotion that replaced it or took it back */
+            endedBy?: string;
+            freight: components["schemas"]["FreightRef"];
+            /** @description absent when nobody knows since when */
+            from?: components["schemas"]["Time"];
+            /**
+             * @description of that Promotion; absent when there is no record of it
+             * @enum {string}
+             */
+            kind?: "Promote" | "Rollback";
+            /** @description of that Promotion */
+            phase?: components["schemas"]["Phase"];
+            /** @description the newest that brought it; absent when nobody knows */
+            promotion?: string;
+            requestedBy?: string;
+            /** @description absent when it ran on at the end of the range */
+            until?: components["schemas"]["Time"];
+        };
         Trace: {
             /** @description there may be more than is shown */
             cut?: boolean;
@@ -2958,6 +3071,8 @@ export interface components {
         ProjectPath: components["schemas"]["Name"];
         PromotionPath: components["schemas"]["Name"];
         RowLimit: number;
+        /** @description only these Stages; may be repeated */
+        StageNames: components["schemas"]["Name"][];
         StagePath: components["schemas"]["Name"];
         /** @description before this instant */
         Until: components["schemas"]["Time"];
@@ -4895,6 +5010,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Why"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    timeline: {
+        parameters: {
+            query?: {
+                /** @description not before this instant */
+                from?: components["parameters"]["From"];
+                /** @description only these Stages; may be repeated */
+                stage?: components["parameters"]["StageNames"];
+                /** @description before this instant */
+                until?: components["parameters"]["Until"];
+            };
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The timeline */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timeline"];
                 };
             };
             default: components["responses"]["Problem"];
