@@ -387,6 +387,29 @@ func (c *Client) AddCluster(ctx context.Context, body model.AddClusterRequest) (
 	return post[model.Cluster](ctx, c, body, "clusters")
 }
 
+// Credentials returns the credentials of a Project, without what they hold.
+func (c *Client) Credentials(ctx context.Context, project string) (*model.CredentialList, error) {
+	return get[model.CredentialList](ctx, c, nil, "projects", project, "credentials")
+}
+
+// AddCredential keeps a credential as a Secret of the Project.
+func (c *Client) AddCredential(ctx context.Context, project string, body model.AddCredentialRequest) (*model.Credential, error) {
+	return post[model.Credential](ctx, c, body, "projects", project, "credentials")
+}
+
+// RemoveCredential deletes a credential of the Project; with force also one that
+// something uses.
+func (c *Client) RemoveCredential(ctx context.Context, project, name string, force bool) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: v1("projects", project, "credentials", name), query: forced(force)}, nil)
+}
+
+func forced(force bool) url.Values {
+	if force {
+		return values("force", "true")
+	}
+	return nil
+}
+
 // TestNotification sends a test message by the channel of a notification.
 func (c *Client) TestNotification(ctx context.Context, project, name string) (*model.NotificationTest, error) {
 	return post[model.NotificationTest](ctx, c, nil, "projects", project, "notifications", name, "test")
@@ -405,11 +428,7 @@ func (c *Client) RotateCluster(ctx context.Context, name, kubeconfig string) (*m
 
 // RemoveCluster forgets a cluster; with force also one that Applications deploy to.
 func (c *Client) RemoveCluster(ctx context.Context, name string, force bool) error {
-	q := url.Values{}
-	if force {
-		q.Set("force", "true")
-	}
-	return c.do(ctx, call{method: http.MethodDelete, path: v1("clusters", name), query: q}, nil)
+	return c.do(ctx, call{method: http.MethodDelete, path: v1("clusters", name), query: forced(force)}, nil)
 }
 
 // ApplyOptions say how to apply.

@@ -17,7 +17,7 @@ import (
 // sample returns a request for an operation in a Project.
 func sample(op *operation, project string) (path string, body any) {
 	path = strings.NewReplacer("{project}", project, "{stage}", "test", "{promotion}", "test.1.x", "{freight}", nameOf(1),
-		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test", "{token}", "0123456789ab").Replace(op.route.Path)
+		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test", "{token}", "0123456789ab", "{credential}", "none").Replace(op.route.Path)
 	switch op.id {
 	case "planPromotion", "why":
 		path += "?freight=1.26.0"
@@ -53,6 +53,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = struct{}{}
 	case "addCluster":
 		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}
+	case "addCredential":
+		body = model.AddCredentialRequest{Type: model.CredentialTypeGit, Data: map[string]string{"repoURL": "https://git.example.com", "username": "u", "password": "p"}}
 	case "rotateCluster":
 		body = model.RotateClusterRequest{Kubeconfig: "k"}
 	case "acceptDrift":

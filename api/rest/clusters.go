@@ -168,26 +168,44 @@ func checkKubeconfig(text string) error {
 // putKubeconfig writes the Secret of a Cluster, as the person. A Secret of that
 // name that is no kubeconfig is left alone.
 func (s *Server) putKubeconfig(ctx context.Context, c client.Client, of *v1alpha1.Cluster, kubeconfig string) error {
-	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.opts.SystemNamespace, Name: of.Spec.SecretRef.Name}
-	err := c.Get(ctx, key, secret)
-	switch {
-	case err == nil && secret.Labels[v1alpha1.LabelCredentialType] != clusterCredential:
-		return refuse(model.Conflict, "Secret %q is there already, and is no kubeconfig of a cluster", key.Name)
-	case err == nil:
-		before := secret.DeepCopy()
-		secret.Data = map[string][]byte{kubeconfigKey: []byte(kubeconfig)}
-		err = c.Patch(ctx, secret, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	case apierrors.IsNotFound(err):
-		secret = &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Labels: map[string]string{v1alpha1.LabelCredentialType: clusterCredential}},
-			Data:       map[string][]byte{kubeconfigKey: []byte(kubeconfig)},
+	wanted := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.opts.SystemNamespace, Name: of.Spec.SecretRef.Name, Labels: map[string]string{v1alpha1.LabelCredentialType: clusterCredential},
+		},
+		Data: map[string][]byte{kubeconfigKey: []byte(kubeconfig)},
+	}
+	return keepSecret(ctx, c, wanted, fmt.Sprintf("keep the kubeconfig of cluster %q", of.Name), func(there *corev1.Secret) error {
+		if there.Labels[v1alpha1.LabelCredentialType] != clusterCredential {
+			return refuse(model.Conflict, "Secret %q is there already, and is no kubeconfig of a cluster", there.Name)
 		}
-		err = c.Create(ctx, secret)
+		return nil
+	})
+}
+
+// keepSecret writes a Secret with the rights of c. Of one that is there already
+// mayReplace decides; its data is replaced whole.
+func keepSecret(ctx context.Context, c client.Client, wanted *corev1.Secret, what string, mayReplace func(*corev1.Secret) error) error {
+	there := &corev1.Secret{}
+	err := c.Get(ctx, client.ObjectKeyFromObject(wanted), there)
+	switch {
+	case err == nil:
+		if err := mayReplace(there); err != nil {
+			return err
+		}
+		before := there.DeepCopy()
+		there.Data = wanted.Data
+		if err = c.Patch(ctx, there, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err == nil {
+			*wanted = *there
+		}
+	case apierrors.IsNotFound(err):
+		err = c.Create(ctx, wanted)
 	}
 	if err != nil {
-		r := *refusalOf(fromKube(fmt.Sprintf("keep the kubeconfig of cluster %q", of.Name), err))
+		r := *refusalOf(fromKube(what, err))
 		r.errors = nil // what Kubernetes says of a Secret may quote it
+		if r.code == model.InvalidRequest {
+			r.detail = what + ": Kubernetes refuses the Secret"
+		}
 		return &r
 	}
 	return nil

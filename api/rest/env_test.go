@@ -36,6 +36,7 @@ import (
 	"github.com/waybill-dev/waybill/gitops/live"
 	"github.com/waybill-dev/waybill/gitops/render"
 	"github.com/waybill-dev/waybill/history/sqlite"
+	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
 	"github.com/waybill-dev/waybill/internal/identity"
 	"github.com/waybill-dev/waybill/internal/install"
 	"github.com/waybill-dev/waybill/internal/secret"
@@ -185,6 +186,7 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 	opts.Cache, opts.Config, opts.SystemNamespace, opts.Clock = c, config, systemNamespace, clock.RealClock{}
 	opts.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opts.Version = "v0.0.0-test"
+	opts.Credentials = &secretstore.Store{Reader: w.admin, SystemNamespace: systemNamespace}
 	if opts.Inspector == nil {
 		home, err := cluster.Connect(v1alpha1.InCluster, config, clock.RealClock{}) // with the server's own rights
 		if err != nil {

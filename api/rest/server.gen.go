@@ -133,6 +133,15 @@ type ServerInterface interface {
 	// ProjectAudit Who decided and defined what in a Project, newest first
 	// (GET /api/v1/projects/{project}/audit)
 	ProjectAudit(ctx echo.Context, project ProjectPath, params ProjectAuditParams) error
+	// ListCredentials Credentials that a Project has for repositories and registries, without what they hold
+	// (GET /api/v1/projects/{project}/credentials)
+	ListCredentials(ctx echo.Context, project ProjectPath) error
+	// AddCredential Keep a credential as a Secret of the Project's Namespace, as the person
+	// (POST /api/v1/projects/{project}/credentials)
+	AddCredential(ctx echo.Context, project ProjectPath) error
+	// RemoveCredential Delete a credential of the Project's own Namespace, as the person
+	// (DELETE /api/v1/projects/{project}/credentials/{credential})
+	RemoveCredential(ctx echo.Context, project ProjectPath, credential string, params RemoveCredentialParams) error
 	// ListDefinitions Objects of one kind in their Kubernetes shape
 	// (GET /api/v1/projects/{project}/definitions/{kind})
 	ListDefinitions(ctx echo.Context, project ProjectPath, kind KindPath, params ListDefinitionsParams) error
@@ -1168,6 +1177,71 @@ func (w *ServerInterfaceWrapper) ProjectAudit(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ProjectAudit(ctx, project, params)
+	return err
+}
+
+// ListCredentials converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCredentials(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCredentials(ctx, project)
+	return err
+}
+
+// AddCredential converts echo context to params.
+func (w *ServerInterfaceWrapper) AddCredential(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddCredential(ctx, project)
+	return err
+}
+
+// RemoveCredential converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveCredential(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Path parameter "credential" -------------
+	var credential string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credential", ctx.Param("credential"), &credential, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter credential: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveCredentialParams
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", ctx.QueryParams(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter force: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveCredential(ctx, project, credential, params)
 	return err
 }
 
@@ -2617,6 +2691,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/refresh", wrapper.RefreshWarehouse, options.OperationMiddlewares["refreshWarehouse"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/warehouses/:warehouse/freight", wrapper.AssembleFreight, options.OperationMiddlewares["assembleFreight"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
+	router.GET(options.BaseURL+"/api/v1/projects/:project/credentials", wrapper.ListCredentials, options.OperationMiddlewares["listCredentials"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/credentials", wrapper.AddCredential, options.OperationMiddlewares["addCredential"]...)
+	router.DELETE(options.BaseURL+"/api/v1/projects/:project/credentials/:credential", wrapper.RemoveCredential, options.OperationMiddlewares["removeCredential"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/notifications/:notification/test", wrapper.TestNotification, options.OperationMiddlewares["testNotification"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications/:application", wrapper.GetApplication, options.OperationMiddlewares["getApplication"]...)
@@ -4198,6 +4275,120 @@ type ProjectAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ProjectAuditdefaultApplicationProblemPlusJSONResponse) VisitProjectAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsRequestObject struct {
+	Project ProjectPath `json:"project"`
+}
+
+type ListCredentialsResponseObject interface {
+	VisitListCredentialsResponse(w http.ResponseWriter) error
+}
+
+type ListCredentials200JSONResponse CredentialList
+
+func (response ListCredentials200JSONResponse) VisitListCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCredentialsdefaultApplicationProblemPlusJSONResponse) VisitListCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddCredentialRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Body    *AddCredentialJSONRequestBody
+}
+
+type AddCredentialResponseObject interface {
+	VisitAddCredentialResponse(w http.ResponseWriter) error
+}
+
+type AddCredential201JSONResponse Credential
+
+func (response AddCredential201JSONResponse) VisitAddCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddCredentialdefaultApplicationProblemPlusJSONResponse) VisitAddCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCredentialRequestObject struct {
+	Project    ProjectPath `json:"project"`
+	Credential string      `json:"credential"`
+	Params     RemoveCredentialParams
+}
+
+type RemoveCredentialResponseObject interface {
+	VisitRemoveCredentialResponse(w http.ResponseWriter) error
+}
+
+type RemoveCredential204Response struct {
+}
+
+func (response RemoveCredential204Response) VisitRemoveCredentialResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveCredentialdefaultApplicationProblemPlusJSONResponse) VisitRemoveCredentialResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6104,6 +6295,15 @@ type StrictServerInterface interface {
 	// ProjectAudit Who decided and defined what in a Project, newest first
 	// (GET /api/v1/projects/{project}/audit)
 	ProjectAudit(ctx context.Context, request ProjectAuditRequestObject) (ProjectAuditResponseObject, error)
+	// ListCredentials Credentials that a Project has for repositories and registries, without what they hold
+	// (GET /api/v1/projects/{project}/credentials)
+	ListCredentials(ctx context.Context, request ListCredentialsRequestObject) (ListCredentialsResponseObject, error)
+	// AddCredential Keep a credential as a Secret of the Project's Namespace, as the person
+	// (POST /api/v1/projects/{project}/credentials)
+	AddCredential(ctx context.Context, request AddCredentialRequestObject) (AddCredentialResponseObject, error)
+	// RemoveCredential Delete a credential of the Project's own Namespace, as the person
+	// (DELETE /api/v1/projects/{project}/credentials/{credential})
+	RemoveCredential(ctx context.Context, request RemoveCredentialRequestObject) (RemoveCredentialResponseObject, error)
 	// ListDefinitions Objects of one kind in their Kubernetes shape
 	// (GET /api/v1/projects/{project}/definitions/{kind})
 	ListDefinitions(ctx context.Context, request ListDefinitionsRequestObject) (ListDefinitionsResponseObject, error)
@@ -7369,6 +7569,106 @@ func (sh *strictHandler) ProjectAudit(ctx echo.Context, project ProjectPath, par
 		return err
 	} else if validResponse, ok := response.(ProjectAuditResponseObject); ok {
 		return validResponse.VisitProjectAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListCredentials operation middleware
+func (sh *strictHandler) ListCredentials(ctx echo.Context, project ProjectPath) error {
+	var request ListCredentialsRequestObject
+
+	request.Project = project
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredentials(ctx.Request().Context(), request.(ListCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCredentialsResponseObject); ok {
+		return validResponse.VisitListCredentialsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddCredential operation middleware
+func (sh *strictHandler) AddCredential(ctx echo.Context, project ProjectPath) error {
+	var request AddCredentialRequestObject
+
+	request.Project = project
+
+	var body AddCredentialJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddCredential(ctx.Request().Context(), request.(AddCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddCredential")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddCredentialResponseObject); ok {
+		return validResponse.VisitAddCredentialResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveCredential operation middleware
+func (sh *strictHandler) RemoveCredential(ctx echo.Context, project ProjectPath, credential string, params RemoveCredentialParams) error {
+	var request RemoveCredentialRequestObject
+
+	request.Project = project
+	request.Credential = credential
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveCredential(ctx.Request().Context(), request.(RemoveCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveCredential")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveCredentialResponseObject); ok {
+		return validResponse.VisitRemoveCredentialResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -68,6 +68,9 @@ type Options struct {
 	// Waker wakes what webhooks name; optional: without it there are none. With
 	// it the cache holds Secrets with the label waybill.dev/cred-type, too.
 	Waker Waker
+	// Credentials knows which Secrets are for which repositories; optional:
+	// without it they are not listed.
+	Credentials CredentialStore
 	// Messenger sends messages by the channels of Projects; optional: without it
 	// notifications are not tested.
 	Messenger Messenger

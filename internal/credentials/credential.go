@@ -146,6 +146,26 @@ func (c Credential) aws() AWSKeys {
 // for a password: a GitHub App, or a cloud's identity.
 func (c Credential) NeedsExchange() bool { return c.App != nil || c.Provider != "" }
 
+// Means says in a word or two what c proves itself with.
+func (c Credential) Means() string {
+	switch {
+	case c.App != nil:
+		return "GitHub App"
+	case c.AWS != nil:
+		return string(c.Provider) + " keys"
+	case c.Provider != "":
+		return string(c.Provider) + " identity"
+	case !c.SSHPrivateKey.IsEmpty():
+		return "SSH key"
+	case !c.IdentityToken.IsEmpty():
+		return "identity token"
+	case !c.Password.IsEmpty():
+		return "password"
+	default:
+		return "certificate"
+	}
+}
+
 // Secrets returns the values a Redactor must know before any text that might
 // repeat them is stored or shown.
 func (c Credential) Secrets() []secret.Text {
@@ -171,6 +191,14 @@ func (s Source) Concerns(r Request) bool {
 		return false
 	}
 	return Credential{Namespace: s.Namespace, SharedWith: sharedWith(s)}.serves(r)
+}
+
+// Keys returns the keys of a credential Secret, but for DockerConfigKey.
+func Keys() []string {
+	return []string{
+		keyURL, keyIsRegex, keyUsername, keyPassword, keySSHPrivateKey, keyKnownHosts, keyCACert,
+		keyAppID, keyAppInstall, keyAppPrivateKey, keyProvider, keyAWSKeyID, keyAWSSecretKey,
+	}
 }
 
 // The keys of a credential Secret. A Secret of type

@@ -308,6 +308,27 @@ func (e CheckPhase) Valid() bool {
 	}
 }
 
+// Defines values for CredentialType.
+const (
+	CredentialTypeChart CredentialType = "chart"
+	CredentialTypeGit   CredentialType = "git"
+	CredentialTypeImage CredentialType = "image"
+)
+
+// Valid indicates whether the value is a known member of the CredentialType enum.
+func (e CredentialType) Valid() bool {
+	switch e {
+	case CredentialTypeChart:
+		return true
+	case CredentialTypeGit:
+		return true
+	case CredentialTypeImage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentResultAction.
 const (
 	DocumentResultActionConfigured DocumentResultAction = "configured"
@@ -1188,6 +1209,19 @@ type AddClusterRequest struct {
 	Name       Name              `json:"name"`
 }
 
+// AddCredentialRequest defines model for AddCredentialRequest.
+type AddCredentialRequest struct {
+	// Data keys of docs/reference/credentials.md with their values
+	Data map[string]string `json:"data"`
+
+	// Name of the Secret; made of type and address when absent
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Replace replace the credential of that name
+	Replace bool           `json:"replace,omitempty,omitzero"`
+	Type    CredentialType `json:"type"`
+}
+
 // Application defines model for Application.
 type Application struct {
 	Branch string `json:"branch,omitempty,omitzero"`
@@ -1515,6 +1549,41 @@ type ContainerLogList struct {
 	Cut   bool           `json:"cut,omitempty,omitzero"`
 	Items []ContainerLog `json:"items"`
 }
+
+// Credential defines model for Credential.
+type Credential struct {
+	CreatedAt Time `json:"createdAt,omitempty,omitzero"`
+
+	// Means what it proves itself with, in a word: password, SSH key
+	Means string `json:"means,omitempty,omitzero"`
+
+	// Name of the Secret
+	Name string `json:"name"`
+
+	// Pattern repoURLs are regular expressions
+	Pattern bool `json:"pattern,omitempty,omitzero"`
+
+	// Problem why it is not used
+	Problem string `json:"problem,omitempty,omitzero"`
+
+	// RepoURLs addresses, or beginnings of addresses, that it is for
+	RepoURLs []string `json:"repoURLs"`
+
+	// Shared it is of Waybill's own Namespace
+	Shared bool           `json:"shared"`
+	Type   CredentialType `json:"type"`
+
+	// UsedBy what uses it, as Warehouse/main
+	UsedBy []string `json:"usedBy,omitempty,omitzero"`
+}
+
+// CredentialList defines model for CredentialList.
+type CredentialList struct {
+	Items []Credential `json:"items"`
+}
+
+// CredentialType defines model for CredentialType.
+type CredentialType string
 
 // DecisionRequest defines model for DecisionRequest.
 type DecisionRequest struct {
@@ -3338,6 +3407,12 @@ type ProjectAuditParams struct {
 	Page PageToken `form:"page,omitempty" json:"page,omitempty,omitzero"`
 }
 
+// RemoveCredentialParams defines parameters for RemoveCredential.
+type RemoveCredentialParams struct {
+	// Force also when something uses it
+	Force bool `form:"force,omitempty" json:"force,omitempty,omitzero"`
+}
+
 // ListDefinitionsParams defines parameters for ListDefinitions.
 type ListDefinitionsParams struct {
 	Limit PageLimit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
@@ -3539,6 +3614,9 @@ type AcceptDriftJSONRequestBody = AcceptRequest
 
 // SyncApplicationJSONRequestBody defines body for SyncApplication for application/json ContentType.
 type SyncApplicationJSONRequestBody = SyncRequest
+
+// AddCredentialJSONRequestBody defines body for AddCredential for application/json ContentType.
+type AddCredentialJSONRequestBody = AddCredentialRequest
 
 // CreateFreezeJSONRequestBody defines body for CreateFreeze for application/json ContentType.
 type CreateFreezeJSONRequestBody = FreezeRequest

@@ -41,40 +41,57 @@ func (s *Store) Lookup(ctx context.Context, kind credentials.Type, project, repo
 
 func (s *Store) find(ctx context.Context, kind credentials.Type, project, repoURL string) (credentials.Credential, error) {
 	request := credentials.Request{Type: kind, RepoURL: repoURL, Project: project, SystemNamespace: s.SystemNamespace}
+	found, err := s.concerning(ctx, request)
+	if err != nil {
+		return credentials.Credential{}, err
+	}
 	var all []credentials.Credential
 	var broken []error
-	for _, namespace := range []string{project, s.SystemNamespace} {
-		var list corev1.SecretList
-		err := s.Reader.List(ctx, &list, client.InNamespace(namespace), client.HasLabels{credentials.TypeLabel})
+	for i := range found {
+		parsed, err := s.parse(SourceOf(&found[i]))
 		if err != nil {
-			return credentials.Credential{}, fmt.Errorf("list credentials of %q: %w", namespace, err)
+			broken = append(broken, err)
 		}
-		for i := range list.Items {
-			secret := &list.Items[i]
-			source := credentials.Source{
-				Name: secret.Name, Namespace: secret.Namespace, Labels: secret.Labels,
-				Annotations: secret.Annotations, Data: secret.Data,
-			}
-			if !source.Concerns(request) {
-				continue
-			}
-			parsed, err := credentials.Parse(source)
-			if err != nil {
-				broken = append(broken, err)
-				continue
-			}
-			for _, c := range parsed {
-				if c.IsAmbient() && c.Namespace != s.SystemNamespace {
-					broken = append(broken, fmt.Errorf("credential %v: provider %q without keys is the identity of Waybill itself; only a Secret in %q, shared with the Project, lends it", c, c.Provider, s.SystemNamespace))
-				}
-			}
-			all = append(all, parsed...)
-		}
+		all = append(all, parsed...)
 	}
 	if c, ok := credentials.Match(request, all); ok {
 		return c, nil
 	}
 	return credentials.Credential{}, errors.Join(broken...)
+}
+
+// SourceOf returns the part of a Secret that is read.
+func SourceOf(s *corev1.Secret) credentials.Source {
+	return credentials.Source{Name: s.Name, Namespace: s.Namespace, Labels: s.Labels, Annotations: s.Annotations, Data: s.Data}
+}
+
+// concerning returns the Secrets that could serve r, the Project's own first.
+func (s *Store) concerning(ctx context.Context, r credentials.Request) ([]corev1.Secret, error) {
+	var out []corev1.Secret
+	for _, namespace := range []string{r.Project, s.SystemNamespace} {
+		var list corev1.SecretList
+		err := s.Reader.List(ctx, &list, client.InNamespace(namespace), client.HasLabels{credentials.TypeLabel})
+		if err != nil {
+			return nil, fmt.Errorf("list credentials of %q: %w", namespace, err)
+		}
+		for i := range list.Items {
+			if SourceOf(&list.Items[i]).Concerns(r) {
+				out = append(out, list.Items[i])
+			}
+		}
+	}
+	return out, nil
+}
+
+// parse returns what is in a Secret, with an error for what cannot be used.
+func (s *Store) parse(source credentials.Source) ([]credentials.Credential, error) {
+	parsed, err := credentials.Parse(source)
+	for _, c := range parsed {
+		if c.IsAmbient() && c.Namespace != s.SystemNamespace {
+			err = fmt.Errorf("credential %v: provider %q without keys is the identity of Waybill itself; only a Secret in %q, shared with the Project, lends it", c, c.Provider, s.SystemNamespace)
+		}
+	}
+	return parsed, err
 }
 
 // Remote returns a Git repository with the Project's credentials for it.

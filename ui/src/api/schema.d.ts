@@ -679,6 +679,55 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Credentials that a Project has for repositories and registries, without what they hold
+         * @description Those of Waybill's own Namespace that are shared with the Project are among them.
+         */
+        get: operations["listCredentials"];
+        put?: never;
+        /**
+         * Keep a credential as a Secret of the Project's Namespace, as the person
+         * @description What is wrong with it is said before it is written, by key and never by value. A Secret of that name is replaced
+         *     only with `replace`, and only when it is a credential of the same type. Kubernetes decides whether the person may
+         *     write Secrets there.
+         */
+        post: operations["addCredential"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/credentials/{credential}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the Secret */
+                credential: string;
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a credential of the Project's own Namespace, as the person */
+        delete: operations["removeCredential"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/definitions/{kind}": {
         parameters: {
             query?: never;
@@ -1609,6 +1658,17 @@ export interface components {
             };
             name: components["schemas"]["Name"];
         };
+        AddCredentialRequest: {
+            /** @description keys of docs/reference/credentials.md with their values */
+            data: {
+                [key: string]: string;
+            };
+            /** @description of the Secret; made of type and address when absent */
+            name?: string;
+            /** @description replace the credential of that name */
+            replace?: boolean;
+            type: components["schemas"]["CredentialType"];
+        };
         Application: {
             branch?: string;
             /** @description of the Helm repository at repoURL */
@@ -1861,6 +1921,29 @@ export interface components {
             cut?: boolean;
             items: components["schemas"]["ContainerLog"][];
         };
+        Credential: {
+            createdAt?: components["schemas"]["Time"];
+            /** @description what it proves itself with, in a word: password, SSH key */
+            means?: string;
+            /** @description of the Secret */
+            name: string;
+            /** @description repoURLs are regular expressions */
+            pattern?: boolean;
+            /** @description why it is not used */
+            problem?: string;
+            /** @description addresses, or beginnings of addresses, that it is for */
+            repoURLs: string[];
+            /** @description it is of Waybill's own Namespace */
+            shared: boolean;
+            type: components["schemas"]["CredentialType"];
+            /** @description what uses it, as Warehouse/main */
+            usedBy?: string[];
+        };
+        CredentialList: {
+            items: components["schemas"]["Credential"][];
+        };
+        /** @enum {string} */
+        CredentialType: "git" | "image" | "chart";
         DecisionRequest: {
             /** @description of the plan that the person saw */
             planHash: string;
@@ -4057,6 +4140,82 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditList"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listCredentials: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Credentials */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addCredential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddCredentialRequest"];
+            };
+        };
+        responses: {
+            /** @description The credential, without what it holds */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeCredential: {
+        parameters: {
+            query?: {
+                /** @description also when something uses it */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description name of the Secret */
+                credential: string;
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
