@@ -35,6 +35,7 @@ func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 		"promotion-checked": &model.Promotion{},
 		"rollback":          &model.RollbackPreview{},
 		"stage":             &model.StageDetail{},
+		"timeline":          &model.Timeline{},
 		"tree":              &model.ResourceTree{},
 		"object-events":     &model.ObjectEventList{},
 		"logs":              &model.ContainerLogList{},

@@ -27,6 +27,7 @@ func TestDashboardFixturesAreAnswers(t *testing.T) {
 		"plan": {"Plan", &model.Plan{}}, "projects": {"Projects", &model.Projects{}}, "rollback": {"RollbackPreview", &model.RollbackPreview{}},
 		"promotion-checked": {"Promotion", &model.Promotion{}}, "stage": {"StageDetail", &model.StageDetail{}}, "why": {"Why", &model.Why{}},
 		"clusters": {"ClusterList", &model.ClusterList{}}, "my-permissions": {"Permissions", &model.Permissions{}},
+		"timeline": {"Timeline", &model.Timeline{}},
 		"webhooks": {"WebhookList", &model.WebhookList{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -123,6 +123,7 @@ export function start({ port = 0 } = {}) {
       [/^\/api\/v1\/clusters$/, 'clusters'],
       [/^\/api\/v1\/projects$/, 'projects'],
       [/^\/api\/v1\/projects\/checkout\/pipeline$/, 'pipeline'],
+      [/^\/api\/v1\/projects\/[^/]+\/timeline$/, 'timeline'],
       [/^\/api\/v1\/projects\/checkout\/webhooks$/, 'webhooks'],
       [/^\/api\/v1\/projects\/checkout\/stages\/[^/]+\/plan$/, 'plan'],
       [/^\/api\/v1\/projects\/checkout\/stages\/[^/]+\/why$/, 'why'],

@@ -188,6 +188,46 @@ test('a promotion is asked for with the keyboard alone', async () => {
   await context.close();
 });
 
+test('what ran where keeps to its lanes, however short', async () => {
+  for (const look of [looks.light, looks.phone]) {
+    const { page, context, faults } = await open(browser, server.url, look);
+    await page.route('**/timeline', async (route) => {
+      const timeline = server.fixture('timeline');
+      const [lane] = timeline.lanes;
+      const from = Date.parse(timeline.until) - 3_600_000;
+      const at = (i) => new Date(from + i * 10_000).toISOString();
+      lane.spans = Array.from({ length: 200 }, (_, i) => ({ ...lane.spans[0], from: at(i), until: at(i + 1) }));
+      await route.fulfill({ json: timeline });
+    });
+    await signIn(page, 'lena', 'secret');
+    await page.goto('/projects/checkout');
+    await settled(page);
+    const lanes = page.getByRole('list', { name: /^Versions in/ });
+    await lanes.first().waitFor();
+    const off = await lanes.evaluateAll((lists) =>
+      lists.flatMap((list) => {
+        const box = list.getBoundingClientRect();
+        const bars = [...list.children].map((bar) => bar.getBoundingClientRect());
+        return bars.filter(
+          (bar, i) => bar.left < (i > 0 ? bars[i - 1].right : box.left) - 0.5 || bar.right > box.right + 0.5,
+        );
+      }),
+    );
+    assert.deepEqual(off, []);
+    const cut = await page.locator('li[title] > span[aria-hidden]').evaluateAll(
+      (labels) =>
+        labels.filter((label) => {
+          const bar = label.parentElement.getBoundingClientRect();
+          const own = label.getBoundingClientRect();
+          return own.top < bar.bottom - 0.5 && own.right > bar.right + 0.5;
+        }).length,
+    );
+    assert.equal(cut, 0, 'a version is shown whole or not at all');
+    assert.deepEqual(faults, []);
+    await context.close();
+  }
+});
+
 test('Escape closes a dialog and gives the focus back', async () => {
   const { page, context } = await open(browser, server.url);
   await signIn(page, 'lena', 'secret');

@@ -31,6 +31,7 @@ export const api = {
   version: () => '/version',
   projects: () => `${root}/projects`,
   pipeline: (project: string) => `${root}/projects/${seg(project)}/pipeline`,
+  timeline: (project: string) => `${root}/projects/${seg(project)}/timeline`,
   stage: (project: string, stage: string) => `${root}/projects/${seg(project)}/stages/${seg(stage)}`,
   plan: (project: string, stage: string, freight: string) =>
     `${api.stage(project, stage)}/plan?freight=${seg(freight)}`,

@@ -1,4 +1,11 @@
-import { queryOptions, useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import {
+  keepPreviousData,
+  queryOptions,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from '@tanstack/react-query';
 import { useLiveModel } from '../live/live';
 import { api, topics } from '../paths';
 import { call } from './client';
@@ -28,6 +35,7 @@ import type {
   StageDetail,
   StagePermissions,
   SyncRequest,
+  Timeline,
   VerifyRequest,
   WebhookList,
   Why,
@@ -39,6 +47,7 @@ const live = { staleTime: Number.POSITIVE_INFINITY, refetchOnWindowFocus: false,
 export const keys = {
   projects: ['projects'] as const,
   pipeline: (project: string) => ['pipeline', project] as const,
+  timeline: (project: string, latest: string) => ['timeline', project, latest] as const,
   permissions: (project: string) => ['permissions', project] as const,
   stage: (project: string, stage: string) => ['stage', project, stage] as const,
   plan: (project: string, stage: string, freight: string) => ['plan', project, stage, freight] as const,
@@ -79,6 +88,17 @@ export function usePipeline(project: string) {
   });
   useLiveModel(topics.pipeline(project), queryKey, query.data);
   return query;
+}
+
+/** What ran where. Asked for again when something else happened last, and now and then, since time goes on. */
+export function useTimeline(project: string, latest: string) {
+  return useQuery({
+    queryKey: keys.timeline(project, latest),
+    queryFn: ({ signal }) => call<Timeline>(api.timeline(project), { signal }),
+    placeholderData: keepPreviousData,
+    refetchInterval: 300_000,
+    staleTime: 60_000,
+  });
 }
 
 /** Webhook receivers and what they were sent. No stream tells of messages, so it is looked at every ten seconds. */

@@ -19,10 +19,11 @@ import review from '../../fixtures/review.json';
 import reviewPlan from '../../fixtures/review-plan.json';
 import rollback from '../../fixtures/rollback.json';
 import stage from '../../fixtures/stage.json';
+import timeline from '../../fixtures/timeline.json';
 import tree from '../../fixtures/tree.json';
 import webhooks from '../../fixtures/webhooks.json';
 import why from '../../fixtures/why.json';
-import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail } from '../api/types';
+import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail, Timeline } from '../api/types';
 import { App } from '../app/App';
 import { wire } from '../app/wire';
 
@@ -46,6 +47,7 @@ export const fixtures = {
   reviewPlan: reviewPlan as unknown as Plan,
   rollback,
   stage: stage as unknown as StageDetail,
+  timeline: timeline as unknown as Timeline,
   tree,
   webhooks,
   why,
@@ -98,6 +100,7 @@ export class Network {
     ok(`${base}/promotions/prod-eu-000012`, fixtures.review);
     ok(`${base}/promotions/prod-eu-000012/plan`, fixtures.reviewPlan);
     ok(`${base}/pipeline`, fixtures.pipeline);
+    ok(`${base}/timeline`, fixtures.timeline);
     ok(`${base}/audit`, fixtures.audit);
     ok(`${base}/webhooks`, fixtures.webhooks);
     ok(`${base}/stages/prod-us`, fixtures.stage);

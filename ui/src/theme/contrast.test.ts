@@ -36,6 +36,16 @@ describe.each(['light', 'dark'] as const)('%s', (scheme) => {
     expect(contrast(get('ink'), get(ground))).toBeGreaterThanOrEqual(4.5);
   });
 
+  it.each(['tint1', 'tint2', 'tint3', 'tint4', 'tint5'])('ink on %s', (ground) => {
+    expect(contrast(get('ink'), get(ground))).toBeGreaterThanOrEqual(4.5);
+  });
+
+  it('ink on what was rolled back or failed', () => {
+    for (const share of [0.08, 0.24]) {
+      expect(contrast(get('ink'), mix(get('st-bad'), get('card'), share))).toBeGreaterThanOrEqual(4.5);
+    }
+  });
+
   it('white on the primary button, at rest and under the pointer', () => {
     expect(contrast(get('on-primary'), get('primary'))).toBeGreaterThanOrEqual(4.5);
     expect(contrast(get('on-primary'), get('primary-hover'))).toBeGreaterThanOrEqual(4.5);

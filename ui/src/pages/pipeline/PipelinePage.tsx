@@ -20,6 +20,7 @@ import { FreightRail } from './FreightRail';
 import { PipelineList } from './PipelineList';
 import { PipelineMatrix } from './PipelineMatrix';
 import classes from './PipelinePage.module.css';
+import { Swimlane } from './Swimlane';
 
 // xyflow is 58 kB; a phone never needs it
 const PipelineGraph = lazy(() =>
@@ -180,7 +181,10 @@ function Loaded({ pipeline, search }: LoadedProps) {
             ) : (
               <PipelineList pipeline={pipeline} verdicts={verdicts} />
             )}
-            <ActivityDock project={pipeline.project} activity={pipeline.activity} most={6} />
+            <div className={classes.docks}>
+              <Swimlane project={pipeline.project} latest={pipeline.activity[0]} />
+              <ActivityDock project={pipeline.project} activity={pipeline.activity} most={6} />
+            </div>
           </>
         )}
       </div>
