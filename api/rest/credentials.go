@@ -177,6 +177,11 @@ func credentialName(kind, address string) string {
 
 // RemoveCredential deletes a credential of the Project, as the person.
 func (s *Server) RemoveCredential(ctx context.Context, request RemoveCredentialRequestObject) (RemoveCredentialResponseObject, error) {
+	none := refuse(model.NotFound, "Project %q has no credential %q of its own", request.Project, request.Credential).
+		withHint("one that is shared is a Secret of Waybill's own Namespace")
+	if len(validation.IsDNS1123Subdomain(request.Credential)) > 0 {
+		return nil, none // no Secret has such a name
+	}
 	person, c, err := s.actingAs(ctx)
 	if err != nil {
 		return nil, err
@@ -186,8 +191,7 @@ func (s *Server) RemoveCredential(ctx context.Context, request RemoveCredentialR
 	isCredential := slices.Contains([]credentials.Type{credentials.Git, credentials.Image, credentials.Chart}, credentials.Type(there.Labels[v1alpha1.LabelCredentialType]))
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && !isCredential:
-		return nil, refuse(model.NotFound, "Project %q has no credential %q of its own", request.Project, request.Credential).
-			withHint("one that is shared is a Secret of Waybill's own Namespace")
+		return nil, none
 	case err != nil:
 		return nil, fromKube(fmt.Sprintf("read credential %q", request.Credential), err)
 	}

@@ -142,6 +142,7 @@ func TestCredentials(t *testing.T) {
 		{"it is used", admin, "pull", http.StatusConflict},
 		{"no credential", admin, "app", http.StatusNotFound},
 		{"not there", admin, "nothing", http.StatusNotFound},
+		{"no name of a Secret", admin, "..%2Fapp", http.StatusNotFound},
 		{"of the installation", admin, f.name + "-shared", http.StatusNotFound},
 		{"used, and forced", admin, "pull?force=true", http.StatusNoContent},
 		{"not used", admin, "broken", http.StatusNoContent},
