@@ -403,6 +403,12 @@ func (c *Client) RemoveCredential(ctx context.Context, project, name string, for
 	return c.do(ctx, call{method: http.MethodDelete, path: v1("projects", project, "credentials", name), query: forced(force)}, nil)
 }
 
+// TestCredentials asks repositories now, with what the Project has for them: one, or
+// all that it uses.
+func (c *Client) TestCredentials(ctx context.Context, project string, body model.TestCredentialsRequest) (*model.CredentialTestList, error) {
+	return post[model.CredentialTestList](ctx, c, body, "projects", project, "credentials", "test")
+}
+
 func forced(force bool) url.Values {
 	if force {
 		return values("force", "true")

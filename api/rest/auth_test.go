@@ -55,6 +55,8 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.AddClusterRequest{Name: "west", Kubeconfig: "k"}
 	case "addCredential":
 		body = model.AddCredentialRequest{Type: model.CredentialTypeGit, Data: map[string]string{"repoURL": "https://git.example.com", "username": "u", "password": "p"}}
+	case "testCredentials":
+		body = model.TestCredentialsRequest{Types: []model.CredentialType{model.CredentialTypeGit}}
 	case "rotateCluster":
 		body = model.RotateClusterRequest{Kubeconfig: "k"}
 	case "acceptDrift":

@@ -9,7 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,11 +23,20 @@ import (
 	"github.com/waybill-dev/waybill/history"
 	"github.com/waybill-dev/waybill/internal/credentials"
 	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
+	"github.com/waybill-dev/waybill/internal/identity"
+	"github.com/waybill-dev/waybill/promotion"
+	"github.com/waybill-dev/waybill/warehouse/chart"
 )
 
 // CredentialStore knows which Secrets are for which repositories.
 type CredentialStore interface {
 	Known(ctx context.Context, project string) (*secretstore.Known, error)
+}
+
+// RemoteTester asks repositories with the credentials of a Project; its errors hold
+// nothing that a Secret says.
+type RemoteTester interface {
+	Try(ctx context.Context, project string, p secretstore.Place) (said string, err error)
 }
 
 // ListCredentials returns the credentials of a Project, without what they hold.
@@ -60,11 +71,35 @@ func (s *Server) knownCredentials(ctx context.Context, project string) (*secrets
 // credentialUses lists what uses each Secret, by its namespace and name.
 func (v *projectView) credentialUses(known *secretstore.Known) map[string][]string {
 	out := map[string][]string{}
-	use := func(kind credentials.Type, repoURL, who string) {
-		if namespace, name, ok := known.For(kind, repoURL); ok {
-			if key := namespace + "/" + name; !slices.Contains(out[key], who) {
-				out[key] = append(out[key], who)
+	for _, p := range v.places() {
+		if namespace, name, ok := known.For(p.Type, p.RepoURL); ok {
+			key := namespace + "/" + name
+			for _, who := range p.usedBy {
+				if !slices.Contains(out[key], who) {
+					out[key] = append(out[key], who)
+				}
 			}
+		}
+	}
+	return out
+}
+
+// place is a repository, and what of the Project uses it.
+type place struct {
+	secretstore.Place
+	usedBy []string
+}
+
+// places are the repositories that Warehouses, Stages and Applications name.
+func (v *projectView) places() []place {
+	var out []place
+	use := func(p secretstore.Place, who string) {
+		at := slices.IndexFunc(out, func(known place) bool { return known.Place == p })
+		if at < 0 {
+			at, out = len(out), append(out, place{Place: p})
+		}
+		if !slices.Contains(out[at].usedBy, who) {
+			out[at].usedBy = append(out[at].usedBy, who)
 		}
 	}
 	for i := range v.warehouses {
@@ -72,29 +107,93 @@ func (v *projectView) credentialUses(known *secretstore.Known) map[string][]stri
 		for _, sub := range v.warehouses[i].Spec.Subscriptions {
 			switch {
 			case sub.Image != nil:
-				use(credentials.Image, sub.Image.RepoURL, who)
+				use(secretstore.Place{Type: credentials.Image, RepoURL: sub.Image.RepoURL, IsInsecure: sub.Image.InsecureSkipTLSVerify}, who)
 			case sub.Git != nil:
-				use(credentials.Git, sub.Git.RepoURL, who)
+				use(secretstore.Place{Type: credentials.Git, RepoURL: sub.Git.RepoURL}, who)
 			case sub.Chart != nil:
-				use(credentials.Chart, sub.Chart.RepoURL, who)
+				use(secretstore.Place{Type: credentials.Chart, RepoURL: sub.Chart.RepoURL, IsInsecure: sub.Chart.InsecureSkipTLSVerify}, who)
 			}
 		}
 	}
 	for i := range v.stages {
 		if m := v.stages[i].Spec.PromotionMechanisms; m != nil {
 			for _, u := range m.GitRepoUpdates {
-				use(credentials.Git, u.RepoURL, "Stage/"+v.stages[i].Name)
+				use(secretstore.Place{Type: credentials.Git, RepoURL: u.RepoURL}, "Stage/"+v.stages[i].Name)
 			}
 		}
 	}
 	for i := range v.apps {
-		kind := credentials.Git
-		if v.apps[i].Spec.Source.Chart != "" {
-			kind = credentials.Chart
+		p := secretstore.Place{Type: credentials.Git, RepoURL: v.apps[i].Spec.Source.RepoURL}
+		if name := v.apps[i].Spec.Source.Chart; name != "" {
+			p = secretstore.Place{Type: credentials.Chart, RepoURL: chart.At(p.RepoURL, name).RepoURL}
 		}
-		use(kind, v.apps[i].Spec.Source.RepoURL, "Application/"+v.apps[i].Name)
+		use(p, "Application/"+v.apps[i].Name)
 	}
 	return out
+}
+
+const (
+	// maxTried is how many repositories one request asks, tryFanOut how many at a
+	// time, and tryAllTime how long for all.
+	maxTried   = 20
+	tryFanOut  = 5
+	tryAllTime = 50 * time.Second
+)
+
+// TestCredentials asks repositories now, with what the Project has for them.
+func (s *Server) TestCredentials(ctx context.Context, request TestCredentialsRequestObject) (TestCredentialsResponseObject, error) {
+	if s.opts.Remotes == nil {
+		return nil, refuse(model.Unavailable, "this server asks no repositories")
+	}
+	v, err := s.loadProject(ctx, request.Project)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.knownCredentials(ctx, request.Project)
+	if err != nil {
+		return nil, err
+	}
+	isWanted := func(p place) bool { return slices.Contains(request.Body.Types, model.CredentialType(p.Type)) }
+	if one := request.Body.RepoURL; one != "" {
+		if len(request.Body.Types) != 1 {
+			return nil, refuse(model.InvalidRequest, "say of which one type %q is", one)
+		}
+		isOfType := isWanted
+		isWanted = func(p place) bool { return isOfType(p) && p.RepoURL == one }
+	}
+	places := slices.DeleteFunc(v.places(), func(p place) bool { return !isWanted(p) })
+	if len(places) == 0 && request.Body.RepoURL != "" {
+		// Whoever may have any address asked may make a Warehouse that asks it.
+		action := identity.Action{Verb: "create", Group: v1alpha1.Group, Resource: "warehouses", Namespace: request.Project}
+		if allowed, err := s.may(ctx, action); err != nil {
+			return nil, err
+		} else if !allowed {
+			return nil, refuse(model.Forbidden, "nothing of Project %q uses %q, and you may not create Warehouses that would", request.Project, request.Body.RepoURL).
+				withHint("without an address, all that the Project uses is asked")
+		}
+		places = []place{{Place: secretstore.Place{Type: credentials.Type(request.Body.Types[0]), RepoURL: request.Body.RepoURL}}}
+	}
+	out := TestCredentials200JSONResponse{Items: make([]model.CredentialTest, min(len(places), maxTried)), Cut: len(places) > maxTried}
+	ctx, cancel := context.WithTimeout(ctx, tryAllTime)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(tryFanOut)
+	for i := range out.Items {
+		group.Go(func() error {
+			p := places[i]
+			item := model.CredentialTest{Type: model.CredentialType(p.Type), RepoURL: p.RepoURL, UsedBy: p.usedBy, Reached: true}
+			if namespace, name, ok := known.For(p.Type, p.RepoURL); ok {
+				item.Credential, item.Shared = name, namespace != request.Project
+			}
+			var err error
+			if item.Message, err = s.opts.Remotes.Try(ctx, request.Project, p.Place); err != nil {
+				item.Reached, item.Message = false, promotion.OneLine(err.Error(), maxTestAnswer)
+			}
+			out.Items[i] = item
+			return nil
+		})
+	}
+	return out, group.Wait()
 }
 
 // AddCredential keeps a credential as a Secret, as the person.

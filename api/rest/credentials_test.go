@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,14 @@ import (
 
 	"github.com/waybill-dev/waybill/api/rest/model"
 	"github.com/waybill-dev/waybill/api/v1alpha1"
+	"github.com/waybill-dev/waybill/git"
+	"github.com/waybill-dev/waybill/git/gittest"
+	"github.com/waybill-dev/waybill/internal/credentials/secretstore"
+	"github.com/waybill-dev/waybill/internal/demoregistry"
+	"github.com/waybill-dev/waybill/internal/outbound"
+	"github.com/waybill-dev/waybill/warehouse/chart"
+	"github.com/waybill-dev/waybill/warehouse/registry"
+	"github.com/waybill-dev/waybill/warehouse/registrytest"
 )
 
 // TestCredentials: what is added is a Secret that serves the Project, no answer and no
@@ -161,6 +170,106 @@ func TestCredentials(t *testing.T) {
 		if at := strings.Index(text, "credcanary-"); at >= 0 {
 			t.Errorf("a value came out: %.60s", text[max(0, at-40):])
 		}
+	}
+}
+
+// TestTryCredentials asks a real Git server and a real registry, with and without the
+// credential, and with one that is wrong.
+func TestTryCredentials(t *testing.T) {
+	f := newProject(t)
+	gitServer, images := gittest.NewServer(t), registrytest.New(t)
+	repoURL := gitServer.CreateRepo("app", map[string]string{"README": "x"})
+	images.Push("team/app", "1.0.0", demoregistry.ImageOptions{})
+	transport, err := outbound.New(outbound.Policy{AllowLoopback: true, AllowPlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	mirrors, err := git.NewMirrors(git.Options{Dir: t.TempDir(), Transport: transport, AllowPlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registryClient, err := registry.New(registry.Options{Transport: transport, Now: time.Now, AllowLoopbackHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &secretstore.Store{Reader: shared.admin, SystemNamespace: systemNamespace}
+	shared.remotes.Store(&secretstore.Remotes{Store: store, Mirrors: mirrors, Registry: registryClient, Charts: chart.New(registryClient, time.Now, t.TempDir())})
+	t.Cleanup(func() {
+		shared.remotes.Store(nil)
+		_ = mirrors.Close()
+		_ = registryClient.Close()
+	})
+	admin, alice := shared.as(t, "admin"), shared.as(t, "alice")
+	try := func(kind model.CredentialType, address string) model.CredentialTest {
+		t.Helper()
+		a := admin.do(t, "POST", f.path("/credentials/test"), model.TestCredentialsRequest{Types: []model.CredentialType{kind}, RepoURL: address})
+		if a.status != http.StatusOK || strings.Contains(string(a.body), "credcanary") {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		var list model.CredentialTestList
+		a.into(t, &list)
+		if len(list.Items) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		return list.Items[0]
+	}
+	keep := func(kind model.CredentialType, address, username, password string) {
+		t.Helper()
+		body := model.AddCredentialRequest{Name: "own-" + string(kind), Type: kind, Replace: true, Data: map[string]string{"repoURL": address, "username": username, "password": password}}
+		if a := admin.do(t, "POST", f.path("/credentials"), body); a.status != http.StatusCreated {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	for _, c := range []struct {
+		kind                        model.CredentialType
+		address, username, password string
+		says                        string
+	}{
+		{model.CredentialTypeGit, repoURL, gittest.Username, gittest.Password, "1 branches and 0 tags, by default main"},
+		{model.CredentialTypeImage, images.Name("team/app"), registrytest.Username, registrytest.Password, "1 tags"},
+		{model.CredentialTypeChart, "oci://" + images.Name("team/app"), registrytest.Username, registrytest.Password, "1 tags"},
+	} {
+		if got := try(c.kind, c.address); got.Reached || got.Credential != "" || got.Message == "" {
+			t.Errorf("%s without a credential: %+v", c.kind, got)
+		}
+		keep(c.kind, c.address, c.username, "credcanary-wrong")
+		if got := try(c.kind, c.address); got.Reached || got.Credential != "own-"+string(c.kind) || got.Message == "" {
+			t.Errorf("%s with a wrong one: %+v", c.kind, got)
+		}
+		keep(c.kind, c.address, c.username, c.password)
+		if got := try(c.kind, c.address); !got.Reached || got.Credential != "own-"+string(c.kind) || got.Message != c.says {
+			t.Errorf("%s: %+v", c.kind, got)
+		}
+	}
+	if got := try(model.CredentialTypeChart, "https://127.0.0.1:1/charts"); got.Reached {
+		t.Errorf("nobody listens there: %+v", got)
+	}
+	// A promoter may ask what the Project uses, and no other address.
+	elsewhere := alice.do(t, "POST", f.path("/credentials/test"), model.TestCredentialsRequest{Types: []model.CredentialType{model.CredentialTypeGit}, RepoURL: repoURL})
+	if elsewhere.status != http.StatusForbidden {
+		t.Errorf("an address of their own: %d %s", elsewhere.status, elsewhere.body)
+	}
+	used := alice.do(t, "POST", f.path("/credentials/test"), model.TestCredentialsRequest{Types: []model.CredentialType{model.CredentialTypeImage}, RepoURL: image})
+	if used.status != http.StatusOK {
+		t.Errorf("what the Project uses: %d %s", used.status, used.body)
+	}
+	// Without an address, what the Project uses: one image and one repository.
+	var all model.CredentialTestList
+	a := alice.do(t, "POST", f.path("/credentials/test"), model.TestCredentialsRequest{Types: []model.CredentialType{model.CredentialTypeGit, model.CredentialTypeImage, model.CredentialTypeChart}})
+	a.into(t, &all)
+	if a.status != http.StatusOK || len(all.Items) != 2 || all.Items[0].RepoURL != image || len(all.Items[1].UsedBy) != 3 || all.Items[0].Reached {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	for why, body := range map[string]model.TestCredentialsRequest{
+		"of no type": {}, "of two types": {Types: []model.CredentialType{"git", "image"}, RepoURL: repoURL}, "of another type": {Types: []model.CredentialType{"sops"}},
+	} {
+		if a := alice.do(t, "POST", f.path("/credentials/test"), body); a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", why, a.status, a.body)
+		}
+	}
+	if log := shared.log.String(); strings.Contains(log, "credcanary") {
+		t.Error("a value is in the log")
 	}
 }
 

@@ -56,6 +56,8 @@ const (
 
 // world is one API server, one Waybill API on it, and people.
 type world struct {
+	// remotes asks repositories; nil: there are none.
+	remotes atomic.Pointer[secretstore.Remotes]
 	// openGit opens a repository; nil: there is no Git server.
 	openGit atomic.Pointer[func(repoURL string) (*git.Mirror, error)]
 	env     *env.Env
@@ -170,6 +172,14 @@ func (w *world) install(ctx context.Context) error {
 	return nil
 }
 
+// Try is RemoteTester.
+func (w *world) Try(ctx context.Context, project string, p secretstore.Place) (string, error) {
+	if remotes := w.remotes.Load(); remotes != nil {
+		return remotes.Try(ctx, project, p)
+	}
+	return "", errors.New("no repositories here")
+}
+
 // serve runs the API as the server's own account, on a port of loopback.
 func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 	config, err := w.env.ClientConfig("system:serviceaccount:"+systemNamespace+":waybill", "system:serviceaccounts")
@@ -186,7 +196,7 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 	opts.Cache, opts.Config, opts.SystemNamespace, opts.Clock = c, config, systemNamespace, clock.RealClock{}
 	opts.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opts.Version = "v0.0.0-test"
-	opts.Credentials = &secretstore.Store{Reader: w.admin, SystemNamespace: systemNamespace}
+	opts.Credentials, opts.Remotes = &secretstore.Store{Reader: w.admin, SystemNamespace: systemNamespace}, w
 	if opts.Inspector == nil {
 		home, err := cluster.Connect(v1alpha1.InCluster, config, clock.RealClock{}) // with the server's own rights
 		if err != nil {

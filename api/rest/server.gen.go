@@ -139,6 +139,9 @@ type ServerInterface interface {
 	// AddCredential Keep a credential as a Secret of the Project's Namespace, as the person
 	// (POST /api/v1/projects/{project}/credentials)
 	AddCredential(ctx echo.Context, project ProjectPath) error
+	// TestCredentials Ask repositories and registries now, with the credentials that the Project has for them
+	// (POST /api/v1/projects/{project}/credentials/test)
+	TestCredentials(ctx echo.Context, project ProjectPath) error
 	// RemoveCredential Delete a credential of the Project's own Namespace, as the person
 	// (DELETE /api/v1/projects/{project}/credentials/{credential})
 	RemoveCredential(ctx echo.Context, project ProjectPath, credential string, params RemoveCredentialParams) error
@@ -1209,6 +1212,22 @@ func (w *ServerInterfaceWrapper) AddCredential(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AddCredential(ctx, project)
+	return err
+}
+
+// TestCredentials converts echo context to params.
+func (w *ServerInterfaceWrapper) TestCredentials(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "project" -------------
+	var project ProjectPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", ctx.Param("project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestCredentials(ctx, project)
 	return err
 }
 
@@ -2693,6 +2712,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/credentials", wrapper.ListCredentials, options.OperationMiddlewares["listCredentials"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/credentials", wrapper.AddCredential, options.OperationMiddlewares["addCredential"]...)
+	router.POST(options.BaseURL+"/api/v1/projects/:project/credentials/test", wrapper.TestCredentials, options.OperationMiddlewares["testCredentials"]...)
 	router.DELETE(options.BaseURL+"/api/v1/projects/:project/credentials/:credential", wrapper.RemoveCredential, options.OperationMiddlewares["removeCredential"]...)
 	router.POST(options.BaseURL+"/api/v1/projects/:project/notifications/:notification/test", wrapper.TestNotification, options.OperationMiddlewares["testNotification"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/applications", wrapper.ListApplications, options.OperationMiddlewares["listApplications"]...)
@@ -4354,6 +4374,46 @@ type AddCredentialdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AddCredentialdefaultApplicationProblemPlusJSONResponse) VisitAddCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestCredentialsRequestObject struct {
+	Project ProjectPath `json:"project"`
+	Body    *TestCredentialsJSONRequestBody
+}
+
+type TestCredentialsResponseObject interface {
+	VisitTestCredentialsResponse(w http.ResponseWriter) error
+}
+
+type TestCredentials200JSONResponse CredentialTestList
+
+func (response TestCredentials200JSONResponse) VisitTestCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestCredentialsdefaultApplicationProblemPlusJSONResponse) VisitTestCredentialsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6301,6 +6361,9 @@ type StrictServerInterface interface {
 	// AddCredential Keep a credential as a Secret of the Project's Namespace, as the person
 	// (POST /api/v1/projects/{project}/credentials)
 	AddCredential(ctx context.Context, request AddCredentialRequestObject) (AddCredentialResponseObject, error)
+	// TestCredentials Ask repositories and registries now, with the credentials that the Project has for them
+	// (POST /api/v1/projects/{project}/credentials/test)
+	TestCredentials(ctx context.Context, request TestCredentialsRequestObject) (TestCredentialsResponseObject, error)
 	// RemoveCredential Delete a credential of the Project's own Namespace, as the person
 	// (DELETE /api/v1/projects/{project}/credentials/{credential})
 	RemoveCredential(ctx context.Context, request RemoveCredentialRequestObject) (RemoveCredentialResponseObject, error)
@@ -7642,6 +7705,54 @@ func (sh *strictHandler) AddCredential(ctx echo.Context, project ProjectPath) er
 		return err
 	} else if validResponse, ok := response.(AddCredentialResponseObject); ok {
 		return validResponse.VisitAddCredentialResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestCredentials operation middleware
+func (sh *strictHandler) TestCredentials(ctx echo.Context, project ProjectPath) error {
+	var request TestCredentialsRequestObject
+
+	request.Project = project
+
+	var body TestCredentialsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestCredentials(ctx.Request().Context(), request.(TestCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestCredentialsResponseObject); ok {
+		return validResponse.VisitTestCredentialsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

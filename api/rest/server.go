@@ -71,6 +71,9 @@ type Options struct {
 	// Credentials knows which Secrets are for which repositories; optional:
 	// without it they are not listed.
 	Credentials CredentialStore
+	// Remotes asks repositories whether they answer; optional: without it
+	// credentials are not tested.
+	Remotes RemoteTester
 	// Messenger sends messages by the channels of Projects; optional: without it
 	// notifications are not tested.
 	Messenger Messenger

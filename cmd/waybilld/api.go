@@ -44,7 +44,7 @@ func newAPI(mgr manager.Manager, config *kuberest.Config, o serveOptions, p *par
 		UI: dashboard, NotBuilt: ui.NotBuilt, Clock: clock.RealClock{}, Logger: logger,
 		PublicURL: o.publicURL, Version: version, Commit: commit,
 		Inspector: p.inspector, Acceptor: p.acceptor,
-		Planner: p.previews, Waker: p.hooks, Messenger: p.messages, Credentials: p.store,
+		Planner: p.previews, Waker: p.hooks, Messenger: p.messages, Credentials: p.store, Remotes: p.remotes,
 		History: p.history, Notes: p.outbox,
 		Vitals: &rest.Vitals{
 			Policies: p.policies, Elects: o.leaderElect, Store: p.history, StoreKind: kindOf(p.history), Outbox: p.outbox,

@@ -276,6 +276,7 @@ type parts struct {
 	previews     *previews
 	charts       *helm.Pool
 	archives     *chart.Fetcher
+	remotes      *secretstore.Remotes
 	renders      *render.Cache
 	// inspector looks into the clusters of Applications when somebody asks.
 	inspector *live.Inspector
@@ -343,6 +344,7 @@ func newParts(ctx context.Context, mgr manager.Manager, config *rest.Config, o s
 	p.store = &secretstore.Store{Reader: mgr.GetClient(), SystemNamespace: o.systemNamespace, Tokens: exchange}
 	p.providers = &pullrequest.Providers{Credentials: p.store, Transport: transport, TransportWithCA: withCA(transport)}
 	p.archives = &chart.Fetcher{Source: chart.New(p.registry, time.Now, filepath.Join(o.data, "charts")), Credentials: p.store.Lookup}
+	p.remotes = &secretstore.Remotes{Store: p.store, Mirrors: p.mirrors, Registry: p.registry, Charts: p.archives.Source}
 	p.repositories = &secretstore.Repositories{Store: p.store, Mirrors: p.mirrors}
 	projectObjects := &objects.Store{Client: mgr.GetClient(), Status: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	executable, err := os.Executable()

@@ -72,7 +72,7 @@ Namespace, which Kubernetes lets you write or not; what it holds is never shown.
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.remoteAddCommand(k), a.remoteListCommand(k), a.remoteRemoveCommand(k))
+	cmd.AddCommand(a.remoteAddCommand(k), a.remoteListCommand(k), a.remoteTestCommand(k), a.remoteRemoveCommand(k))
 	return cmd
 }
 
@@ -163,6 +163,9 @@ The longest address that fits is used, a Project's own before one that is shared
 			if err != nil {
 				return err
 			}
+			if out.format == "table" {
+				a.say("Try it: waybill %s test -p %s", k.name, project)
+			}
 			return a.printCredentials([]model.Credential{*made}, out)
 		},
 	}
@@ -248,6 +251,77 @@ func (a *App) printCredentials(list []model.Credential, out *output) error {
 		return nil
 	}
 	return a.printTable(t)
+}
+
+func (a *App) remoteTestCommand(k remoteKind) *cobra.Command {
+	var out *output
+	cmd := &cobra.Command{
+		Use:   "test [URL]",
+		Short: "Ask repositories whether they let the Project read, now",
+		Long: `Ask a repository, or all that the Project's Warehouses, Stages and Applications use, from the server, with the
+credential that the Project has for each, and show what it said. Only reading is tried. Of a registry, name one
+image or chart. It needs the verb refresh on Warehouses, and create for an address that nothing there uses.
+
+Exit codes: 0 each answered; 1 one did not.`,
+		Example: fmt.Sprintf("  waybill %[1]s test -p guestbook\n  waybill %[1]s test %[2]s/app -p guestbook", k.name, k.url),
+		Args:    rangeArgs(0, "URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, x, err := a.client()
+			if err != nil {
+				return err
+			}
+			project, err := a.needProject(cmd, x, nil)
+			if err != nil {
+				return err
+			}
+			request := model.TestCredentialsRequest{Types: k.types}
+			if len(args) > 0 {
+				request.RepoURL, request.Types = args[0], k.types[:1]
+				if len(k.types) > 1 && strings.Contains(args[0], "://") {
+					request.Types = k.types[1:] // images have no scheme
+				}
+			}
+			list, err := c.TestCredentials(cmd.Context(), project, request)
+			if err != nil {
+				return err
+			}
+			return a.printTests(list, out)
+		},
+	}
+	out = outputFlag(cmd, "table", "json", "yaml")
+	return cmd
+}
+
+func (a *App) printTests(list *model.CredentialTestList, out *output) error {
+	failed := 0
+	t := table{heads: []string{"URL", "FOR", "ANSWER", "WITH", "SAID", "USED BY"}}
+	for _, one := range list.Items {
+		answer := cell{text: "yes", style: green}
+		if !one.Reached {
+			failed++
+			answer = cell{text: "no", style: red}
+		}
+		t.add(text(one.RepoURL), text(string(one.Type)), answer, text(firstOf(one.Credential, "(anonymous)")), text(one.Message), text(strings.Join(one.UsedBy, ", ")))
+	}
+	switch {
+	case out.isMachine():
+		if err := out.encode(a.Stdout, list); err != nil {
+			return err
+		}
+	case len(list.Items) == 0:
+		a.say("The Project uses none.")
+	default:
+		if err := a.printTable(t); err != nil {
+			return err
+		}
+	}
+	if list.Cut {
+		a.say("There are more; name one to ask it.")
+	}
+	if failed > 0 {
+		return &failure{code: client.ExitFailed, what: fmt.Sprintf("%d of %d did not answer as wanted", failed, len(list.Items))}
+	}
+	return nil
 }
 
 func (a *App) remoteRemoveCommand(k remoteKind) *cobra.Command {

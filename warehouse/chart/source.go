@@ -113,6 +113,14 @@ func (s *Source) Poll(ctx context.Context, c credentials.Credential, p *warehous
 	return poll, nil
 }
 
+// Index asks a Helm repository for its index, and returns how large it is, in bytes.
+func (s *Source) Index(ctx context.Context, c credentials.Credential, repoURL string, isInsecure bool) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	f, err := s.registry.File(ctx, registry.Repository{URL: repoURL, Credential: c, InsecureSkipTLSVerify: isInsecure}, indexFile, "", maxIndexBytes)
+	return len(f.Body), err //nolint:wrapcheck // names the repository already
+}
+
 // versions returns what the index says about the chart, and when it was asked.
 func (s *Source) versions(ctx context.Context, r registry.Repository, name string, notBefore time.Time) ([]Version, time.Time, error) {
 	x := s.index(r)

@@ -1582,6 +1582,31 @@ type CredentialList struct {
 	Items []Credential `json:"items"`
 }
 
+// CredentialTest defines model for CredentialTest.
+type CredentialTest struct {
+	// Credential name of the Secret; empty for anonymous access
+	Credential string `json:"credential,omitempty,omitzero"`
+
+	// Message what it has or why it did not
+	Message string `json:"message"`
+
+	// Reached it let the Project read
+	Reached bool   `json:"reached"`
+	RepoURL string `json:"repoURL"`
+
+	// Shared it is of Waybill's own Namespace
+	Shared bool           `json:"shared,omitempty,omitzero"`
+	Type   CredentialType `json:"type"`
+	UsedBy []string       `json:"usedBy,omitempty,omitzero"`
+}
+
+// CredentialTestList defines model for CredentialTestList.
+type CredentialTestList struct {
+	// Cut there are more than were asked
+	Cut   bool             `json:"cut,omitempty,omitzero"`
+	Items []CredentialTest `json:"items"`
+}
+
 // CredentialType defines model for CredentialType.
 type CredentialType string
 
@@ -2885,6 +2910,15 @@ type SyncResult struct {
 // SyncResultPhase defines model for SyncResult.Phase.
 type SyncResultPhase string
 
+// TestCredentialsRequest defines model for TestCredentialsRequest.
+type TestCredentialsRequest struct {
+	// RepoURL of one repository: of a registry with the path of an image
+	RepoURL string `json:"repoURL,omitempty,omitzero"`
+
+	// Types of what is asked; one, with repoURL
+	Types []CredentialType `json:"types"`
+}
+
 // Time defines model for Time.
 type Time = time.Time
 
@@ -3617,6 +3651,9 @@ type SyncApplicationJSONRequestBody = SyncRequest
 
 // AddCredentialJSONRequestBody defines body for AddCredential for application/json ContentType.
 type AddCredentialJSONRequestBody = AddCredentialRequest
+
+// TestCredentialsJSONRequestBody defines body for TestCredentials for application/json ContentType.
+type TestCredentialsJSONRequestBody = TestCredentialsRequest
 
 // CreateFreezeJSONRequestBody defines body for CreateFreeze for application/json ContentType.
 type CreateFreezeJSONRequestBody = FreezeRequest

@@ -728,6 +728,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/credentials/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask repositories and registries now, with the credentials that the Project has for them
+         * @description One address, or without it all that the Project's Warehouses, Stages and Applications use, at most 20. They are asked
+         *     by the server, as Warehouses are; only reading is tried. An address that nothing of the Project uses needs the
+         *     right to create Warehouses.
+         */
+        post: operations["testCredentials"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/definitions/{kind}": {
         parameters: {
             query?: never;
@@ -1942,6 +1966,24 @@ export interface components {
         CredentialList: {
             items: components["schemas"]["Credential"][];
         };
+        CredentialTest: {
+            /** @description name of the Secret; empty for anonymous access */
+            credential?: string;
+            /** @description what it has or why it did not */
+            message: string;
+            /** @description it let the Project read */
+            reached: boolean;
+            repoURL: string;
+            /** @description it is of Waybill's own Namespace */
+            shared?: boolean;
+            type: components["schemas"]["CredentialType"];
+            usedBy?: string[];
+        };
+        CredentialTestList: {
+            /** @description there are more than were asked */
+            cut?: boolean;
+            items: components["schemas"]["CredentialTest"][];
+        };
         /** @enum {string} */
         CredentialType: "git" | "image" | "chart";
         DecisionRequest: {
@@ -2877,6 +2919,12 @@ export interface components {
             phase: "Running" | "Succeeded" | "Failed";
             revision?: string;
             startedAt?: components["schemas"]["Time"];
+        };
+        TestCredentialsRequest: {
+            /** @description of one repository: of a registry with the path of an image */
+            repoURL?: string;
+            /** @description of what is asked; one, with repoURL */
+            types: components["schemas"]["CredentialType"][];
         };
         /** Format: date-time */
         Time: string;
@@ -4216,6 +4264,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    testCredentials: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: components["parameters"]["ProjectPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestCredentialsRequest"];
+            };
+        };
+        responses: {
+            /** @description What each said */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialTestList"];
+                };
             };
             default: components["responses"]["Problem"];
         };
