@@ -110,6 +110,8 @@ func TestMeasure(t *testing.T) {
 			got := history.Measure(test.records, history.Question{Counts: isProd, From: hour(0), Until: hour(100), Made: func(p *history.Promotion) time.Time {
 				return map[string]time.Time{"made6": hour(6), "made7": hour(7)}[p.Freight.Name]
 			}})
+			got.Days, got.Parts, got.Failures = nil, nil, nil // TestMeasureTellsMore
+			got.Rework = 0
 			if d := cmp.Diff(test.want, got); d != "" {
 				t.Errorf("%s: -want +got\n%s", test.why, d)
 			}
@@ -131,5 +133,52 @@ func TestDurations(t *testing.T) {
 	want := history.Durations{Count: 10, Median: 5 * time.Minute, P90: 9 * time.Minute, Longest: 10 * time.Minute}
 	if d := cmp.Diff(want, got.Restored); d != "" {
 		t.Errorf("-want +got\n%s", d)
+	}
+}
+
+// TestMeasureTellsMore: rework, where the time went, the days and what failed.
+func TestMeasureTellsMore(t *testing.T) {
+	bypassed := func(p *history.Promotion) { p.Bypassed = []string{"soak"} }
+	took := func(asked, started, pushed, healthy int) func(*history.Promotion) {
+		return func(p *history.Promotion) {
+			p.CreatedAt = noon.Add(time.Duration(asked) * time.Minute)
+			p.StartedAt = p.CreatedAt.Add(time.Duration(started) * time.Minute)
+			p.PushedAt = p.StartedAt.Add(time.Duration(pushed) * time.Minute)
+			p.FinishedAt = p.PushedAt.Add(time.Duration(healthy) * time.Minute)
+		}
+	}
+	records := []history.Promotion{
+		ran(1, 0, "app=a", "", took(60, 30, 1, 9)),              // day 0
+		ran(2, 14, "app=b", "app=a", phase("Failed"), bypassed), // day 1, past a gate
+		ran(3, 20, "app=c", "app=b"),                            // day 1, a fix
+		ran(4, 50, "app=d", "app=c", phase("RolledBack")),       // day 2
+		ran(5, 51, "app=c", "app=d", rollback),                  // no deploy
+		ran(6, 75, "app=e", "app=c"),                            // day 3, a day and an hour later: planned
+		ran(7, 90, "app=f", "", func(p *history.Promotion) { p.Stage = "test" }),
+	}
+	m := history.Measure(records, history.Question{Counts: isProd, From: hour(0), Until: hour(96), Made: func(p *history.Promotion) time.Time {
+		if p.Freight.Name == "a" {
+			return noon
+		}
+		return time.Time{}
+	}})
+	if m.Deploys != 5 || m.Rework != 2 {
+		t.Errorf("%d deploys, %d rework", m.Deploys, m.Rework)
+	}
+	want := []history.DeliveryPart{
+		{Name: history.PartAsked, Durations: all(time.Hour), Share: 0.6}, {Name: history.PartStarted, Durations: all(30 * time.Minute), Share: 0.3},
+		{Name: history.PartPushed, Durations: all(time.Minute), Share: 0.01}, {Name: history.PartHealthy, Durations: all(9 * time.Minute), Share: 0.09},
+	}
+	if d := cmp.Diff(want, m.Parts); d != "" {
+		t.Errorf("parts: -want +got\n%s", d)
+	}
+	day := func(n, deploys, failed int) history.Day {
+		return history.Day{At: noon.Add(-12*time.Hour).AddDate(0, 0, n), Deploys: deploys, Failed: failed}
+	}
+	if d := cmp.Diff([]history.Day{day(0, 1, 0), day(1, 2, 1), day(2, 1, 1), day(3, 1, 0), day(4, 0, 0)}, m.Days); d != "" {
+		t.Errorf("days: -want +got\n%s", d)
+	}
+	if len(m.Failures) != 2 || m.Failures[0].Deploy.Seq != 4 || m.Failures[0].Restored.Seq != 5 || m.Failures[1].Deploy.Seq != 2 || m.Failures[1].Restored.Seq != 3 {
+		t.Errorf("failures: %+v", m.Failures)
 	}
 }

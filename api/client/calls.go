@@ -169,6 +169,16 @@ func (c *Client) Timeline(ctx context.Context, project string, stages []string, 
 	return get[model.Timeline](ctx, c, q, "projects", project, "timeline")
 }
 
+// Insights returns how delivery went in the last days, as 30d; of every Project
+// one may see without a project.
+func (c *Client) Insights(ctx context.Context, project string, stages []string, days string) (*model.InsightsReport, error) {
+	q := values("project", project, "range", days)
+	for _, stage := range stages {
+		q.Add("stage", stage)
+	}
+	return get[model.InsightsReport](ctx, c, q, "insights")
+}
+
 // between are the parameters of a range; a zero instant is no bound.
 func between(from, until time.Time) url.Values {
 	q := url.Values{}

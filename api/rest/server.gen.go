@@ -70,6 +70,9 @@ type ServerInterface interface {
 	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx echo.Context) error
+	// Insights How delivery went, in one Project or in all one may see
+	// (GET /api/v1/insights)
+	Insights(ctx echo.Context, params InsightsParams) error
 	// SignInMethods How people can sign in here
 	// (GET /api/v1/login)
 	SignInMethods(ctx echo.Context) error
@@ -715,6 +718,38 @@ func (w *ServerInterfaceWrapper) Inbox(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Inbox(ctx)
+	return err
+}
+
+// Insights converts echo context to params.
+func (w *ServerInterfaceWrapper) Insights(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params InsightsParams
+	// ------------- Optional query parameter "project" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "project", ctx.QueryParams(), &params.Project, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter project: %s", err))
+	}
+
+	// ------------- Optional query parameter "stage" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// ------------- Optional query parameter "range" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "range", ctx.QueryParams(), &params.Range, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter range: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Insights(ctx, params)
 	return err
 }
 
@@ -2694,6 +2729,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/projects/:project/history", wrapper.History, options.OperationMiddlewares["history"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/timeline", wrapper.Timeline, options.OperationMiddlewares["timeline"]...)
 	router.GET(options.BaseURL+"/api/v1/projects/:project/audit", wrapper.ProjectAudit, options.OperationMiddlewares["projectAudit"]...)
+	router.GET(options.BaseURL+"/api/v1/insights", wrapper.Insights, options.OperationMiddlewares["insights"]...)
 	router.GET(options.BaseURL+"/api/v1/audit", wrapper.Audit, options.OperationMiddlewares["audit"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/verify", wrapper.VerifyAudit, options.OperationMiddlewares["verifyAudit"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/chain", wrapper.AuditChain, options.OperationMiddlewares["auditChain"]...)
@@ -3464,6 +3500,45 @@ type InboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response InboxdefaultApplicationProblemPlusJSONResponse) VisitInboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InsightsRequestObject struct {
+	Params InsightsParams
+}
+
+type InsightsResponseObject interface {
+	VisitInsightsResponse(w http.ResponseWriter) error
+}
+
+type Insights200JSONResponse InsightsReport
+
+func (response Insights200JSONResponse) VisitInsightsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InsightsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response InsightsdefaultApplicationProblemPlusJSONResponse) VisitInsightsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6292,6 +6367,9 @@ type StrictServerInterface interface {
 	// Inbox What waits for the person who asks, in all Projects they may see (topic `inbox`)
 	// (GET /api/v1/inbox)
 	Inbox(ctx context.Context, request InboxRequestObject) (InboxResponseObject, error)
+	// Insights How delivery went, in one Project or in all one may see
+	// (GET /api/v1/insights)
+	Insights(ctx context.Context, request InsightsRequestObject) (InsightsResponseObject, error)
 	// SignInMethods How people can sign in here
 	// (GET /api/v1/login)
 	SignInMethods(ctx context.Context, request SignInMethodsRequestObject) (SignInMethodsResponseObject, error)
@@ -6999,6 +7077,31 @@ func (sh *strictHandler) Inbox(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(InboxResponseObject); ok {
 		return validResponse.VisitInboxResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Insights operation middleware
+func (sh *strictHandler) Insights(ctx echo.Context, params InsightsParams) error {
+	var request InsightsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Insights(ctx.Request().Context(), request.(InsightsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Insights")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(InsightsResponseObject); ok {
+		return validResponse.VisitInsightsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

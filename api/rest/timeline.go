@@ -132,21 +132,46 @@ func placesOf(stages []*v1alpha1.Stage) []history.Place {
 // for in the range or not too long before, in no order: of one that is an object,
 // the object counts. The warning says why some may be missing.
 func (s *Server) records(ctx context.Context, v *projectView, from, until time.Time) ([]history.Promotion, string, error) {
-	find := func(name string) *v1alpha1.Freight { return v.freightByName[name] }
-	isLive := map[string]bool{}
-	var out []history.Promotion
-	for i := range v.promotions {
-		p := &v.promotions[i]
-		isLive[string(p.UID)] = true
-		out = append(out, history.OfPromotion(p, promotion.Seq(p.Name), find))
+	stored, warning, err := s.storedRecords(ctx, history.Filter{Project: v.project.Name, From: from.Add(-lookBack), Until: until})
+	if err != nil {
+		return nil, "", err
 	}
+	return withStored(v.liveRecords(), stored), warning, nil
+}
+
+// liveRecords returns the records of the Promotions that are objects.
+func (v *projectView) liveRecords() []history.Promotion {
+	find := func(name string) *v1alpha1.Freight { return v.freightByName[name] }
+	out := make([]history.Promotion, 0, len(v.promotions))
+	for i := range v.promotions {
+		out = append(out, history.OfPromotion(&v.promotions[i], promotion.Seq(v.promotions[i].Name), find))
+	}
+	return out
+}
+
+// withStored adds records of what is no object any more.
+func withStored(live, stored []history.Promotion) []history.Promotion {
+	isLive := map[string]bool{}
+	for i := range live {
+		isLive[live[i].UID] = true
+	}
+	for i := range stored {
+		if !isLive[stored[i].UID] {
+			live = append(live, stored[i])
+		}
+	}
+	return live
+}
+
+// storedRecords returns the newest records of the store, at most maxRecords and a
+// page. The warning says why some may be missing.
+func (s *Server) storedRecords(ctx context.Context, f history.Filter) ([]history.Promotion, string, error) {
 	if s.opts.History == nil {
-		return out, "", nil
+		return nil, "", nil
 	}
 	limited, cancel := context.WithTimeout(ctx, historyTime)
 	defer cancel()
-	f := history.Filter{Project: v.project.Name, From: from.Add(-lookBack), Until: until}
-	read := 0
+	var out []history.Promotion
 	for page := (history.Page{Limit: history.MaxPage}); ; {
 		stored, more, err := s.opts.History.ListPromotions(limited, f, page)
 		switch {
@@ -156,44 +181,50 @@ func (s *Server) records(ctx context.Context, v *projectView, from, until time.T
 		case err != nil:
 			return nil, "", fmt.Errorf("list records: %w", errors.Join(err, ctx.Err()))
 		}
-		for i := range stored {
-			if !isLive[stored[i].UID] {
-				out = append(out, stored[i])
-			}
-		}
-		read += len(stored)
-		page.After = more
+		out, page.After = append(out, stored...), more
 		switch {
 		case more == "":
 			return out, "", nil
-		case read >= maxRecords:
+		case len(out) >= maxRecords:
 			since := stored[len(stored)-1].CreatedAt.UTC().Truncate(time.Second)
 			return out, fmt.Sprintf("more than %d promotions: only what was asked for since %s counts", maxRecords, since.Format(time.RFC3339)), nil
 		}
 	}
 }
 
-func (v *projectView) insights(records []history.Promotion, stages []*v1alpha1.Stage, from, until time.Time) model.Insights {
-	out := model.Insights{Stages: []string{}}
-	for _, st := range stages {
-		out.Stages = append(out.Stages, st.Name)
+// madeAt is when a Freight was made; zero when it is gone.
+func (v *projectView) madeAt(freight string) time.Time {
+	if f := v.freightByName[freight]; f != nil {
+		return f.CreationTimestamp.UTC()
 	}
-	m := history.Measure(records, history.Question{
-		Counts: func(p *history.Promotion) bool { return slices.Contains(out.Stages, p.Stage) },
+	return time.Time{}
+}
+
+// insights measures one Project.
+func (v *projectView) insights(records []history.Promotion, counted []*v1alpha1.Stage, from, until time.Time) model.Insights {
+	var stages []string
+	for _, st := range counted {
+		stages = append(stages, st.Name)
+	}
+	return insightsModel(history.Measure(records, history.Question{
+		Counts: func(p *history.Promotion) bool { return slices.Contains(stages, p.Stage) },
 		From:   from, Until: until,
-		Made: func(p *history.Promotion) time.Time {
-			if f := v.freightByName[p.Freight.Name]; f != nil {
-				return f.CreationTimestamp.UTC()
-			}
-			return time.Time{}
-		},
-	})
-	out.Deploys, out.Judged, out.Failed, out.Unrestored = m.Deploys, m.Judged, m.Failed, m.Unrestored
-	out.PerWeek = toTenth(float64(m.Deploys) * 7 * 24 / until.Sub(from).Hours())
+		Made: func(p *history.Promotion) time.Time { return v.madeAt(p.Freight.Name) },
+	}), stages, from, until)
+}
+
+func insightsModel(m history.Insights, stages []string, from, until time.Time) model.Insights {
+	out := model.Insights{
+		Stages: append([]string{}, stages...), Deploys: m.Deploys, Judged: m.Judged, Failed: m.Failed, Unrestored: m.Unrestored, Rework: m.Rework,
+		PerWeek:  toTenth(float64(m.Deploys) * 7 * 24 / until.Sub(from).Hours()),
+		Restored: durationsModel(m.Restored), LeadTime: durationsModel(m.LeadTime),
+	}
 	if m.Judged > 0 {
 		out.FailurePercent = toTenth(100 * float64(m.Failed) / float64(m.Judged))
 	}
-	out.Restored, out.LeadTime = durationsModel(m.Restored), durationsModel(m.LeadTime)
+	if m.Deploys > 0 {
+		out.ReworkPercent = toTenth(100 * float64(m.Rework) / float64(m.Deploys))
+	}
 	switch {
 	case m.LeadTime.Count == 0:
 	case m.FromCommit:

@@ -137,7 +137,7 @@ manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 con
 	}
 	group("deliver", "Deliver:", a.promoteCommand(), a.approveCommand(), a.revokeCommand(), a.rollbackCommand(), a.holdCommand(), a.resumeCommand(),
 		a.freezeCommand(), a.thawCommand(), a.rejectCommand(), a.unrejectCommand(), a.refreshCommand(), a.syncCommand(), a.freightCommand(), a.abortCommand(), a.retryCommand(), a.verifyCommand())
-	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.driftCommand(), a.treeCommand(), a.traceCommand(), a.eventsCommand(), a.whyCommand(), a.historyCommand(), a.timelineCommand(), a.auditCommand(), a.watchCommand(), a.logsCommand(), a.getCommand(), a.healthCommand(), a.observeCommand())
+	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.driftCommand(), a.treeCommand(), a.traceCommand(), a.eventsCommand(), a.whyCommand(), a.historyCommand(), a.timelineCommand(), a.insightsCommand(), a.auditCommand(), a.watchCommand(), a.logsCommand(), a.getCommand(), a.healthCommand(), a.observeCommand())
 	group("define", "Define:", a.applyCommand(), a.lintCommand(), a.editCommand(), a.exportCommand(), a.importCommand(), a.deleteCommand())
 	group("operate", "Operate:", a.localCommand(), a.clusterCommand(), a.repoCommand(), a.registryCommand(), a.notifyCommand(), a.doctorCommand())
 	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.tokenCommand(), a.contextCommand())

@@ -329,6 +329,30 @@ func (e CredentialType) Valid() bool {
 	}
 }
 
+// Defines values for DeliveryPartName.
+const (
+	DeliveryPartNameAsked   DeliveryPartName = "asked"
+	DeliveryPartNameHealthy DeliveryPartName = "healthy"
+	DeliveryPartNamePushed  DeliveryPartName = "pushed"
+	DeliveryPartNameStarted DeliveryPartName = "started"
+)
+
+// Valid indicates whether the value is a known member of the DeliveryPartName enum.
+func (e DeliveryPartName) Valid() bool {
+	switch e {
+	case DeliveryPartNameAsked:
+		return true
+	case DeliveryPartNameHealthy:
+		return true
+	case DeliveryPartNamePushed:
+		return true
+	case DeliveryPartNameStarted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentResultAction.
 const (
 	DocumentResultActionConfigured DocumentResultAction = "configured"
@@ -368,6 +392,24 @@ func (e EdgeFromKind) Valid() bool {
 	case EdgeFromKindStage:
 		return true
 	case EdgeFromKindWarehouse:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FailedDeployRestoredKind.
+const (
+	FailedDeployRestoredKindPromote  FailedDeployRestoredKind = "Promote"
+	FailedDeployRestoredKindRollback FailedDeployRestoredKind = "Rollback"
+)
+
+// Valid indicates whether the value is a known member of the FailedDeployRestoredKind enum.
+func (e FailedDeployRestoredKind) Valid() bool {
+	switch e {
+	case FailedDeployRestoredKindPromote:
+		return true
+	case FailedDeployRestoredKindRollback:
 		return true
 	default:
 		return false
@@ -1629,6 +1671,29 @@ type DefinitionList struct {
 	NextPage string       `json:"nextPage,omitempty,omitzero"`
 }
 
+// DeliveryPart asked: from when the Freight was made until its promotion was asked for (the Stages before, soak, somebody who
+// decides); started: until it started (approvals, freezes, windows); pushed: until its steps had run; healthy: until the
+// Stage was Healthy and checked.
+type DeliveryPart struct {
+	Name DeliveryPartName `json:"name"`
+
+	// Percent of all the time
+	Percent float64   `json:"percent"`
+	Took    Durations `json:"took"`
+}
+
+// DeliveryPartName defines model for DeliveryPart.Name.
+type DeliveryPartName string
+
+// DeployDay defines model for DeployDay.
+type DeployDay struct {
+	At      Time `json:"at"`
+	Deploys int  `json:"deploys"`
+
+	// Failed of the deploys
+	Failed int `json:"failed"`
+}
+
 // Doctor defines model for Doctor.
 type Doctor struct {
 	Items []Finding `json:"items"`
@@ -1710,6 +1775,31 @@ type Event struct {
 	Event string `json:"event"`
 	ID    string `json:"id,omitempty,omitzero"`
 }
+
+// FailedDeploy defines model for FailedDeploy.
+type FailedDeploy struct {
+	// At when it was pushed
+	At Time `json:"at"`
+
+	// Cause how the Promotion ended, in a sentence
+	Cause     string     `json:"cause,omitempty,omitzero"`
+	Freight   FreightRef `json:"freight"`
+	Project   string     `json:"project"`
+	Promotion string     `json:"promotion"`
+
+	// RestoredBy the next Promotion with which the Stage was Healthy; absent while there is none
+	RestoredBy string `json:"restoredBy,omitempty,omitzero"`
+
+	// RestoredKind of that Promotion
+	RestoredKind FailedDeployRestoredKind `json:"restoredKind,omitempty,omitzero"`
+
+	// RestoredSeconds from the push until then
+	RestoredSeconds int    `json:"restoredSeconds,omitempty,omitzero"`
+	Stage           string `json:"stage"`
+}
+
+// FailedDeployRestoredKind of that Promotion
+type FailedDeployRestoredKind string
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -2015,6 +2105,12 @@ type Insights struct {
 	// Restored from the push of a failed deploy until the next one of its Stage was Healthy
 	Restored Durations `json:"restored"`
 
+	// Rework deploys that passed a closed gate or came within a day after a failed one of their Stage
+	Rework int `json:"rework"`
+
+	// ReworkPercent rework of deploys
+	ReworkPercent float64 `json:"reworkPercent"`
+
 	// Stages that count
 	Stages []string `json:"stages"`
 
@@ -2024,6 +2120,33 @@ type Insights struct {
 
 // InsightsLeadTimeFrom commit: from its newest commit; freight: from when Waybill made it, as not all of it has commits
 type InsightsLeadTimeFrom string
+
+// InsightsReport defines model for InsightsReport.
+type InsightsReport struct {
+	// Before of the same length of time just before; absent when some of its records may be missing
+	Before Insights `json:"before,omitempty,omitzero"`
+
+	// Days in UTC, oldest first
+	Days []DeployDay `json:"days"`
+
+	// Failures newest first, at most 50
+	Failures []FailedDeploy `json:"failures"`
+	From     Time           `json:"from"`
+
+	// Parts where the time went of new Freight, in order; empty when nothing is known
+	Parts []DeliveryPart `json:"parts"`
+
+	// Projects by name
+	Projects []ProjectInsights `json:"projects"`
+
+	// Total How delivery into some Stages went, as far as the records tell. What has a count of 0 is not known; the numbers
+	// beside it are then 0 and mean nothing.
+	Total Insights `json:"total"`
+	Until Time     `json:"until"`
+
+	// Warning why some may be missing
+	Warning string `json:"warning,omitempty,omitzero"`
+}
 
 // Kind defines model for Kind.
 type Kind string
@@ -2374,6 +2497,14 @@ type Problem struct {
 
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
+
+// ProjectInsights defines model for ProjectInsights.
+type ProjectInsights struct {
+	// Insights How delivery into some Stages went, as far as the records tell. What has a count of 0 is not known; the numbers
+	// beside it are then 0 and mean nothing.
+	Insights Insights `json:"insights"`
+	Project  string   `json:"project"`
+}
 
 // ProjectSummary defines model for ProjectSummary.
 type ProjectSummary struct {
@@ -3374,6 +3505,18 @@ type EventsParams struct {
 	// Since like Last-Event-ID, for programs that cannot set it
 	Since       string `form:"since,omitempty" json:"since,omitempty,omitzero"`
 	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
+// InsightsParams defines parameters for Insights.
+type InsightsParams struct {
+	// Project without it: every Project one may see
+	Project Name `form:"project,omitempty" json:"project,omitempty,omitzero"`
+
+	// Stage only these Stages; may be repeated
+	Stage StageNames `form:"stage,omitempty" json:"stage,omitempty,omitzero"`
+
+	// Range days until now: 1d to 366d; 30d without it
+	Range string `form:"range,omitempty" json:"range,omitempty,omitzero"`
 }
 
 // BeginSSOParams defines parameters for BeginSSO.

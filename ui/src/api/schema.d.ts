@@ -294,6 +294,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/insights": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How delivery went, in one Project or in all one may see
+         * @description How often was deployed, how much of it failed, how soon that was restored, how long new Freight took and where the
+         *     time went: into the Stages that no other Stage takes Freight from, or those that are named. From the records of
+         *     Promotions; what they do not carry is left out.
+         */
+        get: operations["insights"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/login": {
         parameters: {
             query?: never;
@@ -2000,6 +2022,27 @@ export interface components {
             items: components["schemas"]["Definition"][];
             nextPage?: string;
         };
+        /**
+         * @description asked: from when the Freight was made until its promotion was asked for (the Stages before, soak, somebody who
+         *     decides); started: until it started (approvals, freezes, windows); pushed: until its steps had run; healthy: until the
+         *     Stage was Healthy and checked.
+         */
+        DeliveryPart: {
+            /** @enum {string} */
+            name: "asked" | "started" | "pushed" | "healthy";
+            /**
+             * Format: double
+             * @description of all the time
+             */
+            percent: number;
+            took: components["schemas"]["Durations"];
+        };
+        DeployDay: {
+            at: components["schemas"]["Time"];
+            deploys: number;
+            /** @description of the deploys */
+            failed: number;
+        };
         Doctor: {
             items: components["schemas"]["Finding"][];
         };
@@ -2055,6 +2098,25 @@ export interface components {
             /** @description a topic, reset, gone or ping */
             event: string;
             id?: string;
+        };
+        FailedDeploy: {
+            /** @description when it was pushed */
+            at: components["schemas"]["Time"];
+            /** @description how the Promotion ended, in a sentence */
+            cause?: string;
+            freight: components["schemas"]["FreightRef"];
+            project: string;
+            promotion: string;
+            /** @description the next Promotion with which the Stage was Healthy; absent while there is none */
+            restoredBy?: string;
+            /**
+             * @description of that Promotion
+             * @enum {string}
+             */
+            restoredKind?: "Promote" | "Rollback";
+            /** @description from the push until then */
+            restoredSeconds?: number;
+            stage: string;
         };
         FieldError: {
             detail: string;
@@ -2282,10 +2344,34 @@ export interface components {
             perWeek: number;
             /** @description from the push of a failed deploy until the next one of its Stage was Healthy */
             restored: components["schemas"]["Durations"];
+            /** @description deploys that passed a closed gate or came within a day after a failed one of their Stage */
+            rework: number;
+            /**
+             * Format: double
+             * @description rework of deploys
+             */
+            reworkPercent: number;
             /** @description that count */
             stages: string[];
             /** @description failed deploys that nothing good has followed yet */
             unrestored: number;
+        };
+        InsightsReport: {
+            /** @description of the same length of time just before; absent when some of its records may be missing */
+            before?: components["schemas"]["Insights"];
+            /** @description in UTC, oldest first */
+            days: components["schemas"]["DeployDay"][];
+            /** @description newest first, at most 50 */
+            failures: components["schemas"]["FailedDeploy"][];
+            from: components["schemas"]["Time"];
+            /** @description where the time went of new Freight, in order; empty when nothing is known */
+            parts: components["schemas"]["DeliveryPart"][];
+            /** @description by name */
+            projects: components["schemas"]["ProjectInsights"][];
+            total: components["schemas"]["Insights"];
+            until: components["schemas"]["Time"];
+            /** @description why some may be missing */
+            warning?: string;
         };
         /** @enum {string} */
         Kind: "warehouses" | "freights" | "stages" | "promotions" | "applications" | "freezes" | "approvals" | "promotiontasks";
@@ -2541,6 +2627,10 @@ export interface components {
             title: string;
             /** @description a stable URI of the kind of problem: urn:waybill:problem:CODE */
             type: string;
+        };
+        ProjectInsights: {
+            insights: components["schemas"]["Insights"];
+            project: string;
         };
         Projects: {
             /** @description Projects per status word, every word, worst first */
@@ -3655,6 +3745,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Inbox"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    insights: {
+        parameters: {
+            query?: {
+                /** @description without it: every Project one may see */
+                project?: components["schemas"]["Name"];
+                /** @description days until now: 1d to 366d; 30d without it */
+                range?: string;
+                /** @description only these Stages; may be repeated */
+                stage?: components["parameters"]["StageNames"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The insights */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InsightsReport"];
                 };
             };
             default: components["responses"]["Problem"];
