@@ -226,9 +226,9 @@ func TestTryCredentials(t *testing.T) {
 		address, username, password string
 		says                        string
 	}{
-		{model.CredentialTypeGit, repoURL, gittest.Username, gittest.Password, "1 branches and 0 tags, by default main"},
-		{model.CredentialTypeImage, images.Name("team/app"), registrytest.Username, registrytest.Password, "1 tags"},
-		{model.CredentialTypeChart, "oci://" + images.Name("team/app"), registrytest.Username, registrytest.Password, "1 tags"},
+		{model.CredentialTypeGit, repoURL, gittest.Username, gittest.Password, "branches: 1, tags: 0, default branch: main"},
+		{model.CredentialTypeImage, images.Name("team/app"), registrytest.Username, registrytest.Password, "tags: 1"},
+		{model.CredentialTypeChart, "oci://" + images.Name("team/app"), registrytest.Username, registrytest.Password, "tags: 1"},
 	} {
 		if got := try(c.kind, c.address); got.Reached || got.Credential != "" || got.Message == "" {
 			t.Errorf("%s without a credential: %+v", c.kind, got)

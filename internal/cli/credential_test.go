@@ -40,11 +40,11 @@ func TestCredentialTranscripts(t *testing.T) {
 			Status: http.StatusConflict, Code: model.Conflict, Detail: `credential "git-git-example-com-team" is in use: Stage/test and 2 more`, Hint: "add another one first, or use --force: the next that fits is used then, or none"})}},
 		{"registry-remove-forced", "registry remove image-registry-example-com -p guestbook --force", map[string]answer{"DELETE" + path + "/image-registry-example-com?force=true": {status: http.StatusNoContent}}},
 		{"repo-test", "repo test -p guestbook", map[string]answer{"POST" + path + "/test": ok(model.CredentialTestList{Items: []model.CredentialTest{
-			{Type: model.CredentialTypeGit, RepoURL: "https://git.example.com/team/deploy", Credential: "git-git-example-com-team", Reached: true, Message: "4 branches and 2 tags, by default main", UsedBy: []string{"Stage/test", "Stage/prod"}},
+			{Type: model.CredentialTypeGit, RepoURL: "https://git.example.com/team/deploy", Credential: "git-git-example-com-team", Reached: true, Message: "branches: 4, tags: 2, default branch: main", UsedBy: []string{"Stage/test", "Stage/prod"}},
 			{Type: model.CredentialTypeGit, RepoURL: "https://git.example.com/other/app", Message: "list branches of https://git.example.com/other/app: anonymous access was refused (401)", UsedBy: []string{"Warehouse/main"}},
 		}})}},
 		{"registry-test", "registry test oci://registry.example.com/charts/web -p guestbook", map[string]answer{"POST" + path + "/test": ok(model.CredentialTestList{Items: []model.CredentialTest{
-			{Type: model.CredentialTypeChart, RepoURL: "oci://registry.example.com/charts/web", Reached: true, Message: "12 tags"}}})}},
+			{Type: model.CredentialTypeChart, RepoURL: "oci://registry.example.com/charts/web", Reached: true, Message: "tags: 12"}}})}},
 		{"repo-test-none", "repo test -p guestbook", map[string]answer{"POST" + path + "/test": ok(model.CredentialTestList{Items: []model.CredentialTest{}})}},
 		{"help-repo-test", "repo test --help", nil},
 		{"help-repo", "repo --help", nil},

@@ -46,9 +46,9 @@ func (r *Remotes) Try(ctx context.Context, project string, p Place) (said string
 		if err != nil {
 			return "", err //nolint:wrapcheck // names the repository already
 		}
-		said = fmt.Sprintf("%d branches and %d tags", len(refs.Branches), len(refs.Tags))
+		said = fmt.Sprintf("branches: %d, tags: %d", len(refs.Branches), len(refs.Tags))
 		if refs.DefaultBranch != "" {
-			said += ", by default " + refs.DefaultBranch
+			said += ", default branch: " + refs.DefaultBranch
 		}
 		return said, nil
 	}
@@ -62,5 +62,5 @@ func (r *Remotes) Try(ctx context.Context, project string, p Place) (said string
 		return fmt.Sprintf("an index of %d KiB", (size+1023)/1024), err //nolint:wrapcheck // names the repository already
 	}
 	list, err := r.Registry.Tags(ctx, registry.Repository{URL: image, Credential: c, InsecureSkipTLSVerify: p.IsInsecure}, time.Time{})
-	return fmt.Sprintf("%d tags", len(list.Tags)), err //nolint:wrapcheck // names the repository already
+	return fmt.Sprintf("tags: %d", len(list.Tags)), err //nolint:wrapcheck // names the repository already
 }
