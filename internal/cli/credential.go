@@ -163,10 +163,11 @@ The longest address that fits is used, a Project's own before one that is shared
 			if err != nil {
 				return err
 			}
-			if out.format == "table" {
-				a.say("Try it: waybill %s test -p %s", k.name, project)
+			if out.format != "table" {
+				return a.printCredentials([]model.Credential{*made}, out)
 			}
-			return a.printCredentials([]model.Credential{*made}, out)
+			a.say("Try it: waybill %s test -p %s", k.name, project)
+			return a.print("Credential %s is kept for %s.", made.Name, strings.Join(made.RepoURLs, ", "))
 		},
 	}
 	f := cmd.Flags()
