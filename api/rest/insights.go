@@ -155,7 +155,7 @@ func (w *deliveries) add(v *projectView, names []string) error {
 
 // addRecords adds what only the store has.
 func (s *Server) addRecords(ctx context.Context, w *deliveries, f history.Filter) (string, error) {
-	stored, missing, err := s.storedRecords(ctx, f)
+	stored, missing, err := s.storedRecords(ctx, f, maxRecords)
 	if err != nil {
 		return "", err
 	}

@@ -132,7 +132,7 @@ func placesOf(stages []*v1alpha1.Stage) []history.Place {
 // for in the range or not too long before, in no order: of one that is an object,
 // the object counts. The warning says why some may be missing.
 func (s *Server) records(ctx context.Context, v *projectView, from, until time.Time) ([]history.Promotion, string, error) {
-	stored, warning, err := s.storedRecords(ctx, history.Filter{Project: v.project.Name, From: from.Add(-lookBack), Until: until})
+	stored, warning, err := s.storedRecords(ctx, history.Filter{Project: v.project.Name, From: from.Add(-lookBack), Until: until}, maxRecords)
 	if err != nil {
 		return nil, "", err
 	}
@@ -163,17 +163,17 @@ func withStored(live, stored []history.Promotion) []history.Promotion {
 	return live
 }
 
-// storedRecords returns the newest records of the store, at most maxRecords and a
-// page. The warning says why some may be missing.
-func (s *Server) storedRecords(ctx context.Context, f history.Filter) ([]history.Promotion, string, error) {
+// storedRecords returns the newest records of the store, at most most and a page;
+// each page has its own time to come. The warning says why some may be missing.
+func (s *Server) storedRecords(ctx context.Context, f history.Filter, most int) ([]history.Promotion, string, error) {
 	if s.opts.History == nil {
 		return nil, "", nil
 	}
-	limited, cancel := context.WithTimeout(ctx, historyTime)
-	defer cancel()
 	var out []history.Promotion
 	for page := (history.Page{Limit: history.MaxPage}); ; {
+		limited, cancel := context.WithTimeout(ctx, historyTime)
 		stored, more, err := s.opts.History.ListPromotions(limited, f, page)
+		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.Warn("the history store does not answer", "requestId", requestID(ctx), "error", err)
@@ -185,9 +185,9 @@ func (s *Server) storedRecords(ctx context.Context, f history.Filter) ([]history
 		switch {
 		case more == "":
 			return out, "", nil
-		case len(out) >= maxRecords:
+		case len(out) >= most:
 			since := stored[len(stored)-1].CreatedAt.UTC().Truncate(time.Second)
-			return out, fmt.Sprintf("more than %d promotions: only what was asked for since %s counts", maxRecords, since.Format(time.RFC3339)), nil
+			return out, fmt.Sprintf("more than %d promotions: only what was asked for since %s counts", most, since.Format(time.RFC3339)), nil
 		}
 	}
 }

@@ -3,6 +3,7 @@ package rest
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,13 +138,15 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// TestTimelineSaysWhatItLeavesOut: it reads so many records and no more.
+// TestTimelineSaysWhatItLeavesOut: it shows so many spans and reads so many records,
+// and no more.
 func TestTimelineSaysWhatItLeavesOut(t *testing.T) {
 	f := newProject(t)
 	now := time.Now().UTC().Truncate(time.Second)
-	for n := range maxRecords + 1 {
+	const records = 2*history.MaxPage + 1
+	for n := range records {
 		r := historytest.Promotion(f.name, "prod", n)
-		at := now.Add(-time.Duration(maxRecords+10-n) * time.Minute)
+		at := now.Add(-time.Duration(records+10-n) * time.Minute)
 		r.CreatedAt, r.PushedAt, r.FinishedAt, r.Steps = at, at, at, nil
 		r.Collection[0].Origin = "main"
 		if err := shared.history.PutPromotion(t.Context(), r); err != nil {
@@ -152,8 +155,13 @@ func TestTimelineSaysWhatItLeavesOut(t *testing.T) {
 	}
 	var out model.Timeline
 	shared.as(t, "victor").get(t, f.path("/timeline?stage=prod"), &out)
-	l := out.Lanes[0]
-	if len(l.Spans) != maxSpans || l.Older < maxRecords-maxSpans-1 || out.Warning == "" {
+	if l := out.Lanes[0]; len(l.Spans) != maxSpans || l.Older < records-maxSpans-1 || out.Warning != "" {
 		t.Errorf("%d spans, %d older, warning %q", len(l.Spans), l.Older, out.Warning)
+	}
+	for most, want := range map[int]string{maxRecords: "", 2 * history.MaxPage: fmt.Sprintf("more than %d promotions", 2*history.MaxPage)} {
+		got, warning, err := shared.server.storedRecords(t.Context(), history.Filter{Project: f.name, Until: now}, most)
+		if err != nil || len(got) != min(most, records) || !strings.HasPrefix(warning, want) || want == "" && warning != "" {
+			t.Errorf("at most %d: %d records, warning %q, %v", most, len(got), warning, err)
+		}
 	}
 }
