@@ -20,6 +20,8 @@ var update = flag.Bool("update", false, "write the fixtures anew, as the API enc
 func TestFixturesAreAnswersOfTheAPI(t *testing.T) {
 	kinds := map[string]any{
 		"inbox":             &model.Inbox{},
+		"insights":          &model.InsightsReport{},
+		"insights-project":  &model.InsightsReport{},
 		"review":            &model.Promotion{},
 		"review-plan":       &model.Plan{},
 		"me":                &model.Me{},

@@ -27,7 +27,8 @@ func TestDashboardFixturesAreAnswers(t *testing.T) {
 		"plan": {"Plan", &model.Plan{}}, "projects": {"Projects", &model.Projects{}}, "rollback": {"RollbackPreview", &model.RollbackPreview{}},
 		"promotion-checked": {"Promotion", &model.Promotion{}}, "stage": {"StageDetail", &model.StageDetail{}}, "why": {"Why", &model.Why{}},
 		"clusters": {"ClusterList", &model.ClusterList{}}, "my-permissions": {"Permissions", &model.Permissions{}},
-		"timeline": {"Timeline", &model.Timeline{}},
+		"timeline": {"Timeline", &model.Timeline{}}, "insights": {"InsightsReport", &model.InsightsReport{}},
+		"insights-project": {"InsightsReport", &model.InsightsReport{}},
 		"webhooks": {"WebhookList", &model.WebhookList{}},
 	} {
 		t.Run(name, func(t *testing.T) {

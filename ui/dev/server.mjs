@@ -133,6 +133,7 @@ export function start({ port = 0 } = {}) {
       [/^\/api\/v1\/projects\/checkout\/applications\/[^/]+\/events$/, 'object-events'],
       [/^\/api\/v1\/projects\/checkout\/applications\/[^/]+\/logs$/, 'logs'],
       [/^\/api\/v1\/inbox$/, 'inbox'],
+      [/^\/api\/v1\/insights$/, url.searchParams.has('project') ? 'insights-project' : 'insights'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012$/, 'review'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/prod-eu-000012\/plan$/, 'review-plan'],
       [/^\/api\/v1\/projects\/checkout\/promotions\/staging-000018$/, 'promotion-failed'],

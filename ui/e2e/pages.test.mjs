@@ -62,6 +62,8 @@ const pages = {
   'remove a cluster': () => '/clusters?remove=prod-eu',
   inbox: () => '/inbox',
   'inbox, decided': () => '/inbox?state=done',
+  insights: () => '/insights',
+  'insights of a project': () => '/insights?project=checkout&range=90d',
   promotion: () => '/projects/checkout/promotions/test-000041',
   'promotion that failed': () => '/projects/checkout/promotions/staging-000018',
   'promotion with checks': () => '/projects/checkout/promotions/staging-000017',

@@ -106,6 +106,12 @@ try {
     await page.goto('/inbox');
     await settled(page);
     await shoot('inbox');
+    await page.goto('/insights');
+    await settled(page);
+    await shoot('insights');
+    await page.goto(`/insights?project=${wanted}&range=90d`);
+    await settled(page);
+    await shoot('insights-project');
     const waiting = model.stages.flatMap((each) => each.pendingPromotions ?? []).at(0);
     if (waiting) {
       await page.goto(`/projects/${wanted}?review=${waiting.name}`);

@@ -13,6 +13,7 @@ export const routes = {
   review: '/projects/$project/review/$promotion',
   inbox: '/inbox',
   audit: '/projects/$project/audit',
+  insights: '/insights',
   clusters: '/clusters',
 } as const;
 
@@ -68,6 +69,12 @@ export const api = {
     const query = new URLSearchParams(actions.map((action) => ['action', action]));
     if (page) query.set('page', page);
     return `${root}/projects/${seg(project)}/audit${query.size > 0 ? `?${query}` : ''}`;
+  },
+  insights: (range: string, project?: string, stage?: string) => {
+    const query = new URLSearchParams({ range });
+    if (project) query.set('project', project);
+    if (stage) query.set('stage', stage);
+    return `${root}/insights?${query}`;
   },
   clusters: () => `${root}/clusters`,
   cluster: (name: string) => `${root}/clusters/${seg(name)}`,

@@ -4,6 +4,7 @@ import {
   createRoute,
   createRouter,
   type ErrorComponentProps,
+  lazyRouteComponent,
   Outlet,
   type RouterHistory,
   redirect,
@@ -17,6 +18,7 @@ import {
   clustersSearch,
   dialogSearch,
   inboxSearch,
+  insightsSearch,
   pipelineSearch,
   projectsSearch,
   promotionSearch,
@@ -165,6 +167,14 @@ const inbox = createRoute({
   },
 });
 
+const insights = createRoute({
+  getParentRoute: () => inside,
+  path: routes.insights,
+  validateSearch: insightsSearch,
+  // few open it, so only they load it
+  component: lazyRouteComponent(() => import('./pages/insights/InsightsPage'), 'InsightsRoute'),
+});
+
 const clusters = createRoute({
   getParentRoute: () => inside,
   path: routes.clusters,
@@ -218,6 +228,7 @@ const tree = root.addChildren([
     promotion,
     freight,
     inbox,
+    insights,
     clusters,
     review,
   ]),

@@ -22,6 +22,7 @@ import type {
   Freight,
   HoldRequest,
   Inbox,
+  InsightsReport,
   ObjectEvents,
   Permissions,
   Pipeline,
@@ -62,6 +63,7 @@ export const keys = {
   logs: (project: string, app: string, of: string) => ['logs', project, app, of] as const,
   inbox: ['inbox'] as const,
   audit: (project: string, actions: readonly string[]) => ['audit', project, ...actions] as const,
+  insights: (range: string, project = '', stage = '') => ['insights', range, project, stage] as const,
   clusters: ['clusters'] as const,
   myPermissions: ['permissions'] as const,
   rollback: (project: string, stage: string, to: string | undefined) => ['rollback', project, stage, to ?? ''] as const,
@@ -96,6 +98,16 @@ export function useTimeline(project: string, latest: string) {
     queryKey: keys.timeline(project, latest),
     queryFn: ({ signal }) => call<Timeline>(api.timeline(project), { signal }),
     placeholderData: keepPreviousData,
+    refetchInterval: 300_000,
+    staleTime: 60_000,
+  });
+}
+
+/** How delivery went, of one Project or of all. Asked for again now and then, since time goes on. */
+export function useInsights(range: string, project: string | undefined, stage: string | undefined) {
+  return useQuery({
+    queryKey: keys.insights(range, project, stage),
+    queryFn: ({ signal }) => call<InsightsReport>(api.insights(range, project, stage), { signal }),
     refetchInterval: 300_000,
     staleTime: 60_000,
   });

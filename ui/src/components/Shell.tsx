@@ -1,5 +1,6 @@
 import { type MantineColorScheme, Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import {
+  IconChartBar,
   IconDeviceDesktop,
   IconInbox,
   IconLayoutGrid,
@@ -56,6 +57,14 @@ export function Shell({ children }: ShellProps) {
           activeProps={{ className: classes.active, 'aria-current': 'page' }}
         >
           <IconLayoutGrid size={17} stroke={1.7} aria-hidden="true" /> <span>Projects</span>
+        </Link>
+        <Link
+          to={routes.insights}
+          className={classes.item}
+          activeOptions={{ includeSearch: false }}
+          activeProps={{ className: classes.active, 'aria-current': 'page' }}
+        >
+          <IconChartBar size={17} stroke={1.7} aria-hidden="true" /> <span>Insights</span>
         </Link>
         {seesClusters && (
           <Link
@@ -117,6 +126,14 @@ export function Shell({ children }: ShellProps) {
           activeProps={{ className: classes.tabActive, 'aria-current': 'page' }}
         >
           <IconLayoutGrid size={20} stroke={1.7} aria-hidden="true" /> Projects
+        </Link>
+        <Link
+          to={routes.insights}
+          className={classes.tab}
+          activeOptions={{ includeSearch: false }}
+          activeProps={{ className: classes.tabActive, 'aria-current': 'page' }}
+        >
+          <IconChartBar size={20} stroke={1.7} aria-hidden="true" /> Insights
         </Link>
         {seesClusters && (
           <Link

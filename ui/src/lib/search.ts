@@ -62,6 +62,15 @@ export interface AuditSearch {
   show?: GroupID;
 }
 
+export interface InsightsSearch {
+  /** Absent: every Project one may see. */
+  project?: string;
+  /** Absent: the Stages that no other Stage takes Freight from. Only with a project. */
+  stage?: string;
+  /** Absent: 30 days. */
+  range?: '7d' | '90d';
+}
+
 export interface ClustersSearch {
   /** Name of the cluster whose kubeconfig is to be replaced, or that is to be removed. */
   rotate?: string;
@@ -129,6 +138,13 @@ export function resourcesSearch(raw: Record<string, unknown>): ResourcesSearch {
 /** Reads the audit page's address. */
 export function auditSearch(raw: Record<string, unknown>): AuditSearch {
   return { show: groups.find((group) => group.id === raw.show)?.id };
+}
+
+/** Reads the insights page's address. */
+export function insightsSearch(raw: Record<string, unknown>): InsightsSearch {
+  const project = text(raw.project);
+  const range = raw.range === '7d' || raw.range === '90d' ? raw.range : undefined;
+  return { project, stage: project && text(raw.stage), range };
 }
 
 /** Reads the clusters page's address. */

@@ -4,6 +4,8 @@ import { vi } from 'vitest';
 import audit from '../../fixtures/audit.json';
 import clusters from '../../fixtures/clusters.json';
 import inbox from '../../fixtures/inbox.json';
+import insights from '../../fixtures/insights.json';
+import insightsProject from '../../fixtures/insights-project.json';
 import logs from '../../fixtures/logs.json';
 import me from '../../fixtures/me.json';
 import myPermissions from '../../fixtures/my-permissions.json';
@@ -23,7 +25,7 @@ import timeline from '../../fixtures/timeline.json';
 import tree from '../../fixtures/tree.json';
 import webhooks from '../../fixtures/webhooks.json';
 import why from '../../fixtures/why.json';
-import type { Inbox, Pipeline, Plan, Projects, Promotion, StageDetail, Timeline } from '../api/types';
+import type { Inbox, InsightsReport, Pipeline, Plan, Projects, Promotion, StageDetail, Timeline } from '../api/types';
 import { App } from '../app/App';
 import { wire } from '../app/wire';
 
@@ -33,6 +35,8 @@ export const fixtures = {
   clusters,
   myPermissions,
   inbox: inbox as unknown as Inbox,
+  insights: insights as unknown as InsightsReport,
+  insightsProject: insightsProject as unknown as InsightsReport,
   logs,
   me,
   objectEvents,
@@ -94,6 +98,8 @@ export class Network {
     ok('/api/v1/clusters', fixtures.clusters);
     ok('/api/v1/projects', fixtures.projects);
     ok('/api/v1/inbox', fixtures.inbox);
+    ok('/api/v1/insights?range=30d', fixtures.insights);
+    ok('/api/v1/insights?range=30d&project=checkout', fixtures.insightsProject);
     ok(`${base}/promotions/test-000041`, fixtures.promotion);
     ok(`${base}/promotions/staging-000018`, fixtures.promotionFailed);
     ok(`${base}/promotions/staging-000017`, fixtures.promotionChecked);

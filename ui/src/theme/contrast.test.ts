@@ -40,6 +40,14 @@ describe.each(['light', 'dark'] as const)('%s', (scheme) => {
     expect(contrast(get('ink'), get(ground))).toBeGreaterThanOrEqual(4.5);
   });
 
+  it('what is written on bars, and the darkest of them on its card (WCAG 1.4.11, 3:1)', () => {
+    expect(contrast(get('on-chart'), get('chart'))).toBeGreaterThanOrEqual(4.5);
+    for (const ground of ['chart2', 'chart3']) {
+      expect(contrast(get('ink'), get(ground))).toBeGreaterThanOrEqual(4.5);
+    }
+    expect(contrast(get('chart'), get('card'))).toBeGreaterThanOrEqual(3);
+  });
+
   it('ink on what was rolled back or failed', () => {
     for (const share of [0.08, 0.24]) {
       expect(contrast(get('ink'), mix(get('st-bad'), get('card'), share))).toBeGreaterThanOrEqual(4.5);

@@ -1,5 +1,5 @@
 import { Button, UnstyledButton } from '@mantine/core';
-import { IconHistory, IconListTree, IconRoute2, IconSnowflake, IconTable } from '@tabler/icons-react';
+import { IconChartBar, IconHistory, IconListTree, IconRoute2, IconSnowflake, IconTable } from '@tabler/icons-react';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useMemo } from 'react';
 import { usePermissions, usePipeline } from '../../api/queries';
@@ -126,6 +126,15 @@ function Loaded({ pipeline, search }: LoadedProps) {
         title="Who did what"
       >
         <IconHistory size={16} stroke={1.8} aria-hidden="true" />
+      </Link>
+      <Link
+        to={routes.insights}
+        search={{ project: pipeline.project }}
+        className={`${headerIcon} ${classes.hidePhone}`}
+        aria-label={`Insights of ${pipeline.project}`}
+        title="How delivery went"
+      >
+        <IconChartBar size={16} stroke={1.8} aria-hidden="true" />
       </Link>
       <UnstyledButton
         className={headerIcon}

@@ -1,12 +1,14 @@
 import { Button, UnstyledButton } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTimeline } from '../../api/queries';
 import type { Activity, Timeline } from '../../api/types';
 import { Skeleton } from '../../components/Skeleton';
 import { usePhone } from '../../lib/phone';
 import { instant } from '../../lib/time';
+import { routes } from '../../paths';
 import { type DrawnLane, drawLanes, figures, labelOf, ticks } from './lanes';
 import classes from './Swimlane.module.css';
 
@@ -49,6 +51,11 @@ export function Swimlane({ project, latest }: SwimlaneProps) {
               </div>
             ))}
           </dl>
+        )}
+        {timeline && (
+          <Link to={routes.insights} search={{ project }} className={classes.more}>
+            More insights
+          </Link>
         )}
       </div>
       {isOpen && query.isPending && (
