@@ -47,6 +47,7 @@ describe('audit trail', () => {
     await userEvent.click(await screen.findByRole('link', { name: 'Definitions' }));
     expect(await screen.findByText('Nothing of this is recorded yet.')).toBeVisible();
     expect(screen.getByRole('link', { name: 'Definitions' })).toHaveAttribute('aria-current', 'page');
+    expect(screen.getByRole('link', { name: 'Everything' })).not.toHaveAttribute('aria-current');
     expect(network.calls()).toContain(`GET ${audit}?action=apply&action=delete`);
   });
 

@@ -34,7 +34,7 @@ export function AuditPage({ project, search }: AuditPageProps) {
               params={{ project }}
               search={{ show: group?.id }}
               className={classes.group}
-              aria-current={search.show === group?.id ? 'page' : undefined}
+              activeOptions={{ exact: true }}
             >
               {group?.title ?? 'Everything'}
             </Link>
