@@ -29,7 +29,7 @@ func TestDashboardFixturesAreAnswers(t *testing.T) {
 		"clusters": {"ClusterList", &model.ClusterList{}}, "my-permissions": {"Permissions", &model.Permissions{}},
 		"timeline": {"Timeline", &model.Timeline{}}, "insights": {"InsightsReport", &model.InsightsReport{}},
 		"insights-project": {"InsightsReport", &model.InsightsReport{}},
-		"webhooks": {"WebhookList", &model.WebhookList{}},
+		"webhooks":         {"WebhookList", &model.WebhookList{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("..", "..", "ui", "fixtures", name+".json"))
