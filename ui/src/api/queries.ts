@@ -1,5 +1,4 @@
 import {
-  keepPreviousData,
   queryOptions,
   useInfiniteQuery,
   useMutation,
@@ -48,7 +47,7 @@ const live = { staleTime: Number.POSITIVE_INFINITY, refetchOnWindowFocus: false,
 export const keys = {
   projects: ['projects'] as const,
   pipeline: (project: string) => ['pipeline', project] as const,
-  timeline: (project: string, latest: string) => ['timeline', project, latest] as const,
+  timeline: (project: string) => ['timeline', project] as const,
   permissions: (project: string) => ['permissions', project] as const,
   stage: (project: string, stage: string) => ['stage', project, stage] as const,
   plan: (project: string, stage: string, freight: string) => ['plan', project, stage, freight] as const,
@@ -92,13 +91,12 @@ export function usePipeline(project: string) {
   return query;
 }
 
-/** What ran where. Asked for again when something else happened last, and now and then, since time goes on. */
-export function useTimeline(project: string, latest: string) {
+/** What ran where. Asked for again each minute: what happens comes by the stream, and every open page would ask at once. */
+export function useTimeline(project: string) {
   return useQuery({
-    queryKey: keys.timeline(project, latest),
+    queryKey: keys.timeline(project),
     queryFn: ({ signal }) => call<Timeline>(api.timeline(project), { signal }),
-    placeholderData: keepPreviousData,
-    refetchInterval: 300_000,
+    refetchInterval: 60_000,
     staleTime: 60_000,
   });
 }

@@ -191,7 +191,7 @@ function Loaded({ pipeline, search }: LoadedProps) {
               <PipelineList pipeline={pipeline} verdicts={verdicts} />
             )}
             <div className={classes.docks}>
-              <Swimlane project={pipeline.project} latest={pipeline.activity[0]} />
+              <Swimlane project={pipeline.project} />
               <ActivityDock project={pipeline.project} activity={pipeline.activity} most={6} />
             </div>
           </>

@@ -106,18 +106,6 @@ describe('what ran where', () => {
     await userEvent.click(fold);
     expect(within(region).queryByRole('list')).not.toBeInTheDocument();
   });
-
-  it('asks again when something else happened last', async () => {
-    const { network } = renderApp(page);
-    await screen.findByRole('list', { name: 'Stages, upstream first' });
-    const asked = () => network.calls().filter((each) => each === get).length;
-    expect(asked()).toBe(1);
-    const pipeline = structuredClone(fixtures.pipeline);
-    const [latest] = pipeline.activity;
-    if (latest) latest.phase = 'Succeeded';
-    network.send('pipeline:checkout', pipeline, 7);
-    await expect.poll(asked).toBe(2);
-  });
 });
 
 describe('lanes', () => {

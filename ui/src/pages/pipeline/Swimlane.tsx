@@ -4,7 +4,7 @@ import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTimeline } from '../../api/queries';
-import type { Activity, Timeline } from '../../api/types';
+import type { Timeline } from '../../api/types';
 import { Skeleton } from '../../components/Skeleton';
 import { usePhone } from '../../lib/phone';
 import { instant } from '../../lib/time';
@@ -14,16 +14,14 @@ import classes from './Swimlane.module.css';
 
 export interface SwimlaneProps {
   project: string;
-  /** What happened last: when it changes, the lanes are asked for again. */
-  latest: Activity | undefined;
 }
 
 /** So many lanes are drawn before somebody asks for all. */
 const shownLanes = 8;
 
 /** What ran where in the last two weeks, and how delivery went. Folded where the page is low. */
-export function Swimlane({ project, latest }: SwimlaneProps) {
-  const query = useTimeline(project, latest ? `${latest.promotion} ${latest.phase}` : '');
+export function Swimlane({ project }: SwimlaneProps) {
+  const query = useTimeline(project);
   const isPhone = usePhone();
   const isTall = useMediaQuery('(min-height: 900px)', undefined, { getInitialValueInEffect: false }) ?? true;
   const [chosen, choose] = useState<boolean>();
