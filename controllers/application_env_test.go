@@ -339,7 +339,7 @@ func describe(a *v1alpha1.Application) string {
 
 // eventually polls until ok or half a minute has passed.
 func eventually(ok func() bool) bool {
-	deadline := time.NewTimer(90 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

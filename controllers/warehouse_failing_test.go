@@ -36,7 +36,7 @@ func TestFailingSubscriptionHidesNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	registryClient, err := registry.New(registry.Options{Transport: transport, Now: clk.Now, AllowLoopbackHTTP: true, RequestTimeout: 5 * time.Second})
+	registryClient, err := registry.New(registry.Options{Transport: transport, Now: clk.Now, AllowLoopbackHTTP: true, RequestTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func TestLostRequest(t *testing.T) {
 	main := refs.Branches["main"]
 	commit := write(t, m, main, "uid-1", []git.Edit{git.SetFile("a", []byte("2"))}, main)
 	proxy.Set(faultproxy.Fault{After: []byte("POST /app.git/git-receive-pack"), Blackhole: true, Times: 1})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the limit is what is tested
 	defer cancel()
 	err := m.Push(ctx, git.Update{Branch: "main", Old: main, New: commit})
 	if !errors.Is(err, git.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
@@ -95,7 +95,7 @@ func TestLostRequest(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	r := newRig(t, func(o *git.Options) { o.Limits.CallTimeout = 200 * time.Millisecond })
+	r := newRig(t, func(o *git.Options) { o.Limits.CallTimeout = 3 * time.Second }) // the limit is what is tested
 	r.server.CreateRepo("app", map[string]string{"a": "1"})
 	proxy, url := throughProxy(t, r, "app")
 	list := func(ctx context.Context) error {

@@ -243,11 +243,6 @@ func TestSSHIsGuarded(t *testing.T) {
 func TestSSHFaults(t *testing.T) {
 	r := newSSHRig(t)
 	r.server.CreateRepo("app", map[string]string{"a": "1"})
-	must(t, r.mirrors.Close())
-	r.mirrors = r.openMirrors(func(o *git.Options) {
-		o.Dial = (&net.Dialer{}).DialContext
-		o.Limits = git.Limits{CallTimeout: 500 * time.Millisecond, ListBytes: 1 << 20}
-	})
 	exit := func(c ssh.Channel, status uint32) {
 		_, _ = c.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
 	}
@@ -274,6 +269,14 @@ func TestSSHFaults(t *testing.T) {
 			}
 		}, nil},
 	} {
+		must(t, r.mirrors.Close())
+		r.mirrors = r.openMirrors(func(o *git.Options) {
+			o.Dial = (&net.Dialer{}).DialContext
+			o.Limits = git.Limits{CallTimeout: time.Minute, ListBytes: 1 << 20}
+			if c.why == "hangs" {
+				o.Limits.CallTimeout = time.Second // the limit is what is tested
+			}
+		})
 		r.ssh.OnCommand(func(_ string, channel ssh.Channel) bool { c.hook(channel); return true })
 		_, err := r.mirrors.LsRemote(t.Context(), r.remote("app"))
 		if err == nil || c.kind != nil && !errors.Is(err, c.kind) || len(err.Error()) > 800 {

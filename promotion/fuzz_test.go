@@ -65,7 +65,7 @@ func FuzzPromotionTemplate(f *testing.F) {
 				_, _ = promotion.Resolve(&steps[i], s) // an error is an answer
 			}
 		}
-		if took := time.Since(begin); took > 20*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Fatalf("it took %v", took)
 		}
 	})

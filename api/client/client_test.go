@@ -70,7 +70,7 @@ func server(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	c, err := New(Options{Server: s.URL, Token: "wbt_secret", Timeout: 2 * time.Second})
+	c, err := New(Options{Server: s.URL, Token: "wbt_secret", Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestWatchReconnects(t *testing.T) {
 func TestWatchEnds(t *testing.T) {
 	t.Run("with its context", func(t *testing.T) {
 		c := server(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200); <-r.Context().Done() })
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // the limit is what is tested
 		defer cancel()
 		if err := c.WatchProjects(ctx, nil, func(*model.Projects) error { return nil }); ExitCode(err) != ExitTimeout {
 			t.Fatal(err)

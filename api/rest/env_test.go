@@ -244,7 +244,7 @@ func (w *world) serve(ctx context.Context, opts Options) (func(), error) {
 	wg.Go(func() { _ = hs.Serve(l) })
 	w.url = "http://" + l.Addr().String()
 	stop := func() { _ = hs.Close(); cancel(); wg.Wait() }
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		resp, err := http.Get(w.url + "/readyz")
 		if err == nil {
@@ -366,7 +366,7 @@ func (p person) get(t *testing.T, path string, out any) {
 // eventually polls until check returns nil: the cache is a moment behind.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := check()
 		if err == nil {

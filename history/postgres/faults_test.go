@@ -91,7 +91,7 @@ func isRefusal(err error) bool { return err != nil && strings.Contains(err.Error
 // eventually calls try until its error is as wanted, and returns it.
 func eventually(t *testing.T, try func() error, isWanted func(error) bool) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		err := try()

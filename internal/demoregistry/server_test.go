@@ -40,7 +40,7 @@ func start(t *testing.T, opts demoregistry.Options) *demoregistry.Server {
 
 func stop(t *testing.T, s *demoregistry.Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)
@@ -279,7 +279,7 @@ func TestConditionalListAndFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := func(etag string) (*http.Response, string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Host()+"/v2/app/tags/list", nil)
 		if err != nil {

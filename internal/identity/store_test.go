@@ -41,7 +41,7 @@ func startStore(t *testing.T, kube kubernetes.Interface, namespace string, clock
 
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := check()
 		if err == nil {

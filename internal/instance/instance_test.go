@@ -22,7 +22,7 @@ import (
 
 const (
 	electionLease = "waybill.dev"
-	patience      = 60 * time.Second
+	patience      = 2 * time.Minute
 )
 
 // quick is a clock on which time passes as soon as somebody waits for it.

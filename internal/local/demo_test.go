@@ -28,7 +28,7 @@ func startTestDemo(t *testing.T, d dir, base, seededPort int) *demo {
 
 func closeDemo(t *testing.T, x *demo) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := x.close(ctx); err != nil {
 		t.Fatal(err)

@@ -138,7 +138,7 @@ func TestIdentityTellsProcessesApart(t *testing.T) {
 		t.Fatalf("ending a record of an earlier process with this id ended this one (alive %v, %v)", alive, err)
 	}
 	go func() { waited <- cmd.Wait() }()
-	if err := id.end(context.Background(), 5*time.Second); err != nil {
+	if err := id.end(context.Background(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-waited; err == nil {

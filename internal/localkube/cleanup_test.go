@@ -150,7 +150,7 @@ func TestProgramsEndWithTheirOwner(t *testing.T) {
 			dir := t.TempDir()
 			owner := startOwner(t, dir, false, moment)
 			kill9(t, owner)
-			eventually(t, 10*time.Second, func() error { // the kernel does it, a moment later
+			eventually(t, func() error { // the kernel does it, a moment later
 				if left := programsOf(t, dir); len(left) > 0 {
 					return fmt.Errorf("still running: %q", left)
 				}
@@ -266,7 +266,7 @@ func TestCleanUpSparesStrangers(t *testing.T) {
 	}
 	select {
 	case <-oursEnded:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the recorded process still runs")
 	}
 	select {

@@ -57,7 +57,7 @@ func podStates(t *testing.T, a *api, app string) []string {
 
 func podsAre(t *testing.T, a *api, app string, n int, want string) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		states := podStates(t, a, app)
 		if len(states) != n {
 			return fmt.Errorf("%d pods of %s, want %d", len(states), app, n)
@@ -81,7 +81,7 @@ func TestWorkloads(t *testing.T) {
 	create(t, c.admin, deployments, deployment("good", good, 3))
 	available := func(name string, n int) {
 		t.Helper()
-		eventually(t, 30*time.Second, func() error {
+		eventually(t, func() error {
 			var d struct {
 				Status struct{ AvailableReplicas int }
 			}
@@ -107,7 +107,7 @@ func TestWorkloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The policy learns of the list by watch: ask by dry run until a new Pod is marked.
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		var answer struct {
 			Metadata struct{ Annotations map[string]string }
 		}
@@ -149,7 +149,7 @@ func TestWorkloads(t *testing.T) {
 		}
 	}
 	podsAre(t, c.admin, "good", 0, "")
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		err := c.admin.do(t.Context(), http.MethodGet, "/api/v1/namespaces/short", "", nil, nil)
 		if err == nil {
 			return fmt.Errorf("namespace is still there")

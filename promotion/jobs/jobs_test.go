@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 90 * time.Second
+const patience = 2 * time.Minute
 
 // rig is a real API server with a namespace for Jobs.
 type rig struct {

@@ -105,7 +105,7 @@ func clientOf(t *testing.T, config *rest.Config) client.Client {
 // await waits until both policies refuse and roles are known.
 func (p people) await(t *testing.T) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		refused := func(o client.Object) bool {
 			err := p.walter.Create(ctx, o, client.DryRunAll)
 			return err != nil && strings.Contains(err.Error(), "needs the verb")

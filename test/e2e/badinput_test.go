@@ -322,7 +322,7 @@ func (w *world) prints(line, want string, code int) {
 	w.t.Helper()
 	line = strings.ReplaceAll(line, "PROJECT", w.project)
 	var s said
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		s = w.cli("", strings.Fields(line)...)
 		if s.code == code && anyOrder(w.normal(s.text())) == anyOrder(want) {

@@ -36,7 +36,7 @@ func TestPolicyDeleted(t *testing.T) {
 	}
 	for _, u := range policies {
 		w.deletePolicy(u)
-		w.within(10*time.Second, u.GetKind()+" "+u.GetName()+" is put back", func() error {
+		w.within(patience, u.GetKind()+" "+u.GetName()+" is put back", func() error {
 			return w.client.Get(t.Context(), client.ObjectKeyFromObject(u), u)
 		})
 	}
@@ -68,7 +68,7 @@ func TestPolicyDeleted(t *testing.T) {
 	uat.untouched()
 
 	giveBack()
-	w.within(30*time.Second, "the policy is put back", func() error {
+	w.within(patience, "the policy is put back", func() error {
 		return w.client.Get(t.Context(), client.ObjectKeyFromObject(policies[0]), policies[0])
 	})
 	w.ends(byPerson, v1alpha1.PhaseSucceeded)

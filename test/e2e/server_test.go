@@ -115,7 +115,7 @@ func (s *server) isReady() error {
 		return fmt.Errorf("waybilld ended: %s; its log is %s", s.cmd.ProcessState, s.log.Name())
 	default:
 	}
-	client := http.Client{Timeout: 2 * time.Second}
+	client := http.Client{Timeout: time.Minute}
 	answer, err := client.Get("http://" + s.listen + "/readyz")
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		s.kill()
 	}
 }

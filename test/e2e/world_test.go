@@ -27,7 +27,7 @@ import (
 
 // patience is how long anything may take before a test gives up; things take
 // milliseconds to seconds, but the machine may be busy.
-const patience = 90 * time.Second
+const patience = 2 * time.Minute
 
 // world is one Project with everything around it: a Git server behind a proxy
 // that can misbehave, a registry, and the waybilld that serves it.
@@ -113,7 +113,7 @@ func (w *world) startServer(environment ...string) {
 // remove takes the Project and what it deployed away without waiting for a
 // waybilld, which may be dead, so that no later test sees its objects.
 func (w *world) remove() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	in := client.InNamespace(w.project)
 	kinds := []client.ObjectList{
@@ -600,7 +600,7 @@ func (w *world) breakImage(tag string) {
 
 // dump writes what a person needs to understand a failure.
 func (w *world) dump() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	f, err := artifact(w.t.Name() + ".objects.yaml")
 	if err != nil {

@@ -112,7 +112,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "waybill:alic
 	asAlice.Impersonate = rest.ImpersonationConfig{UserName: "waybill:alice"}
 	asAdmin.Impersonate = rest.ImpersonationConfig{UserName: "waybill-local-admin", Groups: []string{"system:masters"}}
 	// Bindings reach the authorizer by watch: wait for the right that was given before looking for those that were not.
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 2*time.Minute, true, func(context.Context) (bool, error) {
 		err := listPods(asAlice)
 		if apierrors.IsForbidden(err) {
 			return false, nil

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long one thing may take on a busy machine.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // demo is a running `waybill local up --demo`.
 type demo struct {

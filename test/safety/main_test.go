@@ -23,7 +23,7 @@ import (
 const systemNamespace = "waybill-system"
 
 // patience is how long anything may take before a test gives up.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // shared is the API server of the tests that need no workloads: each uses its
 // own Project.

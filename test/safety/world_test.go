@@ -116,7 +116,7 @@ func (w *world) start() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-started:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			_ = cmd.Process.Kill()
 			<-started
 		}

@@ -11,6 +11,9 @@ const flags = [
   '--disable-sync',
 ];
 
+/** How long, in ms, a page on a busy machine may take for what works; a passing test never waits it out. */
+export const patience = 120_000;
+
 /** Sizes and colours every page is looked at in. */
 export const looks = {
   light: { viewport: { width: 1600, height: 1000 }, colorScheme: 'light', deviceScaleFactor: 1.5 },
@@ -48,6 +51,7 @@ export function launch() {
 export async function open(browser, base, look = looks.light) {
   const context = await browser.newContext({ ...look, reducedMotion: 'reduce', baseURL: base });
   const page = await context.newPage();
+  page.setDefaultTimeout(patience);
   const faults = [];
   const requests = [];
   page.on('console', (message) => {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch, looks, open, settled, signIn } from './browser.mjs';
-import { patience, pictures, startLocal } from './local.mjs';
+import { pictures, startLocal } from './local.mjs';
 import { checkedServer, verification, verified } from './verification.mjs';
 
 let local;
@@ -29,7 +29,6 @@ after(async () => {
 });
 
 function helpers(page) {
-  page.setDefaultTimeout(patience);
   return {
     card: (stage) => page.locator(`[data-stage="${stage}"]`),
     runs: (stage, version, status) =>

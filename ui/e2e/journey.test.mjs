@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch, looks, open, settled, signIn } from './browser.mjs';
-import { patience, pictures, startLocal } from './local.mjs';
+import { pictures, startLocal } from './local.mjs';
 
 let local;
 let browser;
@@ -25,7 +25,6 @@ after(async () => {
 
 test('the main job', { timeout: 900_000 }, async (t) => {
   const { page, faults, requests } = await open(browser, local.server);
-  page.setDefaultTimeout(patience);
   const card = (stage) => page.locator(`[data-stage="${stage}"]`);
   const runs = (stage, version, status) =>
     page.locator(`[data-stage="${stage}"][data-version="${version}"][data-status="${status}"]`).waitFor();
@@ -158,7 +157,6 @@ test('the main job', { timeout: 900_000 }, async (t) => {
 test('every page of the real server, in every look', { timeout: 300_000 }, async () => {
   for (const [name, look] of Object.entries(looks)) {
     const { page, context, faults } = await open(browser, local.server, look);
-    page.setDefaultTimeout(patience);
     const shoot = (title) => page.screenshot({ path: join(pictures, `${title}-${name}.png`) });
     await page.goto('/login');
     await page.getByLabel('User name').waitFor();

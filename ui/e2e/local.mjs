@@ -16,9 +16,6 @@ export const bin = resolve(here, process.env.WAYBILL_BIN ?? '../bin');
 /** Where pictures go. */
 export const pictures = resolve(here, process.env.WAYBILL_ARTIFACTS ?? '../test/artifacts/ui');
 
-/** Milliseconds for anything the cluster does; the machine may be busy. */
-export const patience = 120_000;
-
 const run = promisify(execFile);
 
 /**

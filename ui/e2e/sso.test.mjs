@@ -5,8 +5,8 @@ import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { launch, looks, open, settled } from './browser.mjs';
-import { bin, freePorts, patience, pictures, startLocal } from './local.mjs';
+import { launch, looks, open, patience, settled } from './browser.mjs';
+import { bin, freePorts, pictures, startLocal } from './local.mjs';
 import { client, startProvider } from './provider.mjs';
 
 let local;
@@ -60,7 +60,6 @@ async function signInThere(page, name) {
 
 test('signs in on the dashboard, and comes back to where one wanted to go', { timeout: 300_000 }, async () => {
   const { page, context, faults } = await open(browser, server.address);
-  page.setDefaultTimeout(patience);
   await page.goto('/inbox');
   const link = page.getByRole('link', { name: 'Sign in with Example Inc' });
   await link.waitFor();
@@ -89,7 +88,6 @@ test('signs in on the dashboard, and comes back to where one wanted to go', { ti
 
 test('says that the provider did not sign one in', { timeout: 300_000 }, async () => {
   const { page, context } = await open(browser, server.address, looks.phone);
-  page.setDefaultTimeout(patience);
   await page.goto('/login');
   await page.getByRole('link', { name: 'Sign in with Example Inc' }).click();
   await page.getByRole('button', { name: 'Cancel' }).click();
@@ -100,7 +98,6 @@ test('says that the provider did not sign one in', { timeout: 300_000 }, async (
 
 test('signs the command line in', { timeout: 300_000 }, async () => {
   const { page, context } = await open(browser, server.address);
-  page.setDefaultTimeout(patience);
   let said = '';
   const login = local.start('login', server.address, '--sso', '--no-browser', '--name', 'sso');
   const ended = new Promise((done) => login.once('exit', done));

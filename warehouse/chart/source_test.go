@@ -40,7 +40,7 @@ func newSourceIn(t *testing.T, dir string) *chart.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	client, err := registry.New(registry.Options{Transport: transport, Now: time.Now, AllowLoopbackHTTP: true, RequestTimeout: 2 * time.Second})
+	client, err := registry.New(registry.Options{Transport: transport, Now: time.Now, AllowLoopbackHTTP: true, RequestTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

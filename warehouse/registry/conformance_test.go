@@ -68,7 +68,7 @@ auth: {htpasswd: {realm: test, path: %s}}
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, "serve", filepath.Join(dir, "config.yml"))
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, 10*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, time.Minute
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ auth: {htpasswd: {realm: test, path: %s}}
 		stop()
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get("http://" + host + "/v2/") //nolint:noctx // loopback
 		if err == nil {
 			_ = resp.Body.Close()

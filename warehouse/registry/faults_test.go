@@ -141,7 +141,7 @@ func TestFaults(t *testing.T) {
 			r.Push("app", "1.0.0", demoregistry.ImageOptions{})
 			client := newClient(t, func(o *registry.Options) {
 				if c.fault.Hang {
-					o.RequestTimeout = 50 * time.Millisecond
+					o.RequestTimeout = 3 * time.Second // the limit is what is tested
 				}
 			})
 			repo := registry.Repository{URL: r.Name("app"), Credential: account(t, r)}

@@ -151,7 +151,7 @@ func FuzzRegistryResponse(f *testing.F) {
 		if c := clean(body); len(c) > maxDetail+3 || strings.ContainsAny(c, "\n\r\x00\x1b") {
 			t.Errorf("clean gave %q", c)
 		}
-		if d := time.Since(began); d > 10*time.Second {
+		if d := time.Since(began); d > time.Minute {
 			t.Errorf("took %v", d)
 		}
 	})

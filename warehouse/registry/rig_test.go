@@ -45,7 +45,7 @@ func newClient(t testing.TB, change ...func(*registry.Options)) *registry.Client
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	opts := registry.Options{Transport: transport, Now: time.Now, AllowLoopbackHTTP: true, RequestTimeout: 5 * time.Second}
+	opts := registry.Options{Transport: transport, Now: time.Now, AllowLoopbackHTTP: true, RequestTimeout: time.Minute}
 	for _, c := range change {
 		c(&opts)
 	}

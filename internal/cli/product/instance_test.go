@@ -26,7 +26,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // patience is how long one thing may take on a busy machine.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // instance is a Waybill of its own, with the demo, and somebody signed in.
 type instance struct {

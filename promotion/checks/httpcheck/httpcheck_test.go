@@ -71,7 +71,7 @@ func TestMeasure(t *testing.T) {
 				Timeout: &metav1.Duration{Duration: time.Minute},
 			}
 			if c.path == "/silent" {
-				check.Timeout.Duration = 300 * time.Millisecond
+				check.Timeout.Duration = 300 * time.Millisecond // the limit is what is tested
 			}
 			scope := expression.Scope{Functions: expression.Standard(), Variables: map[string]any{"ctx": map[string]any{}, "args": map[string]any{}}}
 			m := httpcheck.Measure(t.Context(), transport, check, scope)

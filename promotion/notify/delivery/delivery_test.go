@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long a test waits for what has to come.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // receiver is a webhook.
 type receiver struct {

@@ -10,7 +10,7 @@ class NoResize {
 }
 
 // Waiting costs nothing when it is not needed, and a busy machine needs it.
-configure({ asyncUtilTimeout: 10_000 });
+configure({ asyncUtilTimeout: 30_000 });
 
 /** The present of the fixtures. Times that are told from now must not depend on the day of the test. */
 const present = new Date('2026-11-20T12:04:00Z');
