@@ -26,7 +26,7 @@ const (
 	// fieldManager of what people apply through the API.
 	fieldManager = "waybill-apply"
 	// namespaceWait is how long a new Project's Namespace, and the rights in
-	// it, are waited for.
+	// it, are waited for, and the end of what is being deleted.
 	namespaceWait = 10 * time.Second
 	waitStep      = 100 * time.Millisecond
 )
@@ -70,6 +70,12 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 	results := map[string]model.DocumentResult{}
 	for _, d := range manifest.Order(docs) {
 		results[key(d)] = a.apply(ctx, d)
+	}
+	for _, d := range docs {
+		// Who may not make a Namespace has it made by the Project that came after it.
+		if d.Kind == "Namespace" && results[key(d)].Problem.Code == model.Forbidden {
+			results[key(d)] = a.apply(ctx, d)
+		}
 	}
 	out := Apply200JSONResponse{Items: make([]model.DocumentResult, 0, len(docs)), Warnings: fieldErrors(lint)}
 	for _, d := range docs {
@@ -239,8 +245,18 @@ func (a *applier) try(ctx context.Context, d manifest.Document, out *model.Docum
 			return err
 		}
 	}
-	for {
+	for gone := a.s.opts.Clock.Now().Add(namespaceWait); ; {
 		before, err := a.look(ctx, d)
+		if err == nil && before != nil && before.GetDeletionTimestamp() != nil {
+			// Whatever is written now goes with it.
+			if a.dryRun || !a.s.opts.Clock.Now().Before(gone) {
+				return refuse(model.Conflict, "%s %q is being deleted", d.Kind, d.Name).withHint("apply it again when it is gone")
+			}
+			if err := a.pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if err == nil {
 			var after *unstructured.Unstructured
 			if after, err = a.write(ctx, d); err == nil {
@@ -263,7 +279,7 @@ func (a *applier) try(ctx context.Context, d manifest.Document, out *model.Docum
 	}
 }
 
-// isHome reports whether a Project of that name was just applied, or is there
+// isHome reports whether a Project of that name is just applied, or is there
 // and may be seen: then the Namespace is the controller's business, and somebody
 // who may not change Namespaces need not.
 func (a *applier) isHome(ctx context.Context, name string) bool {

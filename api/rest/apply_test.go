@@ -1,13 +1,18 @@
 package rest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/waybill-dev/waybill/api/rest/model"
@@ -60,6 +65,10 @@ func TestApply(t *testing.T) {
 		want := "Secret git created, Stage prod created, Stage uat created, Stage test created, Warehouse main created, Namespace p-apply created, Project p-apply created"
 		if got := summary(out); got != want {
 			t.Fatalf("got  %s\nwant %s\n%+v", got, want, out)
+		}
+		var ns corev1.Namespace
+		if err := shared.admin.Get(t.Context(), client.ObjectKey{Name: name}, &ns); err != nil || len(ns.Annotations) > 0 {
+			t.Errorf("a person made the Namespace, and the Project takes it along when it goes: %v %v", ns.Annotations, err)
 		}
 		var st v1alpha1.Stage
 		if err := shared.admin.Get(t.Context(), client.ObjectKey{Namespace: name, Name: "prod"}, &st); err != nil {
@@ -325,6 +334,38 @@ func TestApplyGivesNoRights(t *testing.T) {
 	}
 	if got := st.Spec.PromotionMechanisms.GitRepoUpdates[0].WriteBranch; got != "stage/prod" {
 		t.Fatalf("the Stage was changed: %s", got)
+	}
+}
+
+// TestApplyToWhatIsBeingDeleted: what is written to it would go with it.
+func TestApplyToWhatIsBeingDeleted(t *testing.T) {
+	f := newProject(t)
+	admin := shared.as(t, "admin")
+	w := v1alpha1.Warehouse{ObjectMeta: metav1.ObjectMeta{Namespace: f.name, Name: "going", Finalizers: []string{"example.com/later"}}}
+	w.Spec.Interval.Duration, w.Spec.Subscriptions = time.Minute, []v1alpha1.Subscription{{Image: &v1alpha1.ImageSubscription{RepoURL: image}}}
+	if err := errors.Join(shared.admin.Create(t.Context(), &w), shared.admin.Delete(t.Context(), &w)); err != nil {
+		t.Fatal(err)
+	}
+	manifest := files(fmt.Sprintf("apiVersion: waybill.dev/v1alpha1\nkind: Warehouse\nmetadata: {name: going, namespace: %s}\nspec: {subscriptions: [{image: {repoURL: %s}}]}\n", f.name, image))
+	for _, how := range []string{"?dryRun=true", ""} {
+		var out model.ApplyResult
+		admin.do(t, "POST", "/api/v1/apply"+how, manifest).into(t, &out)
+		if p := out.Items[0].Problem; p.Code != model.Conflict || p.Detail != `Warehouse "going" is being deleted` || p.Hint == "" {
+			t.Errorf("%q: %+v", how, p)
+		}
+	}
+
+	released := make(chan error, 1)
+	time.AfterFunc(time.Second, func() {
+		released <- shared.admin.Patch(context.Background(), &w, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+	})
+	var out model.ApplyResult
+	admin.do(t, "POST", "/api/v1/apply", manifest).into(t, &out)
+	if err := <-released; err != nil {
+		t.Fatal(err)
+	}
+	if out.Items[0].Action != model.DocumentResultActionCreated {
+		t.Errorf("when it is gone: %+v", out.Items[0])
 	}
 }
 

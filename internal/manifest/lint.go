@@ -179,10 +179,12 @@ func (p *project) lintImages(d *Document, stage *v1alpha1.Stage) []Finding {
 	return out
 }
 
-// Order sorts documents for apply: Project, Namespace, Secret, Warehouse,
-// PromotionTask, Stage, then the rest; those of one kind stay in their order.
+// Order sorts documents for apply: Namespace, Project, Secret, Warehouse,
+// PromotionTask, Stage, then the rest; those of one kind stay in their order. A Project
+// makes the Namespace that is not there when it comes, and takes along what it made when
+// it goes: who made it must not depend on who was faster.
 func Order(docs []Document) []Document {
-	rank := map[string]int{"Project": 0, "Namespace": 1, "Secret": 2, "Cluster": 3, "Warehouse": 3, "PromotionTask": 4, "Stage": 5, "Application": 6, "Freeze": 7, "Promotion": 8, "Approval": 9}
+	rank := map[string]int{"Namespace": 0, "Project": 1, "Secret": 2, "Cluster": 3, "Warehouse": 3, "PromotionTask": 4, "Stage": 5, "Application": 6, "Freeze": 7, "Promotion": 8, "Approval": 9}
 	out := append([]Document(nil), docs...)
 	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Kind] < rank[out[j].Kind] })
 	return out

@@ -319,7 +319,7 @@ func TestOrder(t *testing.T) {
 	for _, d := range Order(docs) {
 		got = append(got, d.Kind)
 	}
-	if diff := cmp.Diff([]string{"Project", "Namespace", "Secret", "Warehouse", "Stage", "Freeze"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"Namespace", "Project", "Secret", "Warehouse", "Stage", "Freeze"}, got); diff != "" {
 		t.Fatal(diff)
 	}
 }
