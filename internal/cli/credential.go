@@ -246,12 +246,32 @@ func (a *App) printCredentials(list []model.Credential, out *output) error {
 		if one.Problem == "" && one.Shared {
 			note = cell{text: "shared by the installation", style: dim}
 		}
-		t.add(text(one.Name), text(string(one.Type)), text(addresses), text(one.Means), text(strings.Join(one.UsedBy, ", ")), text(a.age(one.CreatedAt)), note)
+		t.add(text(one.Name), text(string(one.Type)), text(addresses), text(one.Means), text(usedBy(one.UsedBy)), text(a.age(one.CreatedAt)), note)
 	}
 	if out.format == "name" {
 		return nil
 	}
 	return a.printTable(t)
+}
+
+// usedBy names what uses a credential, as Kind/name; of more than three it counts each kind,
+// in the order in which they come.
+func usedBy(all []string) string {
+	if len(all) <= 3 {
+		return strings.Join(all, ", ")
+	}
+	var kinds []string
+	count := map[string]int{}
+	for _, one := range all {
+		kind, _, _ := strings.Cut(one, "/")
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	for i, kind := range kinds {
+		kinds[i] = counted(count[kind], kind)
+	}
+	return strings.Join(kinds, ", ")
 }
 
 func (a *App) remoteTestCommand(k remoteKind) *cobra.Command {
@@ -302,7 +322,7 @@ func (a *App) printTests(list *model.CredentialTestList, out *output) error {
 			failed++
 			answer = cell{text: "no", style: red}
 		}
-		t.add(text(one.RepoURL), text(string(one.Type)), answer, text(firstOf(one.Credential, "(anonymous)")), text(one.Message), text(strings.Join(one.UsedBy, ", ")))
+		t.add(text(one.RepoURL), text(string(one.Type)), answer, text(firstOf(one.Credential, "(anonymous)")), text(one.Message), text(usedBy(one.UsedBy)))
 	}
 	switch {
 	case out.isMachine():

@@ -15,7 +15,7 @@ import (
 // TestCredentialTranscripts prints what repo and registry print.
 func TestCredentialTranscripts(t *testing.T) {
 	git := model.Credential{Name: "git-git-example-com-team", Type: model.CredentialTypeGit, RepoURLs: []string{"https://git.example.com/team"}, Means: "password",
-		UsedBy: []string{"Stage/test", "Stage/prod", "Application/test"}, CreatedAt: at(90)}
+		UsedBy: []string{"Stage/test", "Stage/prod", "Application/test", "Application/prod"}, CreatedAt: at(90)}
 	pattern := model.Credential{Name: "hosts", Type: model.CredentialTypeGit, RepoURLs: []string{"https://.*\\.example\\.com/.*"}, Pattern: true, Means: "SSH key", Shared: true, CreatedAt: at(90)}
 	broken := model.Credential{Name: "old", Type: model.CredentialTypeGit, RepoURLs: []string{}, Problem: `credential Secret "old" in "guestbook": key repoURL is missing`, CreatedAt: at(90)}
 	image := model.Credential{Name: "image-registry-example-com", Type: model.CredentialTypeImage, RepoURLs: []string{"registry.example.com"}, Means: "password", UsedBy: []string{"Warehouse/main"}, CreatedAt: at(90)}

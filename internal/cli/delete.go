@@ -88,7 +88,7 @@ type definition struct {
 }
 
 func (a *App) definitionsNamed(cmd *cobra.Command, x Context, args []string) ([]definition, error) {
-	if len(args) < 2 {
+	if args = splitPair(args); len(args) < 2 {
 		return nil, usagef(cmd, "KIND and NAME are missing: %s, or -f FILE", useLine(cmd))
 	}
 	k, err := findKind(cmd, args[0])

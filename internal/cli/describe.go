@@ -18,9 +18,10 @@ func (a *App) describeCommand() *cobra.Command {
 		Short: "Tell all about one Stage, promotion, Freight or Warehouse",
 		Example: `  waybill describe stage guestbook/prod
   waybill describe promotion guestbook/prod.7.f0123456
+  waybill describe stage/prod -p guestbook
   waybill describe freight 1.27.0 -p guestbook
   waybill describe warehouse guestbook/guestbook`,
-		Args: exactArgs("KIND", "[PROJECT/]NAME"),
+		Args: func(cmd *cobra.Command, args []string) error { return exactArgs("KIND", "[PROJECT/]NAME")(cmd, splitPair(args)) },
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return []string{"stage", "promotion", "freight", "warehouse"}, cobra.ShellCompDirectiveNoFileComp
@@ -32,9 +33,10 @@ func (a *App) describeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			args = splitPair(args)
 			kind := strings.TrimSuffix(strings.ToLower(args[0]), "s")
 			if kind != "stage" && kind != "promotion" && kind != "freight" && kind != "warehouse" {
-				return usagef(cmd, "describe knows stage, promotion, freight and warehouse, not %q; waybill get %s prints definitions", args[0], args[0])
+				return usagef(cmd, "describe knows stage, promotion, freight and warehouse, not %q; waybill get prints any definition", args[0])
 			}
 			it, err := a.target(cmd, x, args[1], kind)
 			if err != nil {

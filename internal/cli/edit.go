@@ -66,12 +66,7 @@ type edit struct {
 
 // openEdit reads the definition that the arguments name.
 func (a *App) openEdit(cmd *cobra.Command, args []string) (*edit, error) {
-	if len(args) == 1 {
-		if word, name, isPair := strings.Cut(args[0], "/"); isPair {
-			args = []string{word, name}
-		}
-	}
-	if len(args) != 2 {
+	if args = splitPair(args); len(args) != 2 {
 		return nil, usagef(cmd, "name one definition: %s", useLine(cmd))
 	}
 	if _, err := exportKinds(cmd, args[:1]); err != nil {

@@ -125,6 +125,17 @@ func (a *App) completeKinds(_ *cobra.Command, args []string, _ string) ([]string
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// splitPair makes two arguments of a first one as kubectl has it: stage/prod is the kind
+// stage and the name prod.
+func splitPair(args []string) []string {
+	if len(args) > 0 {
+		if kind, name, isPair := strings.Cut(args[0], "/"); isPair {
+			return append([]string{kind, name}, args[1:]...)
+		}
+	}
+	return args
+}
+
 func (a *App) getCommand() *cobra.Command {
 	var out *output
 	cmd := &cobra.Command{
@@ -146,20 +157,14 @@ applications, freezes or promotiontasks. What runs where is said by waybill stat
 		},
 		ValidArgsFunction: a.completeKinds,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			word, name, isPair := strings.Cut(args[0], "/") // stage/prod, as kubectl has it
-			if isWebhooks(word) {
-				if isPair {
-					return a.getWebhooks(cmd, append([]string{name}, args[1:]...), out)
-				}
-				return a.getWebhooks(cmd, args[1:], out)
+			args = splitPair(args)
+			names := args[1:]
+			if isWebhooks(args[0]) {
+				return a.getWebhooks(cmd, names, out)
 			}
-			k, err := findKind(cmd, word)
+			k, err := findKind(cmd, args[0])
 			if err != nil {
 				return err
-			}
-			names := args[1:]
-			if isPair {
-				names = append([]string{name}, names...)
 			}
 			c, x, err := a.client()
 			if err != nil {

@@ -292,7 +292,7 @@ func TestTranscripts(t *testing.T) {
 		}},
 		{name: "retry-bypass-without-reason", args: "retry guestbook/prod --bypass soak"},
 		{name: "help-retry", args: "retry --help"},
-		{name: "describe-retry", args: "describe promotion prod.3.f2222222 -p guestbook", answers: map[string]answer{"GET " + api + "/promotions/prod.3.f2222222": ok(retried(model.PhaseFailed))}},
+		{name: "describe-retry", args: "describe promotion/prod.3.f2222222 -p guestbook", answers: map[string]answer{"GET " + api + "/promotions/prod.3.f2222222": ok(retried(model.PhaseFailed))}},
 		{name: "history-retry", args: "history guestbook/prod", answers: map[string]answer{
 			"GET " + api + "/history?limit=20&stage=prod": ok(model.PromotionList{Items: []model.Promotion{retried(model.PhaseSucceeded), promotion(model.PhaseFailed)}})}},
 

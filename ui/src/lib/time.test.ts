@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, clock, instant, span } from './time';
+import { ago, clock, exactSpan, instant, span } from './time';
 
 const now = new Date(2026, 10, 20, 12, 4, 0); // Friday, in the zone of the machine
 
@@ -33,6 +33,19 @@ describe('span', () => {
     [7 * 86400, '7d'],
   ])('%s seconds are %s', (seconds, want) => {
     expect(span(seconds)).toBe(want);
+  });
+});
+
+describe('exactSpan', () => {
+  it.each([
+    [0, '0.0s'],
+    [0.04, '0.0s'],
+    [0.26, '0.3s'],
+    [9.94, '9.9s'],
+    [9.96, '10s'],
+    [245.4, '4m 05s'],
+  ])('%s seconds are %s', (seconds, want) => {
+    expect(exactSpan(seconds)).toBe(want);
   });
 });
 

@@ -20,6 +20,12 @@ export function span(seconds: number): string {
   return two(Math.floor(s / day), 'd', String(Math.floor((s % day) / hour)), 'h');
 }
 
+/** A span with tenths below ten seconds, for what is measured: "0.3s", "12s". */
+export function exactSpan(seconds: number): string {
+  const tenths = Math.round(Math.max(0, seconds) * 10) / 10;
+  return tenths < 10 ? `${tenths.toFixed(1)}s` : span(seconds);
+}
+
 function two(large: number, largeUnit: string, small: string, smallUnit: string): string {
   return Number(small) === 0 ? `${large}${largeUnit}` : `${large}${largeUnit} ${small}${smallUnit}`;
 }

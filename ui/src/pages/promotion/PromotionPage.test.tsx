@@ -35,6 +35,17 @@ describe('promotion page', () => {
     await expectAccessible(container);
   });
 
+  it('does not say twice what runs', async () => {
+    const model = structuredClone(fixtures.pipeline);
+    const stage = model.stages.find((each) => each.name === 'test');
+    if (stage) stage.status.sentence = `runs ${stage.freight?.version}`;
+    renderApp(live, ({ answers }) =>
+      answers.set('GET /api/v1/projects/checkout/pipeline', { status: 200, body: model }),
+    );
+    const meaning = await screen.findByRole('region', { name: 'What this means now' });
+    expect(meaning.textContent?.match(/runs/gi)).toHaveLength(1);
+  });
+
   it('opens the step that failed, with what it said and what to do', async () => {
     const freight = fixtures.promotionFailed.freight;
     const { container, history, network } = renderApp(failed, ({ answers }) => {

@@ -239,6 +239,7 @@ function Actions({ promotion, rows, stage }: ActionsProps) {
 /** What is true now, in the server's sentences: of the Stage, and of what came after. */
 function Meaning({ promotion, stage }: { promotion: Promotion; stage: Stage | undefined }) {
   const status = stage?.status ?? promotion.stageStatus;
+  const runs = stage?.freight && `runs ${versionOf(stage.freight)}`;
   const follow = (name: string, text = name) => (
     <Link to={routes.promotion} params={{ project: promotion.project, promotion: name }}>
       {text}
@@ -252,7 +253,9 @@ function Meaning({ promotion, stage }: { promotion: Promotion; stage: Stage | un
             <StatusIcon status={status.word} size={16} label={status.word} />
             <span>
               {promotion.stage}
-              {stage?.freight && ` runs ${versionOf(stage.freight)}`}. {sentence(status.sentence)}
+              {runs && ` ${runs}`}
+              {runs ? '. ' : ': '}
+              {runs !== status.sentence && sentence(status.sentence)}
             </span>
           </li>
         )}

@@ -3,7 +3,7 @@ import type { Promotion } from '../../api/types';
 import { Card } from '../../components/Card';
 import { StepIcon } from '../../components/StepIcon';
 import { useNow } from '../../lib/now';
-import { span } from '../../lib/time';
+import { exactSpan } from '../../lib/time';
 import classes from './PromotionPage.module.css';
 import { barOf, type StepRow, secondsOf, spanOf } from './steps';
 
@@ -28,8 +28,8 @@ export function StepsCard({ promotion, rows, chosen, onChoose }: StepsCardProps)
           {scale && (
             <>
               <span>0s</span>
-              <span>{span(scale.seconds / 2)}</span>
-              <span>{span(scale.seconds)}</span>
+              <span>{exactSpan(scale.seconds / 2)}</span>
+              <span>{exactSpan(scale.seconds)}</span>
             </>
           )}
         </span>
@@ -52,7 +52,7 @@ export function StepsCard({ promotion, rows, chosen, onChoose }: StepsCardProps)
                     {row.detail && <small title={row.detail}>{row.detail}</small>}
                   </span>
                 </span>
-                <span className={classes.time}>{seconds === undefined ? '' : span(seconds)}</span>
+                <span className={classes.time}>{seconds === undefined ? '' : exactSpan(seconds)}</span>
                 <span className={classes.track} aria-hidden="true">
                   {bar && (
                     <span
