@@ -21,7 +21,9 @@ func (a *App) describeCommand() *cobra.Command {
   waybill describe stage/prod -p guestbook
   waybill describe freight 1.27.0 -p guestbook
   waybill describe warehouse guestbook/guestbook`,
-		Args: func(cmd *cobra.Command, args []string) error { return exactArgs("KIND", "[PROJECT/]NAME")(cmd, splitPair(args)) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			return exactArgs("KIND", "[PROJECT/]NAME")(cmd, splitPair(args))
+		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return []string{"stage", "promotion", "freight", "warehouse"}, cobra.ShellCompDirectiveNoFileComp
