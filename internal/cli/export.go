@@ -166,7 +166,7 @@ func exportNotes(project string, all []importer.Manifest) []string {
 	if len(secrets) > 0 {
 		notes = append(notes, "Secrets that are named: "+strings.Join(slices.Sorted(maps.Keys(secrets)), ", "))
 	}
-	notes = append(notes, fmt.Sprintf("Credentials of repositories and registries: kubectl -n %s get secrets -l waybill.dev/cred-type", project))
+	notes = append(notes, fmt.Sprintf("Credentials of repositories and registries: waybill repo list -p %[1]s, waybill registry list -p %[1]s", project))
 	if len(clusters) > 0 {
 		notes = append(notes, "Clusters that are named (waybill cluster add): "+strings.Join(slices.Sorted(maps.Keys(clusters)), ", "))
 	}

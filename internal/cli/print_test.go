@@ -162,6 +162,9 @@ func TestTranscripts(t *testing.T) {
 	unready.Warehouses[0].Subscriptions = []model.Subscription{{RepoURL: "registry.example.com/guestbook", Error: `credentials refused (Secret "registry")`, Reason: "AuthenticationFailed"}}
 	unready.Stages = unready.Stages[:1]
 
+	held := pipeline()
+	held.Stages[0].Held, held.Stages[2].Held = true, true
+
 	for _, c := range []struct {
 		name     string
 		args     string
@@ -170,6 +173,7 @@ func TestTranscripts(t *testing.T) {
 		env      map[string]string
 	}{
 		{name: "status", args: "status guestbook", answers: map[string]answer{"GET " + api + "/pipeline": ok(pipeline())}},
+		{name: "status-held", args: "status guestbook", answers: map[string]answer{"GET " + api + "/pipeline": ok(held)}},
 		{name: "status-wide", args: "status -p guestbook -o wide", answers: map[string]answer{"GET " + api + "/pipeline": ok(pipeline())}},
 		{name: "status-json", args: "status -p guestbook -o json", answers: map[string]answer{"GET " + api + "/pipeline": ok(pipeline())}},
 		{name: "status-name", args: "status -p guestbook -o name", answers: map[string]answer{"GET " + api + "/pipeline": ok(pipeline())}},

@@ -192,19 +192,27 @@ func nextOf(s model.Stage) string {
 	if s.Status.Word != model.StatusWordHealthy {
 		return join(": ", s.Status.Sentence, command)
 	}
+	held := ""
+	if s.Held {
+		held = "held"
+	}
 	if s.Next.Freight.Name == "" {
-		return ""
+		return held
 	}
 	next := freightName(s.Next.Freight)
 	switch {
 	case s.Next.MayPromote && !s.Auto:
-		return join(": ", next, firstOf(command, fmt.Sprintf("waybill promote %s %s/%s", next, s.Project, s.Name)))
+		next = join(": ", next, firstOf(command, fmt.Sprintf("waybill promote %s %s/%s", next, s.Project, s.Name)))
 	case len(s.Next.Closed) > 0:
 		g := s.Next.Closed[0]
-		return join(": ", next+" waits", firstOf(g.Reason, string(g.Gate)))
+		next = join(": ", next+" waits", firstOf(g.Reason, string(g.Gate)))
+		if g.Gate == model.GateNameHold {
+			return next // which says by whom
+		}
 	default:
-		return next + " arrives by itself"
+		next += " arrives by itself"
 	}
+	return join("; ", held, next)
 }
 
 // join puts what is not empty together.
