@@ -18,7 +18,10 @@ import (
 // identity provider vouched for with the groups of then.
 func (s *Store) personOf(session Session) (Person, error) {
 	if session.Issuer == "" {
-		_, p, err := readUser(s.usersSecret(), session.User)
+		u, p, err := readUser(s.usersSecret(), session.User)
+		if err == nil && session.epoch != u.Epoch && session.secretName != u.Kept {
+			return Person{}, errNoUser // it began before the password was changed, or with another user of that name
+		}
 		return p, err
 	}
 	if session.Issuer != s.opts.Issuer {

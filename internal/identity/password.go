@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 
@@ -32,8 +33,13 @@ const (
 	maxLanes     = 8
 )
 
-// maxPasswordBytes keeps hashing of hostile input cheap.
-const maxPasswordBytes = 1024
+const (
+	// maxPasswordBytes keeps hashing of hostile input cheap.
+	maxPasswordBytes = 1024
+	// minPasswordLength is in characters: the least that NIST SP 800-63B lets people
+	// choose. It names no kinds of characters that must be there, and neither do we.
+	minPasswordLength = 8
+)
 
 // hashers is how many passwords are hashed at once: each takes 19 MiB.
 const hashers = 4
@@ -52,6 +58,20 @@ func HashPassword(password secret.Text) (string, error) {
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemoryKiB, argonPasses, argonLanes,
 		b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
+}
+
+// checkPassword says what is wrong with a password that somebody chose for a user.
+func checkPassword(name string, password secret.Text) error {
+	text := password.Reveal()
+	switch {
+	case utf8.RuneCountInString(text) < minPasswordLength:
+		return fmt.Errorf("a password has at least %d characters", minPasswordLength)
+	case len(text) > maxPasswordBytes:
+		return fmt.Errorf("a password has at most %d bytes", maxPasswordBytes)
+	case strings.EqualFold(text, name):
+		return errors.New("a password is not the user's name")
+	}
+	return nil
 }
 
 // phc is a parsed hash.
@@ -97,6 +117,13 @@ func (h phc) matches(password string) bool {
 	return subtle.ConstantTimeCompare(sum, h.sum) == 1
 }
 
+// hasPassword reports whether password belongs to hash, for who need not hide which
+// users there are.
+func hasPassword(hash string, password secret.Text) bool {
+	h, err := parsePHC(hash)
+	return err == nil && h.matches(password.Reveal())
+}
+
 // verifier checks passwords, a few at a time, and takes as long for unknown
 // users as for known ones.
 type verifier struct {
@@ -120,15 +147,34 @@ func newVerifier() (*verifier, error) {
 	return &verifier{slots: make(chan struct{}, hashers), dummy: dummy}, nil
 }
 
+// take waits for a slot, which the caller gives back.
+func (v *verifier) take(ctx context.Context) (giveBack func(), err error) {
+	select {
+	case v.slots <- struct{}{}:
+		return func() { <-v.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// hash is HashPassword in a slot.
+func (v *verifier) hash(ctx context.Context, password secret.Text) (string, error) {
+	giveBack, err := v.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer giveBack()
+	return HashPassword(password)
+}
+
 // verify reports whether password belongs to hash. An empty or unreadable hash
 // belongs to nobody, and costs the same.
 func (v *verifier) verify(ctx context.Context, hash string, password secret.Text) (bool, error) {
-	select {
-	case v.slots <- struct{}{}:
-		defer func() { <-v.slots }()
-	case <-ctx.Done():
-		return false, ctx.Err()
+	giveBack, err := v.take(ctx)
+	if err != nil {
+		return false, err
 	}
+	defer giveBack()
 	h, err := parsePHC(hash)
 	known := err == nil
 	if !known {

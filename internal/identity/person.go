@@ -30,6 +30,9 @@ type Person struct {
 	User string
 	// Groups as Kubernetes sees them, each with the prefix, sorted.
 	Groups []string
+
+	// epoch of a local user (User.Epoch), for the sessions that are made for the person.
+	epoch string
 }
 
 // NewPerson returns the Person of a name and groups without prefix. It refuses

@@ -16,7 +16,7 @@ func TestImpersonate(t *testing.T) {
 		person    Person
 		want      []string // groups; nil: refused
 	}{
-		{"person", "groups and system:authenticated, nothing else", Person{"waybill:alice", []string{"waybill:devs"}}, []string{"waybill:devs", "system:authenticated"}},
+		{"person", "groups and system:authenticated, nothing else", Person{User: "waybill:alice", Groups: []string{"waybill:devs"}}, []string{"waybill:devs", "system:authenticated"}},
 		{"no groups", "still authenticated", Person{User: "waybill:alice"}, []string{"system:authenticated"}},
 		{"policy", "what Waybill does by itself", Policy(), []string{"system:authenticated"}},
 		{"empty user", "would act as the server itself", Person{}, nil},
@@ -24,9 +24,9 @@ func TestImpersonate(t *testing.T) {
 		{"cluster user", "no prefix", Person{User: "kubernetes-admin"}, nil},
 		{"system user", "no prefix", Person{User: "system:admin"}, nil},
 		{"two prefixes", "hides a system name", Person{User: "waybill:system:masters"}, nil},
-		{"system group", "cluster-admin", Person{"waybill:alice", []string{"system:masters"}}, nil},
-		{"one bad group among good", "none may slip through", Person{"waybill:alice", []string{"waybill:devs", "devs"}}, nil},
-		{"empty group", "an empty name", Person{"waybill:alice", []string{""}}, nil},
+		{"system group", "cluster-admin", Person{User: "waybill:alice", Groups: []string{"system:masters"}}, nil},
+		{"one bad group among good", "none may slip through", Person{User: "waybill:alice", Groups: []string{"waybill:devs", "devs"}}, nil},
+		{"empty group", "an empty name", Person{User: "waybill:alice", Groups: []string{""}}, nil},
 		{"line break", "could forge a header", Person{User: "waybill:alice\r\nImpersonate-Group: system:masters"}, nil},
 		{"space at the end", "looks like another", Person{User: "waybill:alice "}, nil},
 		{"not UTF-8", "cannot be shown", Person{User: "waybill:\xff"}, nil},
@@ -68,7 +68,7 @@ func TestNewPersonRefusesPolicy(t *testing.T) {
 func TestImpersonateDoesNotShareGroups(t *testing.T) {
 	groups := make([]string, 1, 8)
 	groups[0] = "waybill:a"
-	p := Person{"waybill:alice", groups}
+	p := Person{User: "waybill:alice", Groups: groups}
 	first, err := Impersonate(&rest.Config{}, p)
 	if err != nil {
 		t.Fatal(err)

@@ -87,6 +87,8 @@ const (
 	keyIssuer    = "issuer"
 	keyGroups    = "groups" // JSON
 	keyChallenge = "challenge"
+	// keyEpoch is of local users: see User.
+	keyEpoch = "epoch"
 	// keyReadOnly, with any value, makes a token that may only look.
 	keyReadOnly = "readOnly"
 )
@@ -112,6 +114,8 @@ type Session struct {
 	// ReadOnly tokens change nothing, whatever their person may.
 	ReadOnly bool
 
+	// epoch of the local user when it began.
+	epoch string
 	// secretName is derived from the SHA-256 of the value.
 	secretName string
 }
@@ -160,6 +164,9 @@ func (s Session) toSecret(namespace string) *corev1.Secret {
 		groups, _ := json.Marshal(s.Groups) // texts
 		out.Data[keyIssuer], out.Data[keyGroups] = []byte(s.Issuer), groups
 	}
+	if s.epoch != "" {
+		out.Data[keyEpoch] = []byte(s.epoch)
+	}
 	if s.Challenge != "" {
 		out.Data[keyChallenge] = []byte(s.Challenge)
 	}
@@ -174,7 +181,7 @@ func (s Session) toSecret(namespace string) *corev1.Secret {
 func sessionOf(s *corev1.Secret) (Session, error) {
 	out := Session{
 		Kind: Kind(s.Labels[LabelSession]), User: string(s.Data[keyUser]), Note: string(s.Data[keyNote]),
-		Issuer: string(s.Data[keyIssuer]), Challenge: string(s.Data[keyChallenge]), secretName: s.Name,
+		Issuer: string(s.Data[keyIssuer]), Challenge: string(s.Data[keyChallenge]), epoch: string(s.Data[keyEpoch]), secretName: s.Name,
 	}
 	_, out.ReadOnly = s.Data[keyReadOnly]
 	if out.Kind != KindSession && out.Kind != KindToken && out.Kind != KindCode {

@@ -65,9 +65,11 @@ type Store struct {
 	// misses bounds the reads caused by values the watch does not know (yet).
 	misses *rate.Limiter
 
-	mu      sync.Mutex
-	revoked map[string]time.Time // Secret names, until the watch has seen the deletion
-	touched map[string]time.Time // Secret names, when their use was last written
+	mu sync.Mutex
+	// usersChanged is closed when the watch has seen another version of the users.
+	usersChanged chan struct{}
+	revoked      map[string]time.Time // Secret names, until the watch has seen the deletion
+	touched      map[string]time.Time // Secret names, when their use was last written
 }
 
 // watched is a local copy of some Secrets.
@@ -87,16 +89,18 @@ func NewStore(opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: opts, verifier: v, attempts: newAttempts(), misses: rate.NewLimiter(5, 20),
-		revoked: map[string]time.Time{}, touched: map[string]time.Time{},
+		usersChanged: make(chan struct{}), revoked: map[string]time.Time{}, touched: map[string]time.Time{},
 	}
 	s.users = s.watch(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", UsersSecret).String()
+	}, toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { s.noteUsers() }, UpdateFunc: func(any, any) { s.noteUsers() }, DeleteFunc: func(any) { s.noteUsers() },
 	})
-	s.sessions = s.watch(func(o *metav1.ListOptions) { o.LabelSelector = LabelSession })
+	s.sessions = s.watch(func(o *metav1.ListOptions) { o.LabelSelector = LabelSession }, toolscache.ResourceEventHandlerFuncs{})
 	return s, nil
 }
 
-func (s *Store) watch(narrow func(*metav1.ListOptions)) watched {
+func (s *Store) watch(narrow func(*metav1.ListOptions), handler toolscache.ResourceEventHandler) watched {
 	secrets := s.opts.Kube.CoreV1().Secrets(s.opts.Namespace)
 	lw := &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -109,7 +113,7 @@ func (s *Store) watch(narrow func(*metav1.ListOptions)) watched {
 		},
 	}
 	store, controller := toolscache.NewInformerWithOptions(toolscache.InformerOptions{
-		ListerWatcher: lw, ObjectType: &corev1.Secret{}, Handler: toolscache.ResourceEventHandlerFuncs{},
+		ListerWatcher: lw, ObjectType: &corev1.Secret{}, Handler: handler,
 	})
 	return watched{store, controller}
 }
@@ -208,6 +212,8 @@ func (s *Store) Create(ctx context.Context, p Person, g Grant) (secret.Text, Ses
 	}
 	if g.Issuer != "" {
 		session.Groups = p.groupNames()
+	} else {
+		session.epoch = p.epoch
 	}
 	created, err := s.opts.Kube.CoreV1().Secrets(s.opts.Namespace).Create(ctx, session.toSecret(s.opts.Namespace), metav1.CreateOptions{})
 	if err != nil {
@@ -326,6 +332,9 @@ func (s *Store) List(of Session) []Session {
 		if err != nil || session.Kind == KindCode || session.User != of.User || session.Issuer != of.Issuer || !now.Before(session.endsAt()) {
 			continue
 		}
+		if _, err := s.personOf(session); err != nil {
+			continue // it ended with its epoch
+		}
 		s.mu.Lock()
 		_, isRevoked := s.revoked[session.secretName]
 		s.mu.Unlock()
@@ -355,6 +364,16 @@ func (s *Store) remove(ctx context.Context, name string) error {
 	return nil
 }
 
+// isOrphan reports whether a session has outlived its local user or its epoch. One that
+// was used lately may know more than the watch of the users.
+func (s *Store) isOrphan(session Session, now time.Time) bool {
+	if session.Issuer != "" || s.usersSecret() == nil || now.Sub(session.LastUsed) < touchEvery {
+		return false
+	}
+	_, err := s.personOf(session)
+	return errors.Is(err, errNoUser)
+}
+
 // clean deletes sessions that have ended or whose user is gone, and forgets
 // what the watch has seen.
 func (s *Store) clean(ctx context.Context) {
@@ -362,7 +381,7 @@ func (s *Store) clean(ctx context.Context) {
 	for _, obj := range s.sessions.store.List() {
 		sec := obj.(*corev1.Secret) //nolint:forcetypeassert // the watch is of Secrets
 		session, err := sessionOf(sec)
-		if err == nil && now.Before(session.endsAt()) {
+		if err == nil && now.Before(session.endsAt()) && !s.isOrphan(session, now) {
 			continue
 		}
 		if err := s.remove(ctx, sec.Name); err != nil {

@@ -182,7 +182,7 @@ func TestStore(t *testing.T) {
 	t.Run("groups are those of now, and without the user nothing works", func(t *testing.T) {
 		s, _, namespace := start(t)
 		token := login(t, s, KindToken)
-		put(t, namespace, "alice", "new", "viewers")
+		put(t, namespace, "alice", "pw", "viewers")
 		eventually(t, func() error {
 			p, _, err := s.Authenticate(t.Context(), KindToken, token.Reveal())
 			if err != nil || fmt.Sprint(p.Groups) != "[waybill:viewers]" {
@@ -190,7 +190,7 @@ func TestStore(t *testing.T) {
 			}
 			return nil
 		})
-		if err := DeleteUser(t.Context(), kube, namespace, "alice"); err != nil {
+		if err := s.RemoveUser(t.Context(), Editor{Kube: kube, Manages: nobody}, "alice"); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, func() error {
