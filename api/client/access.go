@@ -62,3 +62,34 @@ func (c *Client) CreateToken(ctx context.Context, r model.AccessTokenRequest) (*
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: []string{"api", "v1", "me", "tokens", id}}, nil)
 }
+
+// ChangePassword gives the person, a local user, another password.
+func (c *Client) ChangePassword(ctx context.Context, body model.PasswordChange) error {
+	return c.do(ctx, call{method: http.MethodPost, path: v1("me", "password"), body: body}, nil)
+}
+
+// Users returns the local users, by name.
+func (c *Client) Users(ctx context.Context) (*model.UserList, error) {
+	return get[model.UserList](ctx, c, nil, "users")
+}
+
+// AddUser makes a local user.
+func (c *Client) AddUser(ctx context.Context, body model.AddUserRequest) (*model.User, error) {
+	return post[model.User](ctx, c, body, "users")
+}
+
+// EditUser changes a local user who is as etag says; an empty etag is for changes that
+// replace no groups. With force also so that no local user is left who may manage users.
+func (c *Client) EditUser(ctx context.Context, name, etag string, body model.EditUserRequest, force bool) (*model.User, error) {
+	k := call{method: http.MethodPatch, path: v1("users", name), query: forced(force), body: body}
+	if etag != "" {
+		k.header = http.Header{"If-Match": {etag}}
+	}
+	var out model.User
+	return &out, c.do(ctx, k, &out)
+}
+
+// RemoveUser removes a local user; with force also the last one who may manage users.
+func (c *Client) RemoveUser(ctx context.Context, name string, force bool) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: v1("users", name), query: forced(force)}, nil)
+}

@@ -17,7 +17,7 @@ import (
 // sample returns a request for an operation in a Project.
 func sample(op *operation, project string) (path string, body any) {
 	path = strings.NewReplacer("{project}", project, "{stage}", "test", "{promotion}", "test.1.x", "{freight}", nameOf(1),
-		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test", "{token}", "0123456789ab", "{credential}", "none").Replace(op.route.Path)
+		"{freeze}", "hold-x", "{warehouse}", "main", "{application}", "test", "{cluster}", "west", "{kind}", "stages", "{name}", "test", "{token}", "0123456789ab", "{credential}", "none", "{user}", "nobody").Replace(op.route.Path)
 	switch op.id {
 	case "planPromotion", "why":
 		path += "?freight=1.26.0"
@@ -31,6 +31,12 @@ func sample(op *operation, project string) (path string, body any) {
 		body = model.Login{Username: "nobody", Password: "nothing", Kind: model.Token}
 	case "createToken":
 		body = model.AccessTokenRequest{Name: "test", Lifetime: "1m"}
+	case "changePassword":
+		body = model.PasswordChange{Old: "nothing", New: "nothing at all"}
+	case "addUser":
+		body = model.AddUserRequest{Name: "nobody", Password: "nothing at all"}
+	case "editUser":
+		body = model.EditUserRequest{Password: "nothing at all"}
 	case "redeemSSO":
 		body = model.SSOCode{Code: "wbc_x", Verifier: strings.Repeat("v", 43)}
 	case "promote":

@@ -201,14 +201,20 @@ func keepSecret(ctx context.Context, c client.Client, wanted *corev1.Secret, wha
 		err = c.Create(ctx, wanted)
 	}
 	if err != nil {
-		r := *refusalOf(fromKube(what, err))
-		r.errors = nil // what Kubernetes says of a Secret may quote it
-		if r.code == model.InvalidRequest {
-			r.detail = what + ": Kubernetes refuses the Secret"
-		}
-		return &r
+		return refuseSecret(what, err)
 	}
 	return nil
+}
+
+// refuseSecret is fromKube for an error about a Secret: what Kubernetes says of one may
+// quote it.
+func refuseSecret(what string, err error) *refusal {
+	r := *refusalOf(fromKube(what, err))
+	r.errors = nil
+	if r.code == model.InvalidRequest {
+		r.detail = what + ": Kubernetes refuses the Secret"
+	}
+	return &r
 }
 
 // TestCluster asks, as the person, for a connection.

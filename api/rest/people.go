@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,11 +24,10 @@ type people struct {
 // as returns a client whose every request is the person's own: RBAC and
 // admission see the person, not the server.
 func (p *people) as(person identity.Person, proofs ...identity.Proof) (client.Client, error) {
-	config, err := identity.Impersonate(p.config, person, proofs...)
+	config, err := p.configOf(person, proofs...)
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // the API server has its own fairness; this client lives for one request
 	hc, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make client for %q: %w", person.User, err)
@@ -37,6 +37,28 @@ func (p *people) as(person identity.Person, proofs ...identity.Proof) (client.Cl
 		return nil, fmt.Errorf("make client for %q: %w", person.User, err)
 	}
 	return c, nil
+}
+
+// kube is as, for code that wants client-go's own client.
+func (p *people) kube(person identity.Person) (kubernetes.Interface, error) {
+	config, err := p.configOf(person)
+	if err != nil {
+		return nil, err
+	}
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make client for %q: %w", person.User, err)
+	}
+	return c, nil
+}
+
+func (p *people) configOf(person identity.Person, proofs ...identity.Proof) (*rest.Config, error) {
+	config, err := identity.Impersonate(p.config, person, proofs...)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1 // the API server has its own fairness; this client lives for one request
+	return config, nil
 }
 
 // signedIn is who makes a request, and with what.

@@ -36,7 +36,8 @@ type Options struct {
 	Cache cache.Cache
 	// Config is the server's own client configuration. It needs: impersonate
 	// users and groups, create SubjectAccessReviews, and Secrets in
-	// SystemNamespace. It is used to write for a person only what RefreshWarehouse says.
+	// SystemNamespace. It is used to write for a person only what RefreshWarehouse says,
+	// and the person's own sessions and password.
 	Config *rest.Config
 	// SystemNamespace is Waybill's own.
 	SystemNamespace string

@@ -1264,6 +1264,16 @@ type AddCredentialRequest struct {
 	Type    CredentialType `json:"type"`
 }
 
+// AddUserRequest defines model for AddUserRequest.
+type AddUserRequest struct {
+	// Groups without prefix
+	Groups []string `json:"groups,omitempty,omitzero"`
+	Name   string   `json:"name"`
+
+	// Password 8 characters or more, and not the name
+	Password string `json:"password"`
+}
+
 // Application defines model for Application.
 type Application struct {
 	Branch string `json:"branch,omitempty,omitzero"`
@@ -1765,6 +1775,17 @@ type Edge struct {
 
 // EdgeFromKind defines model for Edge.FromKind.
 type EdgeFromKind string
+
+// EditUserRequest defines model for EditUserRequest.
+type EditUserRequest struct {
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Groups without prefix, all of them
+	Groups *[]string `json:"groups,omitempty"`
+
+	// Password 8 characters or more, and not the name
+	Password string `json:"password,omitempty,omitzero"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -2313,6 +2334,13 @@ type ObjectStatus struct {
 
 // PassableGate defines model for PassableGate.
 type PassableGate string
+
+// PasswordChange defines model for PasswordChange.
+type PasswordChange struct {
+	// New 8 characters or more, and not the name
+	New string `json:"new"`
+	Old string `json:"old"`
+}
 
 // Permissions defines model for Permissions.
 type Permissions struct {
@@ -3160,6 +3188,32 @@ type UnrejectRequest struct {
 	Stage string `json:"stage,omitempty,omitzero"`
 }
 
+// User defines model for User.
+type User struct {
+	// Current who asks
+	Current bool `json:"current"`
+
+	// Disabled cannot sign in
+	Disabled bool `json:"disabled"`
+
+	// Etag for If-Match
+	Etag string `json:"etag"`
+
+	// Groups without prefix
+	Groups []string `json:"groups"`
+
+	// Name without prefix
+	Name string `json:"name"`
+
+	// Problem Why the user cannot be used
+	Problem string `json:"problem,omitempty,omitzero"`
+}
+
+// UserList defines model for UserList.
+type UserList struct {
+	Items []User `json:"items"`
+}
+
 // Verdict defines model for Verdict.
 type Verdict struct {
 	// Closed closed gates, entry gates first
@@ -3357,6 +3411,9 @@ type AuditActions = []AuditAction
 
 // ClusterPath defines model for ClusterPath.
 type ClusterPath = Name
+
+// Force defines model for Force.
+type Force = bool
 
 // FreightPath defines model for FreightPath.
 type FreightPath = string
@@ -3768,6 +3825,21 @@ type TraceParams struct {
 	Cluster string `form:"cluster,omitempty" json:"cluster,omitempty,omitzero"`
 }
 
+// RemoveUserParams defines parameters for RemoveUser.
+type RemoveUserParams struct {
+	// Force although no local user is left who may manage users
+	Force Force `form:"force,omitempty" json:"force,omitempty,omitzero"`
+}
+
+// EditUserParams defines parameters for EditUser.
+type EditUserParams struct {
+	// Force although no local user is left who may manage users
+	Force Force `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// IfMatch `etag` of the user as it must still be (412 `precondition-failed`), or `*`; 428 `precondition-required` without it when there are `groups`
+	IfMatch string `json:"If-Match,omitempty,omitzero"`
+}
+
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = ApplyRequest
 
@@ -3782,6 +3854,9 @@ type LoginJSONRequestBody = Login
 
 // RedeemSSOJSONRequestBody defines body for RedeemSSO for application/json ContentType.
 type RedeemSSOJSONRequestBody = SSOCode
+
+// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
+type ChangePasswordJSONRequestBody = PasswordChange
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = AccessTokenRequest
@@ -3839,3 +3914,9 @@ type VerifyStageJSONRequestBody = VerifyRequest
 
 // AssembleFreightJSONRequestBody defines body for AssembleFreight for application/json ContentType.
 type AssembleFreightJSONRequestBody = AssembleRequest
+
+// AddUserJSONRequestBody defines body for AddUser for application/json ContentType.
+type AddUserJSONRequestBody = AddUserRequest
+
+// EditUserJSONRequestBody defines body for EditUser for application/json ContentType.
+type EditUserJSONRequestBody = EditUserRequest

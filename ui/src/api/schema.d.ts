@@ -434,6 +434,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give oneself another password
+         * @description The old password proves who asks; a session or a token alone does not. Attempts count as those of signing in. All
+         *     other sessions and tokens of the user end. Who came by an identity provider has no password here.
+         */
+        post: operations["changePassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me/permissions": {
         parameters: {
             query?: never;
@@ -1529,6 +1550,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Local users
+         * @description Who comes by an identity provider is not among them.
+         */
+        get: operations["listUsers"];
+        put?: never;
+        /**
+         * Make a local user
+         * @description Who may do this may give anybody any group, and so is as strong as an administrator. Users are kept in a Secret of
+         *     Waybill's own Namespace, which is written as the person: the right to write it is needed, too.
+         */
+        post: operations["addUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a local user, whose sessions and tokens end
+         * @description Refused for oneself, and when no local user would be left who may manage users.
+         */
+        delete: operations["removeUser"];
+        options?: never;
+        head?: never;
+        /**
+         * Change the groups or the password of a local user, disable or enable it
+         * @description What is absent stays. Other groups count at once, for sessions and tokens too. Disabling, and another password, end
+         *     all of them, at once and for good. `groups` are all groups from now on, so that `If-Match` has to say which ones
+         *     are replaced. Refused for oneself, but for the groups, and when no local user would be left who may manage users.
+         */
+        patch: operations["editUser"];
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1714,6 +1788,16 @@ export interface components {
             /** @description replace the credential of that name */
             replace?: boolean;
             type: components["schemas"]["CredentialType"];
+        };
+        AddUserRequest: {
+            /** @description without prefix */
+            groups?: string[];
+            name: string;
+            /**
+             * Format: password
+             * @description 8 characters or more, and not the name
+             */
+            password: string;
         };
         Application: {
             branch?: string;
@@ -2091,6 +2175,16 @@ export interface components {
             open: boolean;
             /** @description a Stage */
             to: string;
+        };
+        EditUserRequest: {
+            disabled?: boolean;
+            /** @description without prefix, all of them */
+            groups?: string[];
+            /**
+             * Format: password
+             * @description 8 characters or more, and not the name
+             */
+            password?: string;
         };
         Event: {
             /** @description the page model of the topic; the topic's name for gone */
@@ -2492,6 +2586,15 @@ export interface components {
         };
         /** @enum {string} */
         PassableGate: "upstream" | "soak" | "rejected" | "freeze" | "approval";
+        PasswordChange: {
+            /**
+             * Format: password
+             * @description 8 characters or more, and not the name
+             */
+            new: string;
+            /** Format: password */
+            old: string;
+        };
         Permissions: {
             /** @description may abort Promotions */
             abort?: boolean;
@@ -3097,6 +3200,23 @@ export interface components {
             /** @description only the rejection for this Stage; every rejection when absent */
             stage?: string;
         };
+        User: {
+            /** @description who asks */
+            current: boolean;
+            /** @description cannot sign in */
+            disabled: boolean;
+            /** @description for If-Match */
+            etag: string;
+            /** @description without prefix */
+            groups: string[];
+            /** @description without prefix */
+            name: string;
+            /** @description Why the user cannot be used */
+            problem?: string;
+        };
+        UserList: {
+            items: components["schemas"]["User"][];
+        };
         Verdict: {
             /** @description closed gates, entry gates first */
             closed: components["schemas"]["GateVerdict"][];
@@ -3268,6 +3388,8 @@ export interface components {
         /** @description any of these; may be repeated */
         AuditActions: components["schemas"]["AuditAction"][];
         ClusterPath: components["schemas"]["Name"];
+        /** @description although no local user is left who may manage users */
+        Force: boolean;
         /** @description name, alias, version or the start of the name */
         FreightPath: string;
         /** @description name, alias, version, start of the name, `latest`, `prev`, or `@STAGE` (what runs there) */
@@ -3948,6 +4070,29 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Me"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Changed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -5552,6 +5697,109 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trace"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Users, without what proves who they are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The user */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeUser: {
+        parameters: {
+            query?: {
+                /** @description although no local user is left who may manage users */
+                force?: components["parameters"]["Force"];
+            };
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    editUser: {
+        parameters: {
+            query?: {
+                /** @description although no local user is left who may manage users */
+                force?: components["parameters"]["Force"];
+            };
+            header?: {
+                /** @description `etag` of the user as it must still be (412 `precondition-failed`), or `*`; 428 `precondition-required` without it when there are `groups` */
+                "If-Match"?: string;
+            };
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The user */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             default: components["responses"]["Problem"];
