@@ -193,7 +193,7 @@ func refuseUser(name string, err error) error {
 		return refuse(model.Conflict, "%q is the last local user who may manage users", name).
 			withHint("give another user the groups of %q first, or use --force when somebody who comes by an identity provider manages users", name)
 	case errors.Is(err, identity.ErrUserChanged):
-		return refuse(model.PreconditionFailed, "%q was changed meanwhile", name).withHint("look at it again")
+		return refuse(model.PreconditionFailed, "%q was changed meanwhile", name).withHint("waybill user list")
 	case errors.As(err, &status):
 		return refuseSecret("write the local users", err)
 	default:

@@ -140,7 +140,7 @@ manifest or server unreachable; 3 not found; 4 not signed in or forbidden; 5 con
 	group("look", "Look:", a.statusCommand(), a.inboxCommand(), a.describeCommand(), a.diffCommand(), a.driftCommand(), a.treeCommand(), a.traceCommand(), a.eventsCommand(), a.whyCommand(), a.historyCommand(), a.timelineCommand(), a.insightsCommand(), a.auditCommand(), a.watchCommand(), a.logsCommand(), a.getCommand(), a.healthCommand(), a.observeCommand())
 	group("define", "Define:", a.applyCommand(), a.lintCommand(), a.editCommand(), a.exportCommand(), a.importCommand(), a.deleteCommand())
 	group("operate", "Operate:", a.localCommand(), a.clusterCommand(), a.repoCommand(), a.registryCommand(), a.notifyCommand(), a.doctorCommand())
-	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.tokenCommand(), a.contextCommand())
+	group("access", "Access:", a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.canICommand(), a.tokenCommand(), a.userCommand(), a.contextCommand())
 	root.AddGroup(&cobra.Group{ID: "tools", Title: "Tools:"})
 	root.SetHelpCommandGroupID("tools")
 	root.SetCompletionCommandGroupID("tools")

@@ -90,7 +90,9 @@ func (a *App) explain(err error) *failure {
 func (f *failure) explainProblem(p model.Problem) {
 	f.what = p.Detail
 	for _, e := range p.Errors {
-		f.why = append(f.why, fieldError(e))
+		if e.Detail != p.Detail { // said already
+			f.why = append(f.why, fieldError(e))
+		}
 	}
 	if p.Code == model.InvalidManifest && len(p.Errors) > 0 {
 		f.what = mistakesIn(len(p.Errors)) // which the lines below name, with their places

@@ -148,25 +148,50 @@ func (a *App) readPassword(cmd *cobra.Command, username *string, file string, st
 		}
 		*username = strings.TrimSpace(line)
 	}
+	return a.passwordFrom(cmd, passwordSource{file: file, stdin: stdin, prompt: "Password: ", once: true})
+}
+
+// passwordSource is where a password comes from: a file, standard input, or a terminal.
+type passwordSource struct {
+	file  string
+	stdin bool
+	// prompt asks for it on a terminal, twice unless once: a new one is typed blindly.
+	prompt string
+	once   bool
+	// instead are the flags to use without a terminal, if they are not those of flags.
+	instead string
+}
+
+// flags adds those that name a file or standard input.
+func (s *passwordSource) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.file, "password-file", "", "read the password from a file")
+	cmd.Flags().BoolVar(&s.stdin, "password-stdin", false, "read the password from standard input")
+	cmd.MarkFlagsMutuallyExclusive("password-file", "password-stdin")
+}
+
+// passwordFrom reads a password, or asks for it.
+func (a *App) passwordFrom(cmd *cobra.Command, from passwordSource) (secret.Text, error) {
 	var password string
 	var err error
 	switch {
-	case file != "":
+	case from.file != "":
 		var f *os.File
-		if f, err = os.Open(file); err == nil { //nolint:gosec // The user names the file.
+		if f, err = os.Open(from.file); err == nil { //nolint:gosec // The user names the file.
 			password, err = readSecret(f)
 			err = errors.Join(err, f.Close())
 		}
-	case stdin:
+	case from.stdin:
 		password, err = readSecret(a.Stdin)
-	case canAsk:
-		_, _ = fmt.Fprint(a.Stderr, "Password: ")
-		var typed []byte
-		typed, err = term.ReadPassword(int(os.Stdin.Fd()))
-		password = string(typed)
-		_, _ = fmt.Fprintln(a.Stderr)
+	case a.Terminal.Stdin && a.Terminal.Stderr:
+		var again string
+		password, err = a.typedSecret(from.prompt)
+		if err == nil && password != "" && !from.once {
+			if again, err = a.typedSecret("The same again: "); err == nil && again != password {
+				return secret.Text{}, usage(cmd, "the two passwords differ")
+			}
+		}
 	default:
-		return secret.Text{}, usage(cmd, "there is no terminal to ask for the password on: add --password-stdin or --password-file FILE")
+		return secret.Text{}, usagef(cmd, "there is no terminal to ask for the password on: add %s", firstOf(from.instead, "--password-stdin or --password-file FILE"))
 	}
 	if err != nil {
 		return secret.Text{}, &failure{code: client.ExitUsage, what: fmt.Sprintf("read password: %v", err)}
@@ -175,6 +200,14 @@ func (a *App) readPassword(cmd *cobra.Command, username *string, file string, st
 		return secret.Text{}, usage(cmd, "the password is empty")
 	}
 	return secret.New(password), nil
+}
+
+// typedSecret asks for what is typed on the terminal, which does not show it.
+func (a *App) typedSecret(prompt string) (string, error) {
+	_, _ = fmt.Fprint(a.Stderr, prompt)
+	typed, err := term.ReadPassword(int(os.Stdin.Fd()))
+	_, _ = fmt.Fprintln(a.Stderr)
+	return string(typed), err
 }
 
 // readSecret reads everything, without the line break at the end.
