@@ -117,6 +117,8 @@ func (s *Server) ChangePassword(ctx context.Context, request ChangePasswordReque
 		return nil, refuse(model.Forbidden, "the old password is wrong")
 	case errors.As(err, &invalid):
 		return nil, invalidUser("new", invalid)
+	case errors.Is(err, identity.ErrUserChanged):
+		return nil, refuse(model.Conflict, "somebody else changed your user meanwhile").withHint("try again")
 	case err != nil:
 		return nil, refuseUser(who.person.Name(), err)
 	}

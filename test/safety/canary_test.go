@@ -51,6 +51,7 @@ const (
 	driftedAnnotation = "canary-last-4pplied"
 	hookWords         = gittest.Password // what a hook prints
 	brokenCredential  = "canary-br0ken-credential"
+	userPassword      = "canary-us3r-password"
 )
 
 // planted returns every secret by name.
@@ -62,7 +63,7 @@ func planted() map[string]string {
 		"a Secret's value in Git": manifestSecret, "its next value": manifestNew, "a Secret's value that is a number": manifestNumber,
 		"a Secret in malformed YAML": malformed, "a secretGenerator's literal": generated,
 		"a Secret's value by hand": driftedSecret, "a Secret in an annotation of kubectl's": driftedAnnotation,
-		"a credential Secret that cannot be used": brokenCredential,
+		"a credential Secret that cannot be used": brokenCredential, "a local user's password": userPassword,
 	}
 }
 
@@ -529,6 +530,12 @@ func (w *world) answers(found *search, token string) {
 		{"POST", "/api/v1/apply", "application/yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: canary, labels: {waybill.dev/cred-type: git}}\nstringData: {password: " + malformed + ", other: [" + malformed + "]}\n"},
 		{"POST", "/api/v1/apply", "application/yaml", "apiVersion: v1\nkind: Secret\nstringData:\n  password: " + malformed + "\n   x: [" + malformed + "\n"},
 		{"POST", "/api/v1/apply", "application/yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: canary, labels: {waybill.dev/cred-type: git}}\ndata: {password: '" + malformed + "!'}\n"},
+		{"POST", "/api/v1/users", "application/json", `{"name": "planted", "password": "` + userPassword + `"}`},
+		{"POST", "/api/v1/users", "application/json", `{"name": "planted", "password": "` + userPassword + `"}`},
+		{"POST", "/api/v1/users", "application/json", `{"name": "` + userPassword[:6] + `:", "password": "` + userPassword + `", "pass": "` + userPassword + `"}`},
+		{"PATCH", "/api/v1/users/planted", "application/json", `{"password": "` + userPassword + `2", "disabled": "` + userPassword + `"}`},
+		{"PATCH", "/api/v1/users/planted", "application/json", `{"password": "` + userPassword + `2"}`},
+		{"POST", "/api/v1/me/password", "application/json", `{"old": "` + wrongPassword + `", "new": "` + userPassword + `"}`},
 		{"POST", "/api/v1/apply?dryRun=true", "application/yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: canary, labels: {waybill.dev/cred-type: git}}\nstringData: {password: '" + malformed + "', repoURL: 'https://a/b', username: u}\n"},
 	} {
 		status, answer := w.request(c.method, c.path, token, c.kind, c.body)
@@ -578,7 +585,7 @@ func (w *world) commandLine(found *search, token string) {
 		{"status", "-p", canaryProject}, {"status", "-p", canaryProject, "-o", "json"}, {"get", "stages", "-p", canaryProject, "-o", "yaml"},
 		{"get", "warehouses", "-p", canaryProject}, {"get", "applications", "-p", canaryProject, "-o", "yaml"}, {"get", "promotions", "-p", canaryProject, "-o", "json"},
 		{"get", "freight", "-p", canaryProject, "-o", "yaml"}, {"history", canaryProject + "/hooked"}, {"why", freight, canaryProject + "/echo"},
-		{"promote", freight, canaryProject + "/wrong", "--wait", "--timeout", "2s"}, {"rollback", canaryProject + "/test"}, {"login", "http://" + w.address, "--token-stdin"},
+		{"promote", freight, canaryProject + "/wrong", "--wait", "--timeout", "2s"}, {"rollback", canaryProject + "/test"}, {"user", "list", "-o", "yaml"}, {"login", "http://" + w.address, "--token-stdin"},
 	} {
 		cmd := exec.CommandContext(w.t.Context(), cli, args...)
 		cmd.Env = append(os.Environ(), "WAYBILL_CONFIG="+filepath.Join(w.t.TempDir(), "config.yaml"), "WAYBILL_SERVER=http://"+w.address, "WAYBILL_TOKEN="+token)
