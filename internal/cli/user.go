@@ -78,6 +78,7 @@ see spec.access of Projects. The group administrators may do everything, this to
 			if err != nil {
 				return err
 			}
+			from.prompt = fmt.Sprintf("Password of %s: ", args[0])
 			password, err := a.passwordFrom(cmd, from)
 			if err != nil {
 				return err
@@ -93,7 +94,6 @@ see spec.access of Projects. The group administrators may do everything, this to
 	}
 	groups = groupFlag(cmd, "a `GROUP` the user is in")
 	from.flags(cmd)
-	from.prompt = "Password of the new user: "
 	return cmd
 }
 
@@ -284,6 +284,7 @@ Sessions and tokens of the user end, tokens of programs too; but for the one tha
 				if oldFile != "" {
 					return usage(cmd, "--old-password-file is for your own password")
 				}
+				from.prompt = fmt.Sprintf("New password of %s: ", args[0])
 				password, err := a.passwordFrom(cmd, from)
 				if err != nil {
 					return err
@@ -295,6 +296,7 @@ Sessions and tokens of the user end, tokens of programs too; but for the one tha
 			if err != nil {
 				return err
 			}
+			from.prompt = "New password: "
 			password, err := a.passwordFrom(cmd, from)
 			if err != nil {
 				return err
@@ -307,7 +309,6 @@ Sessions and tokens of the user end, tokens of programs too; but for the one tha
 		},
 	}
 	from.flags(cmd)
-	from.prompt = "New password: "
 	cmd.Flags().StringVar(&oldFile, "old-password-file", "", "read your old password from a file")
 	return cmd
 }

@@ -26,7 +26,7 @@ func TestUsers(t *testing.T) {
 		return map[string]answer{"GET /api/v1/users": list, "GET /api/v1/me": ok(model.Me{Name: "ada", User: "waybill:ada"}), request: a}
 	}
 	last := problem(model.Problem{Status: http.StatusConflict, Code: model.Conflict, Detail: `"bob" is the last local user who may manage users`,
-		Hint: "give another user its groups first, or use --force when somebody who comes by an identity provider manages users"})
+		Hint: "give another user the groups of \"bob\" first, or use --force when somebody who comes by an identity provider manages users"})
 	no := problem(model.Problem{Status: http.StatusForbidden, Code: model.Forbidden, Detail: "you may not list users", Hint: "an administrator of this installation can"})
 	for _, c := range []struct {
 		name, args string

@@ -74,8 +74,10 @@ func checkUser(name string, groups []string) error {
 	if _, err := NewPerson(name, nil); err != nil {
 		return &InvalidUserError{"name", err}
 	}
-	if _, err := NewPerson(name, groups); err != nil {
-		return &InvalidUserError{"groups", err}
+	for _, g := range groups {
+		if err := validName(Prefix + g); err != nil {
+			return &InvalidUserError{"groups", fmt.Errorf("group %q %w", g, err)}
+		}
 	}
 	return nil
 }

@@ -85,8 +85,8 @@ func TestSignIn(t *testing.T) {
 	for range 2 {
 		got, skipped, err := signIn(t, p, nil)
 		want := identity.Person{User: "waybill:ada@example.com", Groups: []string{"waybill:dev", "waybill:release-managers"}}
-		if diff := cmp.Diff(want, got); err != nil || diff != "" || len(skipped) > 0 {
-			t.Fatalf("%v %v\n%s", err, skipped, diff)
+		if err != nil || got.Key() != want.Key() || len(skipped) > 0 {
+			t.Fatalf("%v %v %+v, want %+v", err, skipped, got, want)
 		}
 	}
 	if n := from.Asked("/.well-known/openid-configuration"); n != 1 {
@@ -332,7 +332,7 @@ func TestClaims(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !cmp.Equal(c.want, got) || !cmp.Equal(c.skipped, skipped) {
+			if err != nil || c.want.Key() != got.Key() || !cmp.Equal(c.skipped, skipped) {
 				t.Errorf("%v %q %v", got, skipped, err)
 			}
 		})
