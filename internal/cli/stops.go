@@ -80,7 +80,7 @@ func (a *App) resumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			none := fmt.Sprintf("%s was not held.", stage)
+			none := fmt.Sprintf("%[1]s was not held. A pause of its healing ends by: waybill resume %[1]s --heal", stage)
 			if heal {
 				none = fmt.Sprintf("The healing of %s was not paused.", stage)
 			}
