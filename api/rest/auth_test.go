@@ -330,7 +330,7 @@ func TestLogin(t *testing.T) {
 	t.Run("me", func(t *testing.T) {
 		var me model.Me
 		w.as(t, "alice").get(t, "/api/v1/me", &me)
-		if me.User != "waybill:alice" || me.Name != "alice" || fmt.Sprint(me.Groups) != "[waybill:devs]" || time.Until(me.ExpiresAt) < 29*24*time.Hour {
+		if me.User != "waybill:alice" || me.Name != "alice" || fmt.Sprint(me.Groups) != "[waybill:devs]" || time.Until(me.ExpiresAt) < 29*24*time.Hour || !me.HasPassword {
 			t.Fatalf("%+v", me)
 		}
 	})

@@ -238,7 +238,7 @@ func TestStreamOfAPromotion(t *testing.T) {
 // one whose session ends, leaves a goroutine behind.
 func TestStreamsEnd(t *testing.T) {
 	f := newProject(t)
-	done, err := shared.serveAgain(t, streamTimes{ping: 50 * time.Millisecond, write: 200 * time.Millisecond})
+	done, err := shared.serveAgain(t, streamTimes{ping: 50 * time.Millisecond, write: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

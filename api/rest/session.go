@@ -62,7 +62,7 @@ func (s *Server) Login(ctx context.Context, request LoginRequestObject) (LoginRe
 		return nil, err
 	}
 	s.noteSignIn(ctx, person, session)
-	out := loginAnswer{body: model.LoginResult{Me: meModel(person, session)}}
+	out := loginAnswer{body: model.LoginResult{Me: s.meModel(person, session)}}
 	if kind == identity.KindToken {
 		out.body.Token = value.Reveal()
 		return out, nil
@@ -105,15 +105,17 @@ func (s *Server) Me(ctx context.Context, _ MeRequestObject) (MeResponseObject, e
 	if err != nil {
 		return nil, err
 	}
-	return Me200JSONResponse(meModel(who.person, who.session)), nil
+	return Me200JSONResponse(s.meModel(who.person, who.session)), nil
 }
 
-func meModel(p identity.Person, session identity.Session) model.Me {
+func (s *Server) meModel(p identity.Person, session identity.Session) model.Me {
 	groups := p.Groups
 	if groups == nil {
 		groups = []string{}
 	}
-	return model.Me{User: p.User, Name: p.Name(), Groups: groups, ExpiresAt: session.Expires}
+	return model.Me{
+		User: p.User, Name: p.Name(), Groups: groups, ExpiresAt: session.Expires, HasPassword: session.Issuer == "" && !s.opts.NoPasswords,
+	}
 }
 
 // Most questions asked of RBAC at a time and for one page.

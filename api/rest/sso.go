@@ -149,7 +149,7 @@ func (s *Server) RedeemSSO(ctx context.Context, request RedeemSSORequestObject) 
 		return nil, err
 	}
 	s.noteSignIn(ctx, person, session)
-	return RedeemSSO200JSONResponse(model.LoginResult{Me: meModel(person, session), Token: value.Reveal()}), nil
+	return RedeemSSO200JSONResponse(model.LoginResult{Me: s.meModel(person, session), Token: value.Reveal()}), nil
 }
 
 func noSSO() error {

@@ -160,7 +160,7 @@ func TestSSOInABrowser(t *testing.T) {
 	if to == nil || to.Path != "/projects/shop" || to.RawQuery != "view=matrix" || to.Host != strings.TrimPrefix(w.url, "http://") {
 		t.Fatalf("led to %v", to)
 	}
-	if me := b.me(); me.User != "waybill:ada@example.com" || !slices.Equal(me.Groups, []string{"waybill:administrators"}) || time.Until(me.ExpiresAt) > 25*time.Hour {
+	if me := b.me(); me.User != "waybill:ada@example.com" || !slices.Equal(me.Groups, []string{"waybill:administrators"}) || time.Until(me.ExpiresAt) > 25*time.Hour || me.HasPassword {
 		t.Errorf("signed in as %+v", me)
 	}
 	if len(b.cookies) != 1 {

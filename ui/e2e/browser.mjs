@@ -84,3 +84,15 @@ export async function settled(page) {
   await page.evaluate(() => document.fonts.ready);
   await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
 }
+
+/** Opens the dialog for another password from the account menu, wherever that is in this look. */
+export async function openPassword(page) {
+  await page.goto('/inbox');
+  await settled(page);
+  await page
+    .getByRole('button', { name: /^Account of/ })
+    .filter({ visible: true })
+    .click();
+  await page.getByRole('menuitem', { name: 'Change password…' }).click();
+  await page.getByLabel('Old password', { exact: true }).waitFor();
+}

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { start } from '../dev/server.mjs';
-import { launch, looks, open, settled, signIn } from './browser.mjs';
+import { launch, looks, open, openPassword, settled, signIn } from './browser.mjs';
 import { manyStages } from './many.mjs';
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -90,6 +90,8 @@ for (const [name, look] of Object.entries(looks)) {
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(overflow <= 0, `${title} is ${overflow} px wider than the screen`);
       }
+      await openPassword(page);
+      assert.deepEqual(await violations(page), [], 'password');
       assert.deepEqual(faults, []);
       await context.close();
     });

@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { start } from '../dev/server.mjs';
-import { launch, looks, open, settled, signIn } from './browser.mjs';
+import { launch, looks, open, openPassword, settled, signIn } from './browser.mjs';
 
 const out = process.argv[2] ?? fileURLToPath(new URL('../../test/artifacts/ui/', import.meta.url));
 await mkdir(out, { recursive: true });
@@ -112,6 +112,8 @@ try {
     await page.goto(`/insights?project=${wanted}&range=90d`);
     await settled(page);
     await shoot('insights-project');
+    await openPassword(page);
+    await shoot('password');
     const waiting = model.stages.flatMap((each) => each.pendingPromotions ?? []).at(0);
     if (waiting) {
       await page.goto(`/projects/${wanted}?review=${waiting.name}`);

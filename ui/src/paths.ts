@@ -27,6 +27,7 @@ export const api = {
   sso: (next: string) => `${root}/login/sso?next=${seg(next)}`,
   logout: () => `${root}/logout`,
   me: () => `${root}/me`,
+  password: () => `${root}/me/password`,
   permissions: (project: string) => `${root}/me/permissions?project=${seg(project)}`,
   myPermissions: () => `${root}/me/permissions`,
   version: () => '/version',

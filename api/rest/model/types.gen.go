@@ -2218,6 +2218,9 @@ type Me struct {
 	ExpiresAt Time     `json:"expiresAt"`
 	Groups    []string `json:"groups"`
 
+	// HasPassword has one here
+	HasPassword bool `json:"hasPassword,omitempty,omitzero"`
+
 	// Name as people see it: alice
 	Name string `json:"name"`
 

@@ -2502,6 +2502,8 @@ export interface components {
         Me: {
             expiresAt: components["schemas"]["Time"];
             groups: string[];
+            /** @description has one here */
+            hasPassword?: boolean;
             /** @description as people see it: alice */
             name: string;
             /** @description as Kubernetes sees it: waybill:alice */

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useRouter } from '@tanstack/react-router';
 import { api, routes } from '../paths';
 import { call } from './client';
@@ -35,6 +35,13 @@ export function useSignInMethods() {
 /** Signs in with a local account. Throws Problem (code wrong-credentials, too-many-requests). */
 export function signIn(username: string, password: string): Promise<{ me: Me }> {
   return call(api.login(), { method: 'POST', body: { username, password }, quiet401: true });
+}
+
+/** Gives oneself another password. The session goes on; all other sessions and tokens of the user end. */
+export function useChangePassword() {
+  return useMutation({
+    mutationFn: (body: { old: string; new: string }) => call<unknown>(api.password(), { method: 'POST', body }),
+  });
 }
 
 /** Returns a function that ends the session and goes to the sign-in page. */

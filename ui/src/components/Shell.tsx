@@ -3,6 +3,7 @@ import {
   IconChartBar,
   IconDeviceDesktop,
   IconInbox,
+  IconKey,
   IconLayoutGrid,
   IconLogout,
   IconMoon,
@@ -13,7 +14,7 @@ import {
   IconUser,
 } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { lazy, type ReactNode, Suspense, useState } from 'react';
 import { useInbox, useMyPermissions } from '../api/queries';
 import { useSession, useSignOut } from '../api/session';
 import { useRecent } from '../lib/recent';
@@ -22,6 +23,10 @@ import { routes } from '../paths';
 import { Avatar } from './Avatar';
 import { Logo } from './Logo';
 import classes from './Shell.module.css';
+
+const PasswordDialog = lazy(() =>
+  import('../dialogs/PasswordDialog').then((module) => ({ default: module.PasswordDialog })),
+);
 
 export interface ShellProps {
   children: ReactNode;
@@ -166,18 +171,19 @@ interface AccountMenuProps {
   wide?: boolean;
 }
 
-/** Who is signed in, the colour scheme, and the way out. */
+/** Who is signed in, the colour scheme, the password, and the way out. */
 function AccountMenu({ wide = false }: AccountMenuProps) {
   const { data: session } = useSession();
   const signOut = useSignOut();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const [isChanging, setChanging] = useState(false);
   const name = session?.name ?? '';
   const schemes = [
     { value: 'auto', label: 'As the system', icon: IconDeviceDesktop },
     { value: 'light', label: 'Light', icon: IconSun },
     { value: 'dark', label: 'Dark', icon: IconMoon },
   ] as const;
-  return (
+  const menu = (
     <Menu position="top-start" width={208}>
       <Menu.Target>
         {wide ? (
@@ -214,10 +220,28 @@ function AccountMenu({ wide = false }: AccountMenuProps) {
           ))}
         </Menu.RadioGroup>
         <Menu.Divider />
+        {session?.hasPassword && (
+          <Menu.Item
+            leftSection={<IconKey size={15} stroke={1.7} aria-hidden="true" />}
+            onClick={() => setChanging(true)}
+          >
+            Change password…
+          </Menu.Item>
+        )}
         <Menu.Item leftSection={<IconLogout size={15} stroke={1.7} aria-hidden="true" />} onClick={signOut}>
           Sign out
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>
+  );
+  return (
+    <>
+      {menu}
+      {isChanging && (
+        <Suspense>
+          <PasswordDialog user={name} onClose={() => setChanging(false)} />
+        </Suspense>
+      )}
+    </>
   );
 }
