@@ -2218,7 +2218,7 @@ type Me struct {
 	ExpiresAt Time     `json:"expiresAt"`
 	Groups    []string `json:"groups"`
 
-	// HasPassword has one here
+	// HasPassword has one here, which POST /api/v1/me/password changes
 	HasPassword bool `json:"hasPassword,omitempty,omitzero"`
 
 	// Name as people see it: alice

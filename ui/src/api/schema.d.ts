@@ -2502,7 +2502,7 @@ export interface components {
         Me: {
             expiresAt: components["schemas"]["Time"];
             groups: string[];
-            /** @description has one here */
+            /** @description has one here, which POST /api/v1/me/password changes */
             hasPassword?: boolean;
             /** @description as people see it: alice */
             name: string;
