@@ -259,7 +259,7 @@ func (r *ApplicationReconciler) judge(s *appState, key gitops.Key) (h healing, o
 	h.seen = s.seen[key]
 	if h.drift == gitops.NoDrift {
 		s.breaker.Healed(key)
-		delete(s.seen, key)
+		s.forgetSeen(key, h.live.Version)
 		if _, was := s.reported[key]; was {
 			delete(s.reported, key)
 			r.enqueueLocked(s)
@@ -341,7 +341,7 @@ func (r *ApplicationReconciler) isIgnored(ctx context.Context, s *appState, h *h
 	e.Fingerprint = h.live.Fingerprint
 	s.entries[h.key] = e
 	s.values[h.key] = h.live.Values
-	delete(s.seen, h.key)
+	s.forgetSeen(h.key, h.live.Version)
 	delete(s.reported, h.key)
 	s.breaker.Healed(h.key)
 	return true, nil

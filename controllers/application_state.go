@@ -144,6 +144,15 @@ type seenObject struct {
 	hasValues bool
 }
 
+// forgetSeen drops what was seen of an object, unless it came later than a version of it
+// that was dealt with: the answer to an apply may be slower than the event of what a
+// rival wrote after it, which names the next drift. s.mu is held.
+func (s *appState) forgetSeen(key gitops.Key, dealtWith uint64) {
+	if seen, ok := s.seen[key]; ok && (dealtWith == 0 || seen.obj == nil || versionNumber(seen.obj) <= dealtWith) {
+		delete(s.seen, key)
+	}
+}
+
 func newAppState(app *v1alpha1.Application) *appState {
 	owner := gitops.OwnerOf(app)
 	s := &appState{
@@ -237,7 +246,7 @@ func (s *appState) applied(d gitops.Desired, live gitops.Live) {
 	}
 	s.values[d.Key] = live.Values
 	delete(s.trouble, d.Key)
-	delete(s.seen, d.Key)
+	s.forgetSeen(d.Key, live.Version)
 	delete(s.reported, d.Key)
 	delete(s.announced, d.Key)
 	s.breaker.Healed(d.Key)
